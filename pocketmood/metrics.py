@@ -1,0 +1,219 @@
+"""How well answers agree with people, in numbers that cannot flatter.
+
+Conventions: predictions and labels in [-1, 1]; population moments (divide by n); a constant prediction scores a CCC and
+a Pearson r of 0, not NaN. Intervals are 95 % percentile intervals of a bootstrap that resamples songs, because clips of
+one song are not independent. `rmse_nine_*` is in rating points on the 1-9 scale, everything else in [-1, 1] units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketmood.emotion import RATING_HALF_WIDTH
+from pocketmood.errors import DataError
+
+Array = NDArray[np.floating[Any]]
+AXES = ("valence", "arousal")
+_TINY = 1e-12
+
+
+class Interval(NamedTuple):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+class Paired(NamedTuple):
+    """A difference or ratio measured on the same songs, with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def ccc(pred: Array, label: Array) -> float:
+    """Lin's concordance correlation coefficient of 1-D arrays, in [-1, 1] (Lin 1989, with population moments).
+
+    2 cov(p, l) / (var(p) + var(l) + (mean(p) - mean(l))^2); 0 where either side is constant.
+    """
+    pred, label = _checked(pred, label)
+    return float(_ccc_rows(pred[None], label[None])[0])
+
+
+def pearson(pred: Array, label: Array) -> float:
+    """Pearson's r in [-1, 1]; 0 where either side is constant."""
+    pred, label = _checked(pred, label)
+    spread = pred.std() * label.std()
+    if spread < _TINY:
+        return 0.0
+    return float(np.mean((pred - pred.mean()) * (label - label.mean())) / spread)
+
+
+def mse(pred: Array, label: Array) -> float:
+    """Mean squared error, in squared [-1, 1] units."""
+    pred, label = _checked(pred, label)
+    return float(np.mean((pred - label) ** 2))
+
+
+def mae(pred: Array, label: Array) -> float:
+    """Mean absolute error, in [-1, 1] units."""
+    pred, label = _checked(pred, label)
+    return float(np.mean(np.abs(pred - label)))
+
+
+def r2(pred: Array, label: Array) -> float:
+    """Share of the label's variance that the prediction explains, at most 1; 0 where the labels are constant."""
+    pred, label = _checked(pred, label)
+    variance = label.var()
+    return 0.0 if variance < _TINY else float(1 - np.mean((pred - label) ** 2) / variance)
+
+
+def rmse(pred: Array, label: Array) -> float:
+    """Root mean squared error in [-1, 1] units."""
+    return float(np.sqrt(mse(pred, label)))
+
+
+def rmse_nine(pred: Array, label: Array) -> float:
+    """Root mean squared error in rating points of the 1-9 scale."""
+    return rmse(pred, label) * RATING_HALF_WIDTH
+
+
+def range_ratio(pred: Array, label: Array) -> float:
+    """Standard deviation of the prediction over that of the label: well below 1 means that the range collapsed."""
+    pred, label = _checked(pred, label)
+    spread = label.std()
+    return 0.0 if spread < _TINY else float(pred.std() / spread)
+
+
+_SCORES: dict[str, Callable[[Array, Array], float]] = {
+    "ccc": ccc,
+    "pearson": pearson,
+    "r2": r2,
+    "rmse": rmse,
+    "rmse_nine": rmse_nine,
+    "mse": mse,
+    "mae": mae,
+    "range_ratio": range_ratio,
+}
+
+
+def score(pred: Array, label: Array) -> dict[str, float]:
+    """Compute every metric of predictions [N, 2] per axis and their mean, as `ccc_valence`, ..., `range_ratio_mean`."""
+    pred, label = _checked(pred, label, dimensions=2)
+    scores: dict[str, float] = {}
+    for name, function in _SCORES.items():
+        values = [function(pred[:, axis], label[:, axis]) for axis in range(2)]
+        scores |= {f"{name}_{axis}": value for axis, value in zip(AXES, values, strict=True)}
+        scores[f"{name}_mean"] = float(np.mean(values))
+    return scores
+
+
+def bootstrap(
+    pred: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
+) -> Interval:
+    """Return the interval of the mean CCC of predictions [N, 2]; rows of one song are drawn together."""
+    pred, label = _checked(pred, label, dimensions=2)
+    return _interval(_mean_ccc_samples([pred], label, songs, repeats, seed)[0])
+
+
+def bootstrap_axis(
+    pred: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
+) -> Interval:
+    """Return the interval of the CCC of one axis, predictions [N]."""
+    pred, label = _checked(pred, label)
+    rows = _resampled_rows(len(pred), songs, repeats, seed)
+    return _interval(np.array([ccc(pred[row], label[row]) for row in rows]))
+
+
+def paired_difference(
+    pred_a: Array,
+    pred_b: Array,
+    label: Array,
+    songs: Sequence[str] | None = None,
+    repeats: int = 1000,
+    seed: int = 0,
+) -> Paired:
+    """Return mean CCC of a less that of b, both [N, 2], with the interval over the same resampled songs."""
+    pred_a, label = _checked(pred_a, label, dimensions=2)
+    pred_b, label = _checked(pred_b, label, dimensions=2)
+    a, b = _mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
+    return Paired(_mean_ccc(pred_a, label) - _mean_ccc(pred_b, label), *_interval(a - b))
+
+
+def paired_ratio(
+    pred_a: Array,
+    pred_b: Array,
+    label: Array,
+    songs: Sequence[str] | None = None,
+    repeats: int = 1000,
+    seed: int = 0,
+) -> Paired:
+    """Return mean CCC of a as a share of that of b, both [N, 2]; DataError where b scores about 0."""
+    pred_a, label = _checked(pred_a, label, dimensions=2)
+    pred_b, label = _checked(pred_b, label, dimensions=2)
+    a, b = _mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
+    whole = _mean_ccc(pred_b, label)
+    if abs(whole) < _TINY or np.any(np.abs(b) < _TINY):
+        raise DataError(f"a ratio to a CCC of {whole:.3f} says nothing; report the difference instead")
+    return Paired(_mean_ccc(pred_a, label) / whole, *_interval(a / b))
+
+
+def _mean_ccc(pred: Array, label: Array) -> float:
+    return float(np.mean([ccc(pred[:, axis], label[:, axis]) for axis in range(2)]))
+
+
+def _mean_ccc_samples(
+    preds: list[Array], label: Array, songs: Sequence[str] | None, repeats: int, seed: int
+) -> list[Array]:
+    """Return the mean CCC [repeats] of each prediction, all on the same resampled rows."""
+    rows = _resampled_rows(len(label), songs, repeats, seed)
+    return [np.array([_mean_ccc(pred[row], label[row]) for row in rows]) for pred in preds]
+
+
+def _resampled_rows(
+    count: int, songs: Sequence[str] | None, repeats: int, seed: int
+) -> list[NDArray[np.int64]]:
+    """Draw songs with replacement, `repeats` times, and return the rows that belong to them."""
+    if songs is not None and len(songs) != count:
+        raise DataError(f"{len(songs)} song names for {count} predictions; give one name per prediction")
+    rng = np.random.default_rng(seed)
+    if songs is None:
+        return list(rng.integers(0, count, (repeats, count)))
+    names, which = np.unique(np.asarray(songs), return_inverse=True)
+    members = [np.flatnonzero(which == song) for song in range(len(names))]
+    draws = rng.integers(0, len(names), (repeats, len(names)))
+    return [np.concatenate([members[song] for song in draw]) for draw in draws]
+
+
+def _interval(samples: Array) -> Interval:
+    low, high = np.percentile(samples, [2.5, 97.5])
+    return Interval(float(low), float(high))
+
+
+def _ccc_rows(pred: Array, label: Array) -> Array:
+    """Compute the CCC of each row of [R, N] arrays."""
+    pred_mean, label_mean = pred.mean(1), label.mean(1)
+    covariance = (pred * label).mean(1) - pred_mean * label_mean
+    pred_var, label_var = pred.var(1), label.var(1)
+    whole = pred_var + label_var + (pred_mean - label_mean) ** 2
+    constant = (pred_var < _TINY) | (label_var < _TINY)
+    result: Array = np.where(constant, 0.0, 2 * covariance / np.where(constant, 1.0, whole))
+    return result
+
+
+def _checked(pred: Array, label: Array, dimensions: int = 1) -> tuple[Array, Array]:
+    """Return float64 arrays of equal shape; DataError for other shapes, no rows, or values that are no number."""
+    pred, label = np.asarray(pred, np.float64), np.asarray(label, np.float64)
+    if pred.shape != label.shape or pred.ndim != dimensions or (dimensions == 2 and pred.shape[1] != 2):
+        wanted = "[N]" if dimensions == 1 else "[N, 2]"
+        raise DataError(f"predictions {pred.shape} and labels {label.shape} must both be {wanted}")
+    if len(pred) == 0:
+        raise DataError("no predictions to score: the part of the split is empty")
+    if not (np.isfinite(pred).all() and np.isfinite(label).all()):
+        raise DataError("predictions or labels hold NaN or infinity; leave unlabelled clips out before scoring")
+    return pred, label

@@ -1,0 +1,183 @@
+"""Run folders: stages that finish whole or not at all, know when they are up to date, and continue after a kill.
+
+A stage works in `<name>.part` and renames it to `<name>` at the end; `stage.json` inside tells what it was made from. A
+stage whose fingerprint (config, inputs, version) is unchanged does nothing. Stages nest: the steps of a stage are
+stages inside its work folder, so that a kill loses one step at most.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pocketmood import __version__
+from pocketmood.errors import RunError
+
+STAGE_FILE = "stage.json"
+_PLAN_FILE = "plan.json"
+_VERSIONED = ("numpy", "torch", "transformers", "timm", "onnxruntime", "executorch", "torchao", "coremltools", "onnx")
+
+
+class Stage:
+    """One step of a run: `parent/name`, made from a config and named inputs.
+
+    config: a dataclass or dict of JSON values (paths become text); a field called `run` is left out of the
+    fingerprint, so that a run folder can be moved. inputs: name -> fingerprint of what was read. command: what to type
+    to make this stage, for messages.
+    """
+
+    def __init__(
+        self, parent: Path, name: str, config: Any, inputs: Mapping[str, str] | None = None, command: str = ""
+    ) -> None:
+        """Describe the stage; nothing is written yet."""
+        self.folder, self.name, self.command = parent / name, name, command
+        self.part = parent / f"{name}.part"
+        self.config = _plain(asdict(config) if is_dataclass(config) and not isinstance(config, type) else config)
+        self.config.pop("run", None)
+        self.inputs = dict(inputs or {})
+        self.fingerprint = fingerprint({"config": self.config, "inputs": self.inputs, "version": __version__})
+        self.record: dict[str, Any] = {}
+
+    def up_to_date(self, quiet: bool = False) -> bool:
+        """Tell whether the finished stage was made from just this; says so unless `quiet`."""
+        self._finish_interrupted_rename()
+        done = (self.folder / STAGE_FILE).is_file() and read_json(self.folder / STAGE_FILE)
+        if not done or done.get("fingerprint") != self.fingerprint:
+            return False
+        self.record = done["record"]
+        if not quiet:
+            print(f"{self.name}: up to date", flush=True)
+        return True
+
+    @contextmanager
+    def work(self) -> Iterator[Path]:
+        """Yield the work folder; when the block ends well it becomes the stage, else it stays for the next try."""
+        plan = self.part / _PLAN_FILE
+        if self.part.exists() and not (plan.is_file() and read_json(plan).get("fingerprint") == self.fingerprint):
+            shutil.rmtree(self.part)
+        continued = self.part.exists()
+        self.part.mkdir(parents=True, exist_ok=True)
+        if not continued:
+            write_json(plan, {"fingerprint": self.fingerprint})
+        start = time.perf_counter()
+        yield self.part
+        done = {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "config": self.config,
+            "inputs": self.inputs,
+            "record": _plain(self.record),
+            "versions": versions(),
+            "wall_s": round(time.perf_counter() - start, 2),
+            "continued_after_a_stop": continued,
+        }
+        write_json(self.part / STAGE_FILE, done)
+        plan.unlink()
+        self._finish_interrupted_rename()
+
+    def _finish_interrupted_rename(self) -> None:
+        """Put a finished work folder in place; also called at the next start, for a kill between the two renames."""
+        done = self.part / STAGE_FILE
+        if not done.is_file() or read_json(done).get("fingerprint") != self.fingerprint:
+            return
+        (self.part / _PLAN_FILE).unlink(missing_ok=True)
+        old = self.folder.with_name(f"{self.name}.old")
+        if old.exists():
+            shutil.rmtree(old)
+        if self.folder.exists():
+            self.folder.rename(old)
+        self.part.rename(self.folder)
+        if old.exists():
+            shutil.rmtree(old)
+
+
+def stage_record(folder: Path, command: str) -> dict[str, Any]:
+    """Read the `stage.json` of a finished stage; RunError names the command to type where there is none."""
+    path = folder / STAGE_FILE
+    if not path.is_file():
+        raise RunError(f"{folder}: this stage has not been made yet. Type `{command}` first")
+    stage: dict[str, Any] = read_json(path)
+    return stage
+
+
+def stage_fingerprint(folder: Path, command: str) -> str:
+    """Return the fingerprint of a finished stage, to be an input of the next."""
+    return str(stage_record(folder, command)["fingerprint"])
+
+
+def fingerprint(values: Any) -> str:
+    """Hash JSON-like values to sixteen hex digits, independent of key order."""
+    return hashlib.sha256(json.dumps(_plain(values), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """List the versions that shape a result, of what is installed here."""
+    found = {"pocketmood": __version__, "python": platform.python_version()}
+    for package in _VERSIONED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it: a reader sees all of it or the old one."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes like `write_text`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".tmp")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON like `write_text`, indented, keys in the order given."""
+    write_text(path, json.dumps(_plain(values), indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; RunError for what is missing or no JSON."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: not found; was this run folder made by another version, or cut short?") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: damaged ({error}); delete its folder and run the stage again") from error
+
+
+def _plain(values: Any) -> Any:
+    """Turn paths, tuples, dataclasses and numpy scalars into what JSON knows."""
+    if isinstance(values, Mapping):
+        return {str(key): _plain(value) for key, value in values.items()}
+    if isinstance(values, list | tuple | set | frozenset):
+        return [_plain(value) for value in (sorted(values) if isinstance(values, set | frozenset) else values)]
+    if isinstance(values, Path):
+        return str(values)
+    if is_dataclass(values) and not isinstance(values, type):
+        return _plain(asdict(values))
+    if hasattr(values, "item") and getattr(values, "ndim", 1) == 0:
+        return values.item()
+    return values
