@@ -1,0 +1,84 @@
+# The road from music to a phone model. `make` lists the targets; README.md tells the story.
+
+DEAM      ?=
+RUN       ?= runs/deam
+PRESET    ?= full
+LABEL_FIX ?= none
+GPUS      ?= 1
+UNLABELLED ?=
+SONGS     ?= 800
+PYTEST_ARGS ?=
+
+PY := .venv/bin/python
+# Only teacher and student have a gradient to share between GPUs.
+TRAIN = $(if $(filter-out 1,$(GPUS)),$(PY) -m torch.distributed.run --standalone --nproc-per-node=$(GPUS) -m,$(PY) -m)
+headline = @printf '\n== %s: %s\n' "$@" "$(1)"
+
+# Where this is set, every process compiles all that it imports anew: 15 s per stage for torch, timm and transformers.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo smoke corpus data teacher student export benchmarks recordings test check lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\nvariables   DEAM=folder RUN=%s PRESET=%s LABEL_FIX=%s UNLABELLED=folder GPUS=%s SONGS=%s\n' \
+	  '$(RUN)' '$(PRESET)' '$(LABEL_FIX)' '$(GPUS)' '$(SONGS)'
+	@printf 'each stage  %s -m teacher --help (or student, export, benchmarks)\n' '$(PY)'
+
+setup: .venv/.ready ## make .venv with the locked packages; every other target does this first
+
+.venv/.ready: requirements.lock pyproject.toml tools/setup.sh
+	@bash tools/setup.sh
+
+demo: setup ## render a corpus of SONGS songs and walk the whole road on this CPU
+	@$(MAKE) --no-print-directory corpus data teacher student export benchmarks \
+	  RUN=runs/demo PRESET=demo DEAM=runs/demo/corpus SONGS=$(SONGS)
+
+smoke: setup ## the same with 60 songs in under 3 minutes: shows that the pipes fit, not that anything was learnt
+	@$(MAKE) --no-print-directory corpus data teacher student export benchmarks \
+	  RUN=runs/smoke PRESET=smoke DEAM=runs/smoke/corpus SONGS=60
+
+corpus: setup ## render a stand-in corpus of SONGS songs into RUN/corpus
+	$(call headline,rendered music with synthetic labels in DEAM's layout)
+	$(PY) -m pocketmood render --songs $(SONGS) --out $(RUN)/corpus
+
+data: setup ## decode, label and split the music under DEAM into RUN/data
+	$(call headline,decode and audit and split the music)
+	@test -n "$(DEAM)" || { echo 'make data: say where DEAM is (make data DEAM=/path/to/DEAM), or run make demo' >&2; exit 2; }
+	$(PY) -m pocketmood data --run $(RUN) --deam "$(DEAM)" --label-fix $(LABEL_FIX)$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)")
+
+teacher: setup ## train GAN and ViT, write the teacher's answers into RUN/teacher
+	$(call headline,GAN and ViT learn from the ratings)
+	$(TRAIN) teacher --preset $(PRESET) --run $(RUN)
+
+student: setup ## distil the teacher's answers into a MobileViT in RUN/student
+	$(call headline,a MobileViT learns from ratings and teacher)
+	$(TRAIN) student --preset $(PRESET) --run $(RUN)
+
+export: setup ## write and prove .pte, .onnx and .mlpackage in RUN/bundle
+	$(call headline,one program per runtime and its proof against PyTorch)
+	$(PY) -m export --preset $(PRESET) --run $(RUN)
+
+benchmarks: setup ## measure accuracy, latency, size and memory into RUN/benchmarks
+	$(call headline,what the phone model lost and won)
+	$(PY) -m benchmarks --preset $(PRESET) --run $(RUN)
+
+recordings: setup ## fetch freely licensed recorded music for the tests that need it (Debian's packages)
+	$(PY) -m tests.recordings
+
+test: setup ## run all tests that this machine can run; says what was skipped and why
+	HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 $(PY) -m pytest $(PYTEST_ARGS)
+
+check: setup ## format, lint, types
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(PY) -m mypy
+
+lock: setup ## write requirements.lock anew from requirements.in
+	.venv/bin/uv pip compile --universal --generate-hashes --quiet requirements.in -o requirements.lock --python-version 3.11
+
+clean: ## remove what tools left behind; runs/, .venv and fetched recordings stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,155 @@
+"""Opens a bundle, checks what it is about to load against its hashes, and predicts.
+
+numpy and onnxruntime are enough; the ExecuTorch programs need the extra `export`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketmood.emotion import Emotion
+from pocketmood.errors import BundleError, DataError
+from pocketmood.spec import MelSpec
+
+SCHEMA = 1
+SUFFIXES = {"onnxruntime": "onnx", "executorch": "pte"}
+AGAIN = "export it again with `python -m export`, or copy it again from where it came"
+
+Predictor = Callable[[NDArray[np.float32]], tuple[Emotion, Emotion]]
+"""Maps a waveform [S] to the emotion and the spread expected of one listener's rating."""
+_Run = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+class Bundle:
+    """A folder with programs and what is known about them."""
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], spec: MelSpec) -> None:
+        """Use `Bundle.open`."""
+        self.folder, self.about, self.spec = folder, about, spec
+
+    @classmethod
+    def open(cls, folder: Path) -> Bundle:
+        """Read bundle.json; BundleError for what is missing, damaged, or of another schema."""
+        path = folder / "bundle.json"
+        if not path.is_file():
+            raise BundleError(f"{folder}: no bundle here (no bundle.json). Make one with `python -m export`")
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+            schema, numbers, hash_ = about["schema"], about["spec"], about["spec_hash"]
+            if schema != SCHEMA:
+                raise BundleError(
+                    f"{folder}: bundle of schema {schema}, this version of pocketmood reads {SCHEMA}; install the version "
+                    "that fits, or export it again"
+                )
+            if not all(isinstance(hash_, str) for hash_ in about["files"].values()) or "shape" not in about["input"]:
+                raise BundleError(f"{path}: damaged (files or input); {AGAIN}")
+            spec = MelSpec.from_dict(numbers)
+        except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+            raise BundleError(f"{path}: damaged ({error}); {AGAIN}") from error
+        if spec.hash != hash_:
+            raise BundleError(f"{path}: the spectrogram's numbers do not fit their hash {hash_}; {AGAIN}")
+        return cls(folder, about, spec)
+
+    @property
+    def samples(self) -> int:
+        """Length of the waveform that the programs take."""
+        return int(self.about["input"]["shape"][-1])
+
+    def verify(self) -> None:
+        """Check every file of the bundle against its SHA-256; BundleError names the first that does not fit."""
+        for name in self.about["files"]:
+            self._checked(name)
+
+    def predictor(self, runtime: str = "onnxruntime", precision: str = "fp32", threads: int = 0) -> Predictor:
+        """Load a program, after checking its hash, and return the function that predicts with it.
+
+        runtime: "onnxruntime" or "executorch"; precision: "fp32" or "int8"; threads: 0 lets the runtime choose.
+        """
+        if runtime not in SUFFIXES:
+            raise BundleError(f"no runtime called {runtime!r}; there are {', '.join(SUFFIXES)}")
+        name = f"model.{precision}.{SUFFIXES[runtime]}"
+        if name not in self.about["files"]:
+            held = sorted(file for file in self.about["files"] if file.endswith(tuple(SUFFIXES.values())))
+            raise BundleError(f"{self.folder}: no {name} in this bundle; it holds {', '.join(held) or 'no program'}")
+        data = self._checked(name)
+        try:
+            run = (_onnxruntime if runtime == "onnxruntime" else _executorch)(data, threads)
+        except BundleError:
+            raise
+        except Exception as error:  # runtimes raise their own kinds, and ExecuTorch plain RuntimeError
+            raise BundleError(f"{self.folder / name}: {runtime} cannot load it ({error}); {AGAIN}") from error
+        return self._predictor(run)
+
+    def _predictor(self, run: _Run) -> Predictor:
+        samples = self.samples
+
+        def predict(waveform: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
+            """Answer one clip."""
+            if waveform.shape != (samples,):
+                raise BundleError(
+                    f"waveform of shape {waveform.shape}; this model takes {samples} mono samples ({self.spec.seconds:g} s "
+                    f"at {self.spec.sample_rate} Hz). `pocketmood.audio.load` makes them from any file"
+                )
+            emotion, spread = run(np.ascontiguousarray(waveform, np.float32)[None])
+            return Emotion(*map(float, emotion.reshape(-1))), Emotion(*map(float, spread.reshape(-1)))
+
+        return predict
+
+    def _checked(self, name: str) -> bytes:
+        """Read a file of the bundle; BundleError unless its bytes are those that were exported."""
+        parts = PurePosixPath(name)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise BundleError(f"{self.folder}: bundle.json names {name}, which lies outside of the bundle; {AGAIN}")
+        try:
+            data = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{self.folder / name}: cannot be read ({error.strerror}); {AGAIN}") from error
+        if hashlib.sha256(data).hexdigest() != self.about["files"][name]:
+            raise BundleError(f"{self.folder / name}: its SHA-256 is not the one in bundle.json: damaged; {AGAIN}")
+        return data
+
+
+def _onnxruntime(data: bytes, threads: int) -> _Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+    def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        emotion, spread = session.run(["emotion", "spread"], {"waveform": waveform})
+        return emotion, spread
+
+    return run
+
+
+def _executorch(data: bytes, threads: int) -> _Run:
+    try:
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+    except ImportError as error:
+        raise BundleError(
+            "the runtime ExecuTorch is not installed: pip install 'pocketmood[export]', or use --runtime onnxruntime"
+        ) from error
+    if threads:
+        portable_lib._unsafe_reset_threadpool(threads)  # one pool for all programs of the process
+    program = Runtime.get().load_program(data)
+    method = program.load_method("forward")
+    if method is None:
+        raise BundleError("the program has no method `forward`; is it one of ours?")
+
+    def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        emotion, spread = method.execute([torch.from_numpy(waveform)])
+        return emotion.numpy().copy(), spread.numpy().copy()
+
+    run.program = program  # type: ignore[attr-defined]  # the method points into it
+    return run

@@ -1,0 +1,159 @@
+"""Training state on disk as safetensors and JSON: nothing here is ever pickled, and a half-written one is never seen.
+
+    checkpoints/step-00000120/   model.safetensors  averages.safetensors  optimizer.safetensors
+                                 state.json (ours)  trainer_state.json (the Trainer's)
+
+A checkpoint is written as `*.part` and renamed, then the older one is removed: killed at any moment, one whole
+checkpoint is left. JSON keeps Python floats exactly, so learning rates survive to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pocketmood.errors import RunError
+
+STATE_FILE = "state.json"
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors to one safetensors file, all or nothing.
+
+    Copies to contiguous CPU memory first: safetensors refuses views of shared storage, which channels-last weights and
+    swapped averages are.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    save_file(plain, part, metadata=dict(metadata or {}))
+    part.replace(path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file on the CPU; RunError where it is missing or damaged."""
+    return read_tensors(path)[0]
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a safetensors file."""
+    if not path.is_file():
+        raise RunError(f"{path}: no such weights. Has the stage that writes them finished?")
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise RunError(
+            f"{path}: not a readable safetensors file ({error}). Delete it and run the stage again"
+        ) from error
+
+
+def write_checkpoint(
+    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
+) -> Path:
+    """Write `folder/step-N` whole, then remove every other checkpoint in `folder`.
+
+    tensors: file stem -> named tensors. Entries of `state` named `*.json` become files of their own.
+    """
+    part = folder / f"step-{step:08d}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for stem, named in tensors.items():
+        save_tensors(part / f"{stem}.safetensors", named)
+    own = {key: value for key, value in state.items() if not key.endswith(".json")}
+    for name, value in {STATE_FILE: own, **{k: v for k, v in state.items() if k.endswith(".json")}}.items():
+        (part / name).write_text(json.dumps(value))
+    final = part.with_suffix("")
+    shutil.rmtree(final, ignore_errors=True)
+    part.rename(final)
+    for other in folder.iterdir():
+        if other != final:
+            shutil.rmtree(other, ignore_errors=True)
+    return final
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Find the newest complete checkpoint of `folder`, or None."""
+    found = [path for path in folder.glob("step-*") if path.suffix != ".part" and (path / STATE_FILE).is_file()]
+    return max(found, default=None, key=lambda path: path.name)
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """Read a checkpoint's own JSON state."""
+    state: dict[str, Any] = json.loads((checkpoint / STATE_FILE).read_text())
+    return state
+
+
+def pack_optimizer(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Split an optimiser's state_dict into tensors named `<parameter>.<key>` and JSON for the rest."""
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, dict[str, Any]] = {}
+    for index, entries in state["state"].items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{key}"] = value
+            else:
+                scalars.setdefault(str(index), {})[key] = value
+    return tensors, {"param_groups": state["param_groups"], "scalars": scalars}
+
+
+def unpack_optimizer(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `pack_optimizer`."""
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in rest["scalars"].items()}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    groups = [
+        {key: tuple(value) if key == "betas" else value for key, value in group.items()}
+        for group in rest["param_groups"]
+    ]
+    return {"state": state, "param_groups": groups}
+
+
+class Averages:
+    """A moving average of a model's trainable weights and float buffers, used for validation and as the result.
+
+    average <- average + (1 - d) (live - average), d = min(decay, (1 + step) / (10 + step)): the first steps weigh more,
+    so that the average leaves the random start behind. Batch-norm statistics are averaged with the weights they fit.
+    """
+
+    def __init__(self, model: torch.nn.Module, decay: float) -> None:
+        """Start from the model's values of now."""
+        self.decay = decay
+        named = [(name, p.data) for name, p in model.named_parameters() if p.requires_grad]
+        named += [(name, b) for name, b in model.named_buffers() if b.is_floating_point()]
+        self.names = [name for name, _ in named]
+        self.live = [tensor for _, tensor in named]
+        self.values = [tensor.clone() for tensor in self.live]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the live values; `step` counts from 1."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.values, self.live, 1 - decay)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange live and averaged values; called a second time it undoes itself."""
+        for live, value in zip(self.live, self.values, strict=True):
+            kept = live.clone()
+            live.copy_(value)
+            value.copy_(kept)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the averages by name."""
+        return dict(zip(self.names, self.values, strict=True))
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over saved averages."""
+        for name, value in zip(self.names, self.values, strict=True):
+            value.copy_(tensors[name])

@@ -1,0 +1,193 @@
+"""The Trainer behind `pocketmood.training.fit`: transformers' loop with our data order, checkpoints and log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from pocketmood.checkpoints import load_tensors, pack_optimizer, read_state, unpack_optimizer, write_checkpoint
+from pocketmood.errors import PocketmoodError
+from pocketmood.progress import Progress
+from pocketmood.training import EpochDataset, Schedule
+
+
+class EpochSampler(Sampler[int]):
+    """A permutation of the items that follows from (seed, epoch) alone."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        """Start at epoch 0; `epoch` is set before each pass."""
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def __len__(self) -> int:
+        """Count the items."""
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the epoch's order."""
+        yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.length).tolist()
+
+
+class StageTrainer(Trainer):  # type: ignore[misc, unused-ignore]
+    """transformers' Trainer with every file it would pickle replaced by `pocketmood.checkpoints`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        dataset: EpochDataset,
+        collate: Callable[[list[Any]], dict[str, Tensor]],
+        progress: Progress,
+        groups: Sequence[Mapping[str, Any]] | None,
+    ) -> None:
+        """Put the parts in place; `progress` is told about each step and epoch."""
+        super().__init__(model=model, args=args, data_collator=collate, train_dataset=dataset, callbacks=[progress])
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = False  # a model with **kwargs must not be handed a token count
+        self.progress, self.groups = progress, groups
+        self.optimizer: Any
+        self.sampler = EpochSampler(len(dataset), args.seed)
+
+    def get_train_dataloader(self) -> Any:
+        """Build the loader over our own order; whole batches only, because a batch norm cannot train on one item."""
+        size = self.args.per_device_train_batch_size
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=size,
+            sampler=self.sampler,
+            collate_fn=self.data_collator,
+            drop_last=len(self.sampler) >= size * self.args.world_size,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.device.type == "cuda",
+        )
+        return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
+        """Make AdamW over the given parameter groups."""
+        if self.optimizer is None:
+            groups = self.groups or default_groups(self.model, self.args.weight_decay)
+            self.optimizer = torch.optim.AdamW(
+                [dict(group) for group in groups],
+                lr=self.args.learning_rate,
+                weight_decay=self.args.weight_decay,
+                fused=self.args.device.type in ("cpu", "cuda"),
+            )
+        return self.optimizer
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """Run the model, keep its terms for the log, return its loss."""
+        terms = model(**inputs)
+        self.progress.add(terms)
+        loss: Tensor = terms["loss"]
+        return loss
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if not self.progress.is_main:
+            return
+        tensors, rest = pack_optimizer(self.optimizer.state_dict())
+        files: dict[str, Mapping[str, Tensor]] = {"model": self.model.state_dict(), "optimizer": tensors}
+        if self.progress.averages:
+            files["averages"] = self.progress.averages.state()
+        scheduler = {k: v for k, v in self.lr_scheduler.state_dict().items() if k != "lr_lambdas"}
+        scaler = self.accelerator.scaler
+        state = {
+            **self.progress.state(),
+            "optimizer": rest,
+            "scheduler": scheduler,
+            "scaler": scaler.state_dict() if scaler else {},
+            "trainer_state.json": asdict(self.state),
+        }
+        write_checkpoint(Path(self.args.output_dir), self.state.global_step, files, state)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        checkpoint = Path(resume_from_checkpoint)
+        self.model.load_state_dict(load_tensors(checkpoint / "model.safetensors"))
+        averages = load_tensors(checkpoint / "averages.safetensors") if self.progress.schedule.ema_decay else None
+        self.progress.load(read_state(checkpoint), averages)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        state = read_state(Path(checkpoint))
+        self.optimizer.load_state_dict(
+            unpack_optimizer(load_tensors(Path(checkpoint) / "optimizer.safetensors"), state["optimizer"])
+        )
+        scheduler = self.lr_scheduler.state_dict() | state["scheduler"]
+        self.lr_scheduler.load_state_dict(scheduler)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(read_state(Path(checkpoint))["scaler"])
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Do nothing: `Progress` seeds every epoch anew, and checkpoints lie between epochs."""
+
+    def release(self) -> None:
+        """Give the model back its own forward, without autocast around it, once every process has got this far."""
+        self.accelerator.wait_for_everyone()
+        self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False)
+
+
+def default_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split trainable parameters: decay for matrices and kernels, none for biases, norms and single numbers."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def build_trainer(
+    model: nn.Module, dataset: EpochDataset, collate: Callable[[list[Any]], dict[str, Tensor]],
+    validate: Callable[[nn.Module], Mapping[str, float]], folder: Path, schedule: Schedule, metric: str,
+    groups: Sequence[Mapping[str, Any]] | None,
+) -> tuple[StageTrainer, Progress]:  # fmt: skip
+    """Join Trainer and Progress for one training."""
+    if len(dataset) < 2:
+        raise PocketmoodError(f"{len(dataset)} training items: at least 2 are needed")
+    gpu = torch.cuda.is_available()
+    precision = schedule.precision
+    if precision == "auto":
+        precision = ("bf16" if torch.cuda.is_bf16_supported() else "fp16") if gpu else "fp32"
+    args = TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        num_train_epochs=schedule.epochs,
+        learning_rate=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        lr_scheduler_type="cosine",
+        warmup_steps=schedule.warmup,
+        max_grad_norm=schedule.clip,
+        seed=schedule.seed,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=not gpu,
+        dataloader_num_workers=schedule.workers,
+        save_strategy="no",
+        eval_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        log_level_replica="error",
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+    )
+    if args.n_gpu > 1:
+        print(f"{args.n_gpu} GPUs are here and one is used; start with torchrun to use all", flush=True)
+        args._n_gpu = 1
+    if schedule.batch_size % args.world_size:
+        raise PocketmoodError(f"batch_size {schedule.batch_size} does not divide among {args.world_size} processes")
+    args.per_device_train_batch_size = max(1, min(schedule.batch_size, len(dataset)) // args.world_size)
+    progress = Progress(model, validate, folder, schedule, metric, dataset)
+    trainer = StageTrainer(model, args, dataset, collate, progress, groups)
+    progress.rank, progress.sampler = args.process_index, trainer.sampler
+    progress.steps_per_epoch = len(trainer.get_train_dataloader())
+    return trainer, progress

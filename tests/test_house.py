@@ -1,0 +1,189 @@
+"""The house stays as drawn: imports flow downhill, the README's tree is true, files are small, the lock is whole."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("pocketmood", "teacher", "student", "export", "benchmarks")
+"""Downhill order: a room may import from itself and from rooms to its left."""
+HEAVY = {
+    "accelerate", "coremltools", "executorch", "librosa", "matplotlib", "onnx", "onnxscript", "pretty_midi", "scipy",
+    "soundfile", "soxr", "symusic", "timm", "torch", "torchao", "torchvision", "transformers", "tyro",
+}  # fmt: skip
+LONGEST = 300
+
+
+def files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path, top_only: bool = False) -> Iterator[str]:
+    """Yield the dotted names that a file imports: anywhere, or only what runs when it is itself imported."""
+    for node in top_statements(parsed(path)) if top_only else ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def top_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes outside of functions and of `if TYPE_CHECKING`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from top_statements(child)
+
+
+def own_file(module: str) -> Path | None:
+    """Return the file behind `room.module` or `room.module.name`, if it is ours."""
+    parts = module.split(".")
+    while parts:
+        for path in (ROOT.joinpath(*parts).with_suffix(".py"), ROOT.joinpath(*parts, "__init__.py")):
+            if path.is_file():
+                return path
+        parts.pop()
+    return None
+
+
+def heavy_chain(path: Path, seen: set[Path]) -> list[str]:
+    """Follow what importing a file runs; return the way to the first heavy library, or nothing."""
+    seen.add(path)
+    for module in imports(path, top_only=True):
+        if module.split(".")[0] in HEAVY:
+            return [name_of(path), module]
+        target = own_file(module) if module.split(".")[0] in ROOMS else None
+        if target and target not in seen and (chain := heavy_chain(target, seen)):
+            return [name_of(path), *chain]
+    return []
+
+
+def test_imports_flow_downhill() -> None:
+    climbs = [
+        f"{name_of(path)} imports {module}"
+        for height, room in enumerate(ROOMS)
+        for path in files(room)
+        for module in imports(path)
+        if module.split(".")[0] in {*ROOMS[height + 1 :], "tests"}
+    ]
+    assert climbs == []
+
+
+@pytest.mark.parametrize("source", ["from student.losses import total", "def f():\n    import student.losses"])
+def test_an_import_uphill_would_be_seen(tmp_path: Path, source: str) -> None:
+    (tmp_path / "a.py").write_text(source)
+    assert [module.split(".")[0] for module in imports(tmp_path / "a.py")] == ["student"]
+
+
+def test_help_and_predict_import_nothing_heavy() -> None:
+    light = [*(path for path in files(*ROOMS) if path.stem in {"config", "__main__", "__init__"})]
+    light += [ROOT / "pocketmood" / f"{name}.py" for name in ("cli", "command", "audio", "bundle", "emotion", "spec")]
+    assert {path.parent.name for path in light} >= set(ROOMS)
+    assert [" <- ".join(reversed(chain)) for path in light if (chain := heavy_chain(path, set()))] == []
+
+
+def test_no_file_is_long() -> None:
+    counts = {name_of(path): len(path.read_text().splitlines()) for path in files(*ROOMS, "tests", "tools")}
+    assert {name: lines for name, lines in counts.items() if lines > LONGEST} == {}
+
+
+def tree() -> dict[str, str]:
+    """Return the README's tree: path -> what it says about it. Folders end with a slash, files are indented below."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"<!-- tree -->\s*```\w*\n(.*?)```", text, re.DOTALL)
+    assert block, "README.md has no tree: a code block after <!-- tree -->"
+    found: dict[str, str] = {}
+    folders: list[str] = []
+    for line in block[1].splitlines():
+        matched = re.match(r"( *)(\S+)  +(\S.*)$", line)
+        assert matched, f"README.md, tree: cannot read {line!r}"
+        depth = len(matched[1]) // 2
+        folders = folders[:depth]
+        path = "".join(folders) + matched[2]
+        assert path not in found, f"README.md, tree: {path} stands there twice"
+        found[path] = matched[3]
+        if path.endswith("/"):
+            folders.append(matched[2])
+    return found
+
+
+def test_every_path_of_the_readme_tree_exists() -> None:
+    assert [path for path in tree() if not (ROOT / path).exists()] == []
+    assert [path for path in tree() if path.endswith("/") != (ROOT / path).is_dir()] == []
+
+
+def test_every_product_file_is_in_the_readme_tree() -> None:
+    there = {name_of(path) for path in files(*ROOMS) if path.name != "__init__.py"}
+    there |= {"Makefile", "pyproject.toml", "requirements.in", "requirements.lock", ".ci/run"}
+    assert sorted(there - set(tree())) == []
+
+
+def test_every_command_of_the_readme_is_a_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())  # type: ignore[index]
+    assert targets == phony
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        commands = re.findall(r"(?:^|`)make((?: [a-z]+\b(?!=))+)", text, re.MULTILINE)
+        assert {word for command in commands for word in command.split()} <= targets
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    matches = [re.match(r"([A-Za-z0-9._-]+)(?:\[.*\])?==([^ ;\\]+)", line) for line in lines]
+    return {canonicalize_name(match[1]): match[2] for match in matches if match}
+
+
+def test_the_lock_names_no_host_and_hashes_everything() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    assert not re.search(r"^--|\s/", text, re.MULTILINE)  # --index-url, --find-links; paths of some machine
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", text)[1:]
+    assert len(blocks) == len(re.findall(r"^[A-Za-z0-9].*==", text, re.MULTILINE)) > 100
+    assert [block.split("\n")[0] for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_the_lock_pins_what_the_project_asks() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [Requirement(line) for line in project["dependencies"]]
+    asked += [Requirement(line) for extra in project["optional-dependencies"].values() for line in extra]
+    locked = pins()
+    assert {one.name for one in asked if canonicalize_name(one.name) not in locked} == set()
+    assert [f"{one}" for one in asked if locked[canonicalize_name(one.name)] not in one.specifier] == []
+
+
+def test_the_list_behind_the_lock_is_the_projects_own() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements.in").read_text().splitlines()
+    listed = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    assert {one.name for one in listed} == {Requirement(line).name for group in groups for line in group}
+    assert [f"{one}" for one in listed if pins()[canonicalize_name(one.name)] not in one.specifier] == []
+
+
+def test_nothing_is_unpickled() -> None:
+    calls = re.compile(r"\btorch\.load\(|\bpickle\.loads?\(|allow_pickle=True|weights_only=False|\bjoblib\.load\(")
+    assert [name_of(path) for path in files(*ROOMS) if calls.search(path.read_text())] == []
