@@ -45,8 +45,8 @@ class Bundle:
             schema, numbers, hash_ = about["schema"], about["spec"], about["spec_hash"]
             if schema != SCHEMA:
                 raise BundleError(
-                    f"{folder}: bundle of schema {schema}, this version of pocketmood reads {SCHEMA}; install the version "
-                    "that fits, or export it again"
+                    f"{folder}: bundle of schema {schema}, this version of pocketmood reads {SCHEMA}; install "
+                    "the version that fits, or export it again"
                 )
             if not all(isinstance(hash_, str) for hash_ in about["files"].values()) or "shape" not in about["input"]:
                 raise BundleError(f"{path}: damaged (files or input); {AGAIN}")
@@ -94,8 +94,8 @@ class Bundle:
             """Answer one clip."""
             if waveform.shape != (samples,):
                 raise BundleError(
-                    f"waveform of shape {waveform.shape}; this model takes {samples} mono samples ({self.spec.seconds:g} s "
-                    f"at {self.spec.sample_rate} Hz). `pocketmood.audio.load` makes them from any file"
+                    f"waveform of shape {waveform.shape}; this model takes {samples} mono samples "
+                    f"({self.spec.seconds:g} s at {self.spec.sample_rate} Hz). `pocketmood.audio.load` makes them from any file"
                 )
             emotion, spread = run(np.ascontiguousarray(waveform, np.float32)[None])
             return Emotion(*map(float, emotion.reshape(-1))), Emotion(*map(float, spread.reshape(-1)))

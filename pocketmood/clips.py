@@ -107,7 +107,8 @@ class ClipStore:
 
     def waveform(self, id_: str) -> NDArray[np.float32]:
         """Return one clip as float32 [S] in [-1, 1)."""
-        return self.raw[self.index(id_)].astype(np.float32) / np.float32(FULL_SCALE)
+        wave: NDArray[np.float32] = self.raw[self.index(id_)].astype(np.float32) / np.float32(FULL_SCALE)
+        return wave
 
     def waveforms(self, ids: Sequence[str]) -> NDArray[np.float32]:
         """Return clips as float32 [B, S] in [-1, 1)."""

@@ -14,9 +14,7 @@ Config = TypeVar("Config")
 EXIT_STOPPED = 130
 
 
-def parse(
-    presets: Mapping[str, Config], prog: str, description: str, args: Sequence[str] | None = None
-) -> Config:
+def parse(presets: Mapping[str, Config], prog: str, description: str, args: Sequence[str] | None = None) -> Config:
     """Read `--preset NAME` (the first preset if left out), then every field of the dataclass as a flag of its own.
 
     Flags, types, defaults and help come from the dataclass through tyro. A rule broken in `__post_init__` reaches the

@@ -13,8 +13,8 @@ RATING_MIDDLE = 5.0
 RATING_HALF_WIDTH = 4.0
 NEUTRAL_RADIUS = 0.15
 
-# Eight directions around the plane, counter-clockwise from pure pleasantness, 45 degrees each: the places that listeners
-# give these words on the affect circumplex (Russell 1980).
+# Eight directions around the plane, counter-clockwise from pure pleasantness, 45 degrees each: the places that
+# listeners give these words on the affect circumplex (Russell 1980).
 _WORDS = ("pleased", "happy", "excited", "tense", "distressed", "sad", "sleepy", "relaxed")
 
 

@@ -109,7 +109,7 @@ def normalise(db: Tensor, spec: MelSpec) -> Tensor:
 
 
 def _scaled(level: Tensor, db_per_unit: float, spec: MelSpec) -> Tensor:
-    """Map levels to [-1, 1]: one product and one sum in all, because every float32 rounding here costs 4e-6 dB."""
+    """Map levels to [-1, 1] in one product and one sum: every float32 rounding here costs 4e-6 dB."""
     per_db = 2 / (spec.high_db - spec.low_db)
     return (level * (db_per_unit * per_db) - (spec.low_db * per_db + 1)).clamp(-1, 1)
 

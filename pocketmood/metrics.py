@@ -175,9 +175,7 @@ def _mean_ccc_samples(
     return [np.array([_mean_ccc(pred[row], label[row]) for row in rows]) for pred in preds]
 
 
-def _resampled_rows(
-    count: int, songs: Sequence[str] | None, repeats: int, seed: int
-) -> list[NDArray[np.int64]]:
+def _resampled_rows(count: int, songs: Sequence[str] | None, repeats: int, seed: int) -> list[NDArray[np.int64]]:
     """Draw songs with replacement, `repeats` times, and return the rows that belong to them."""
     if songs is not None and len(songs) != count:
         raise DataError(f"{len(songs)} song names for {count} predictions; give one name per prediction")

@@ -1,8 +1,8 @@
 """The one spectrogram's numbers. No torch here: whoever only predicts reads them from a bundle.
 
-Conventions: times in samples unless a name says `_s`, frequencies in Hz, levels in dB re a power of 1 (never re a clip's
-own maximum, which would erase loudness, the first cue of arousal). Filters: Slaney's Auditory Toolbox (1998) mel scale,
-linear below 1 kHz, logarithmic above, triangles of unit area.
+Conventions: times in samples unless a name says `_s`, frequencies in Hz, levels in dB re a power of 1 (never re a
+clip's own maximum, which would erase loudness, the first cue of arousal). Filters: Slaney's Auditory Toolbox (1998)
+mel scale, linear below 1 kHz, logarithmic above, triangles of unit area.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class MelSpec:
         if self.low_db >= self.high_db:
             raise DataError(f"level range {self.low_db} to {self.high_db} dB is empty")
         if self.hop < 1 or self.bands < 1 or self.n_fft < 2 or self.n_fft & (self.n_fft - 1):
-            raise DataError(f"n_fft {self.n_fft} must be a power of two, hop {self.hop} and bands {self.bands} positive")
+            raise DataError(
+                f"n_fft {self.n_fft} must be a power of two, hop {self.hop} and bands {self.bands} positive"
+            )
 
     @property
     def samples(self) -> int:

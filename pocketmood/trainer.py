@@ -119,6 +119,7 @@ class StageTrainer(Trainer):  # type: ignore[misc, unused-ignore]
         self.optimizer.load_state_dict(
             unpack_optimizer(load_tensors(Path(checkpoint) / "optimizer.safetensors"), state["optimizer"])
         )
+        match_layout(self.optimizer.state)
         scheduler = self.lr_scheduler.state_dict() | state["scheduler"]
         self.lr_scheduler.load_state_dict(scheduler)
 
@@ -133,6 +134,18 @@ class StageTrainer(Trainer):  # type: ignore[misc, unused-ignore]
         """Give the model back its own forward, without autocast around it, once every process has got this far."""
         self.accelerator.wait_for_everyone()
         self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False)
+
+
+def match_layout(state: Mapping[Tensor, dict[str, Any]]) -> None:
+    """Give loaded moments the strides of their weights.
+
+    Files hold contiguous tensors; the fused AdamW pairs elements by address, so that moments of channels-last weights
+    would silently belong to other elements.
+    """
+    for weight, entries in state.items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                entries[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def default_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

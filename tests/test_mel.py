@@ -68,8 +68,8 @@ def slow_twin(wave: NDArray[np.float32], spec: MelSpec, frame: int) -> NDArray[n
     return np.clip(levels, spec.low_db, spec.high_db)
 
 
-# A pure tone leaves bins 97 dB below its peak, at the end of float32: torch.stft, with its FFT, is off by 2e-3 to 6e-3 dB
-# there, sums of products by 1e-2 to 2.5e-2. Music and noise have no such gaps.
+# A pure tone leaves bins 97 dB below its peak, at the end of float32: torch.stft, with its FFT, is off by 2e-3 to
+# 6e-3 dB there, sums of products by 1e-2 to 2.5e-2. Music and noise have no such gaps.
 LIMIT_DB = dict.fromkeys(sounds(), 1e-2) | {"tone": 5e-2, "clipped": 5e-2}
 
 

@@ -1,0 +1,1 @@
+"""What the phone model lost (CCC) and won (latency, size, memory), against its teacher and the usual recipe."""

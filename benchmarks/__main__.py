@@ -1,0 +1,60 @@
+"""`python -m benchmarks --run runs/x`: measure all rows of a run, print the table, write the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.config import PRESETS, BenchmarksConfig
+from pocketmood import command
+from pocketmood.runs import Stage, stage_fingerprint, write_text
+
+BEFORE = {"data": "pocketmood data", "teacher": "python -m teacher", "student": "python -m student"}
+BEFORE |= {"bundle": "python -m export"}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the stage `benchmarks`, or print again what it found."""
+    about = "Measure CCC, latency, size and memory of teacher, student and every artefact of a run."
+    config = command.parse(PRESETS, "python -m benchmarks", about, args)
+    stage = make_stage(config)
+    if not stage.up_to_date():
+        with stage.work() as folder:
+            fill(config, stage, folder)
+    print((stage.folder / "table.txt").read_text(), flush=True)
+    print(f"report: {stage.folder / 'report.html'}", flush=True)
+
+
+def make_stage(config: BenchmarksConfig) -> Stage:
+    """Describe the stage: its settings and the four stages it reads."""
+    inputs = {name: stage_fingerprint(config.run / name, f"{make} --run {config.run}") for name, make in BEFORE.items()}
+    return Stage(config.run, "benchmarks", config, inputs, f"python -m benchmarks --run {config.run}")
+
+
+def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
+    """Measure, and write results.json, table.txt, table.md and report.html."""
+    from benchmarks import machine, report, table
+    from benchmarks.baselines import spec_of
+    from benchmarks.measure import measure
+    from benchmarks.record import write_results
+
+    print(f"benchmarks: {config.repeats} timed calls per row, {config.warmup} to warm up", flush=True)
+    measured = measure(config, folder)
+    place = machine.describe()
+    stage.record |= {
+        "machine": place,
+        "threads_used": measured.threads_used,
+        "songs": len(measured.ids),
+        "drops": {name: drop._asdict() for name, drop in measured.drops.items()},
+        "failed": [record.name for record in measured.records if record.status == "failed"],
+    }
+    caption = table.legend(len(measured.ids), config.threads, spec_of(config.run).seconds)
+    caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
+    write_results(folder / "results.json", measured.records)
+    write_text(folder / "table.txt", table.plain_text(measured.records, caption))
+    write_text(folder / "table.md", table.markdown(measured.records, caption))
+    write_text(folder / "report.html", report.page(config, measured, place))
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,99 @@
+"""Answers of each row on the same test songs, and how well they agree with the raters.
+
+Artefacts are asked song by song, waveform in, as a phone would ask them; the teacher and the ridge floor have already
+answered in their predictions; the perfect listener answers with the true score that a rendered corpus knows.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.record import Record
+from pocketmood.clips import ClipStore
+from pocketmood.errors import DataError
+from pocketmood.metrics import Paired, bootstrap, paired_difference, score
+from pocketmood.predictions import read_predictions, write_predictions
+
+Pair = Sequence[float]
+Predict = Callable[[NDArray[np.float32]], tuple[Pair, Pair]]
+"""Waveform [S] in; (emotion, spread) out, each (valence, arousal)."""
+Array = NDArray[np.float64]
+
+
+def ask(
+    predict: Predict, store: ClipStore, ids: Sequence[str], show: bool = False, name: str = ""
+) -> tuple[Array, Array]:
+    """Return emotion [N, 2] and spread [N, 2] of songs; DataError names the first song answered with no number."""
+    emotion, spread = np.empty((len(ids), 2)), np.empty((len(ids), 2))
+    for row, id_ in enumerate(tqdm(ids, desc=f"accuracy of {name}", disable=not show, leave=False)):
+        emotion[row], spread[row] = predict(store.waveform(id_))
+        if not np.isfinite(emotion[row]).all():
+            raise DataError(f"{name}: the answer for song {id_} is {emotion[row].tolist()}, not two numbers")
+    return emotion, spread
+
+
+def ask_once(
+    path: Path, predict: Predict, store: ClipStore, ids: Sequence[str], show: bool = False, name: str = ""
+) -> Array:
+    """Return emotion [N, 2] like `ask`, and keep the answers in `path`: a run that was killed does not ask again."""
+    if path.exists():
+        return stored(path, ids)
+    emotion, spread = ask(predict, store, ids, show, name)
+    write_predictions(path, ids, ["test"] * len(ids), emotion, spread, store.labels(ids))
+    return stored(path, ids)  # as read back, so that a continued run ends with the very same numbers
+
+
+def stored(path: Path, ids: Sequence[str]) -> Array:
+    """Return emotion [N, 2] of these songs from a prediction file, in this order."""
+    predictions = read_predictions(path)
+    return _in_order(path, dict(zip(predictions.ids, predictions.emotion, strict=True)), ids)
+
+
+def truth(path: Path, ids: Sequence[str]) -> Array:
+    """Return the true score [N, 2] of rendered songs from `truth.csv`, in this order."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for column in ("song_id", "true_valence", "true_arousal"):
+        if rows and column not in rows[0]:
+            raise DataError(f"{path}: no column {column!r} (found: {', '.join(rows[0])})")
+    known = {row["song_id"]: np.array([float(row["true_valence"]), float(row["true_arousal"])]) for row in rows}
+    return _in_order(path, known, ids)
+
+
+def judge(record: Record, emotion: Array, labels: NDArray[Any], repeats: int, seed: int) -> None:
+    """Fill in a row's CCC per axis and mean, with the 95 % interval over songs."""
+    scores = score(emotion, labels)
+    record.ccc_valence, record.ccc_arousal = scores["ccc_valence"], scores["ccc_arousal"]
+    record.ccc_mean = scores["ccc_mean"]
+    record.ccc_mean_low, record.ccc_mean_high = bootstrap(emotion, labels, repeats=repeats, seed=seed)
+
+
+def drops(
+    records: Sequence[Record], answers: dict[str, Array], labels: NDArray[Any], reference: str, repeats: int, seed: int
+) -> dict[str, Paired]:
+    """Fill in every scored row's drop against `reference` (its mean CCC minus the row's), and return the intervals."""
+    if reference not in answers:
+        for record in records:
+            if record.name in answers:
+                record.note(f"no drop: row {reference!r} has no answers")
+        return {}
+    found = {}
+    for record in records:
+        if record.name in answers:
+            paired = paired_difference(answers[reference], answers[record.name], labels, repeats=repeats, seed=seed)
+            found[record.name], record.ccc_drop = paired, paired.difference
+    return found
+
+
+def _in_order(path: Path, known: dict[str, Array], ids: Sequence[str]) -> Array:
+    missing = [id_ for id_ in ids if id_ not in known]
+    if missing:
+        raise DataError(f"{path}: no row for {len(missing)} of {len(ids)} test songs (first: {missing[0]})")
+    return np.stack([known[id_] for id_ in ids])

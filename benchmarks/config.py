@@ -1,0 +1,56 @@
+"""Settings of the benchmarks, and the presets that the Makefile uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pocketmood.errors import RunError
+
+
+@dataclass(frozen=True)
+class BenchmarksConfig:
+    """What to measure, how often, and with how many threads."""
+
+    run: Path = Path("runs/default")
+    """Run folder with finished stages data, teacher, student and bundle."""
+    threads: int = 2
+    """Threads that every runtime may use."""
+    warmup: int = 5
+    """Untimed calls of each row before the timed ones."""
+    repeats: int = 30
+    """Timed calls of each row; the rows take turns."""
+    latency_limit_s: float = 20.0
+    """On a crowded machine timing ends after this long, with fewer calls per row, but three at least."""
+    pause_ms: float = 10.0
+    """Rest before each timed call, so that no runtime's spinning threads slow down the next row."""
+    bootstrap: int = 1000
+    """Resamplings of the test songs behind each interval."""
+    memory: Literal["all", "artefacts", "none"] = "artefacts"
+    """Rows whose peak memory is measured, each in a fresh process."""
+    peers: bool = True
+    """Whether to build and time librosa with a stock timm model, what a user would otherwise pick."""
+    seed: int = 0
+    """Seed of the bootstrap and of the order in which rows take turns."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be measured."""
+        for name, least in (("threads", 1), ("warmup", 0), ("repeats", 1), ("bootstrap", 1)):
+            if getattr(self, name) < least:
+                raise RunError(f"benchmarks: --{name} {getattr(self, name)} is too small; give at least {least}")
+        for name in ("pause_ms", "latency_limit_s"):
+            if getattr(self, name) < 0:
+                flag = name.replace("_", "-")
+                raise RunError(f"benchmarks: --{flag} {getattr(self, name)} is negative; give 0 or more")
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything that changes the figures: all fields but the place of the run folder."""
+        return {name: value for name, value in vars(self).items() if name != "run"}
+
+
+PRESETS: dict[str, BenchmarksConfig] = {
+    "full": BenchmarksConfig(warmup=10, repeats=100, latency_limit_s=120.0, bootstrap=2000, memory="all"),
+    "demo": BenchmarksConfig(run=Path("runs/demo")),
+    "smoke": BenchmarksConfig(run=Path("runs/smoke"), warmup=1, repeats=5, bootstrap=200),
+}

@@ -1,0 +1,115 @@
+"""Time rows against each other: they take turns, in a new seeded order each round, after an untimed warm-up.
+
+Taking turns spreads the machine's moods (other processes, clock changes) evenly over all rows, so that their ratios
+hold even where absolute times do not. Between calls the process rests a little: ONNX Runtime and OpenMP keep their
+threads spinning for some milliseconds after a call, which would slow down whichever row comes next.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+FEWEST = 3
+"""Timed rounds that a median needs, however slow the machine is."""
+
+
+@dataclass
+class Timing:
+    """Times of one row in milliseconds, in the order they were taken; `failure` if a call raised."""
+
+    times_ms: list[float] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def median_ms(self) -> float:
+        """Return the middle time."""
+        return float(np.median(self.times_ms))
+
+    @property
+    def p95_ms(self) -> float:
+        """Return the time that 95 % of the calls stay below (linear interpolation)."""
+        return float(np.percentile(self.times_ms, 95))
+
+
+def pin_threads(threads: int) -> dict[str, int]:
+    """Hold torch and ExecuTorch to this many threads, and return what each says it then uses.
+
+    ExecuTorch's pool belongs to the whole process and must be set before a program is loaded. ONNX Runtime takes its
+    number per session, when the row is opened.
+    """
+    used = {}
+    import torch
+
+    torch.set_num_threads(threads)
+    used["torch"] = torch.get_num_threads()
+    try:
+        with _quiet():
+            from executorch.extension.pybindings import portable_lib
+
+            portable_lib._unsafe_reset_threadpool(threads)
+            used["executorch"] = int(portable_lib._threadpool_get_thread_count())
+    except ImportError:
+        return used  # the rows that need it will say so
+    return used
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the lines away that native libraries write about a processor they do not know; Python errors pass."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def take_turns(
+    rows: Mapping[str, Callable[[], object]],
+    *,
+    warmup: int,
+    repeats: int,
+    pause_s: float = 0.0,
+    limit_s: float = math.inf,
+    seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+    show: bool = False,
+) -> dict[str, Timing]:
+    """Call each row `warmup` times untimed, then `repeats` times timed, one call per row and round.
+
+    A row that raises keeps its message in `failure`, drops out, and the others go on. After `limit_s` no further round
+    starts, unless fewer than three were timed.
+    """
+    timings = {name: Timing() for name in rows}
+    rng = np.random.default_rng(seed)
+    begun = clock()
+    for turn in tqdm(range(warmup + repeats), desc="latency", disable=not show, leave=False):
+        if turn >= warmup + FEWEST and clock() - begun > limit_s:
+            break
+        for name in rng.permutation(list(rows)):
+            timing = timings[name]
+            if timing.failure is not None:
+                continue
+            time.sleep(pause_s)
+            try:
+                start = clock()
+                rows[name]()
+                spent = clock() - start
+            except Exception as error:  # one broken row must not cost the others their figures
+                timing.failure = f"{type(error).__name__}: {error}"
+                continue
+            if turn >= warmup:
+                timing.times_ms.append(1e3 * spent)
+    return timings

@@ -1,0 +1,69 @@
+"""Peak memory of a row: a fresh process opens it, answers three times, and reports its high-water mark.
+
+The figure holds the interpreter and every library that the row imports, so it compares rows on a computer; a phone,
+which carries no Python and no PyTorch, needs far less.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from pocketmood.errors import RunError
+
+CALLS = 3
+STATUS = Path("/proc/self/status")
+CHILD_LIMIT_S = 300.0
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest resident size this process ever had; RunError where the system does not tell."""
+    if STATUS.exists():
+        # Not getrusage: on Linux a child's ru_maxrss starts at its parent's peak, which here holds all of PyTorch.
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+        if found:
+            return int(found.group(1)) * 1024
+    if sys.platform != "darwin":
+        raise RunError(f"peak memory: {sys.platform} does not tell it")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measure_in_child(run: Path, work: Path, name: str, threads: int) -> int:
+    """Start a process that opens row `name` of this run, and return its peak in bytes; RunError with its last words."""
+    command = [sys.executable, "-m", "benchmarks.memory", str(run.resolve()), str(work.resolve()), name, str(threads)]
+    try:
+        root = Path(__file__).resolve().parent.parent
+        child = subprocess.run(command, capture_output=True, text=True, timeout=CHILD_LIMIT_S, cwd=root, check=False)
+    except subprocess.TimeoutExpired:
+        raise RunError(f"memory of {name}: no answer within {CHILD_LIMIT_S:.0f} s") from None
+    if child.returncode != 0:
+        last = (child.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RunError(f"memory of {name}: the measuring process ended with {child.returncode} ({last})")
+    return int(json.loads(child.stdout.strip().splitlines()[-1])["peak_rss_bytes"])
+
+
+def main(run: Path, work: Path, name: str, threads: int) -> None:
+    """Open one row, let it answer, print one JSON line."""
+    import numpy as np
+
+    from benchmarks.contenders import contenders
+    from pocketmood.clips import ClipStore
+
+    row = next(row for row in contenders(run, work) if row.name == name)
+    if row.open is None:
+        raise RunError(f"memory of {name}: {row.why_not_opened}")
+    store = ClipStore.open(run / "data" / "store")
+    wave = np.asarray(store.waveform(store.ids[0]), dtype=np.float32)
+    predict = row.open(threads).predict
+    for _ in range(CALLS):
+        predict(wave)
+    print(json.dumps({"name": name, "peak_rss_bytes": peak_rss_bytes()}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

@@ -1,0 +1,18 @@
+"""`python -m export --run runs/x [--preset demo]`: waveform in, emotion out, in three formats, each proven."""
+
+from __future__ import annotations
+
+from export.config import PRESETS
+from pocketmood.command import parse, run
+
+
+def main() -> int:
+    """Read the command line and run the stage; torch is imported only then."""
+    config = parse(PRESETS, "python -m export", __doc__ or "")
+    from export.stage import run as run_stage
+
+    return run_stage(config)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,93 @@
+"""Every dial of the export stage; the command line is built from these fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pocketmood.errors import ExportError
+
+Format = Literal["onnx", "executorch", "coreml"]
+Precision = Literal["fp32", "int8"]
+
+
+class Artefact(NamedTuple):
+    """One program of a bundle."""
+
+    format: Format
+    precision: Precision
+    file: str
+
+    @property
+    def step(self) -> str:
+        """The name of the step that makes it."""
+        return f"{self.format}.{self.precision}"
+
+
+ARTEFACTS = (
+    Artefact("executorch", "int8", "model.int8.pte"),
+    Artefact("executorch", "fp32", "model.fp32.pte"),
+    Artefact("coreml", "fp32", "model.fp32.mlpackage"),
+    Artefact("onnx", "fp32", "model.fp32.onnx"),
+)
+"""What can be written, slowest first: two processes share the work best in this order."""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The export stage: front end and student as one program, in three formats, each proven against PyTorch."""
+
+    run: Path = Path("runs/demo")
+    """Run folder; its data and student stages must be finished."""
+    student: Path | None = None
+    """Folder of another student (model.safetensors and config.json); the run's own if left out."""
+    to: tuple[Format, ...] = ("onnx", "executorch", "coreml")
+    """Formats to write."""
+    precision: tuple[Precision, ...] = ("fp32", "int8")
+    """Precisions to write; int8 is written for ExecuTorch."""
+    golden: int = 5
+    """Test clips that travel in the bundle with their answers, for the tests of every language."""
+    held_out: int = 32
+    """Further clips, from test and validation, that the programs are compared on."""
+    calibration: int = 48
+    """Training clips that set the ranges of the int8 activations."""
+    fp32_limit: float = 1e-4
+    """Largest difference allowed between an fp32 program and PyTorch, in both outputs."""
+    int8_limit: float = 5e-3
+    """Largest difference allowed between an int8 program and its quantised graph: runtimes round differently."""
+    ccc_drop_limit: float | None = 0.05
+    """Largest loss of mean CCC on the test songs against fp32 in PyTorch; None only reports it."""
+    processes: int = 2
+    """Programs written at the same time; each takes about 1.5 GB."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that prove nothing and choices that write nothing."""
+        if min(self.golden, self.calibration, self.processes) < 1 or self.held_out < 0:
+            raise ExportError("golden, calibration and processes must be at least 1, held_out at least 0")
+        if not self.artefacts:
+            asked = f"{', '.join(self.to) or 'no format'} in {', '.join(self.precision) or 'no precision'}"
+            raise ExportError(
+                f"nothing to write: {asked}; there are {', '.join(artefact.step for artefact in ARTEFACTS)}"
+            )
+
+    @property
+    def artefacts(self) -> tuple[Artefact, ...]:
+        """What this config writes."""
+        return tuple(one for one in ARTEFACTS if one.format in self.to and one.precision in self.precision)
+
+    @property
+    def student_folder(self) -> Path:
+        """Where the student is."""
+        return self.student or self.run / "student"
+
+    def shaping(self) -> dict[str, Any]:
+        """Return the fields that shape the result: not where it is made, nor how many processes make it."""
+        return {name: value for name, value in vars(self).items() if name not in ("run", "student", "processes")}
+
+
+PRESETS = {
+    "full": ExportConfig(run=Path("runs/full"), calibration=128),
+    "demo": ExportConfig(),
+    "smoke": ExportConfig(run=Path("runs/smoke"), held_out=8, calibration=8, ccc_drop_limit=None),
+}

@@ -1,0 +1,194 @@
+"""The export stage: choose clips, run the steps in processes, judge, and make a bundle if all gates are green."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export import bundle, parity
+from export.config import Artefact, ExportConfig
+from export.contract import contract
+from pocketmood.clips import ClipStore
+from pocketmood.errors import ExportError, RunError
+from pocketmood.metrics import bootstrap, score
+from pocketmood.runs import Stage, file_hash, read_json, stage_fingerprint, stage_record, write_json
+from pocketmood.spec import MelSpec
+from pocketmood.split import Split
+
+STEPS = "steps"
+
+
+def run(config: ExportConfig) -> int:
+    """Make `RUN/bundle`, or say that it is up to date; return 1 where a gate is red, and leave no bundle then."""
+    data = config.run / "data"
+    inputs = {"data": stage_fingerprint(data, "make data"), "student": student_fingerprint(config)}
+    command = f"python -m export --run {config.run}"
+    stage = Stage(config.run, "bundle", config.shaping(), inputs, command)
+    if stage.up_to_date():
+        return 0
+    red: list[str] = []
+    try:
+        with stage.work() as folder:
+            records = _make(config, folder, inputs)
+            print(parity.table(records), flush=True)
+            red = parity.failures(records)
+            if red:
+                raise ExportError("red gates")  # keeps the work folder unfinished
+            stage.record |= {"parity": records, "warnings": []}
+            shutil.rmtree(folder / STEPS)
+    except ExportError:
+        if not red:
+            raise
+        print(f"error: {len(red)} of {len(config.artefacts)} artefacts may not ship, so there is no new bundle:",
+              *red, f"records: {stage.part / 'parity.json'}", sep="\n  ", file=sys.stderr)  # fmt: skip
+        return 1
+    print(f"bundle: {stage.folder}", flush=True)
+    return 0
+
+
+def student_fingerprint(config: ExportConfig) -> str:
+    """Identify the student: by its stage, or by its files where it comes from elsewhere."""
+    if config.student is None:
+        return stage_fingerprint(config.run / "student", f"python -m student --run {config.run}")
+    files = [config.student / name for name in ("model.safetensors", "config.json")]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise RunError(
+            f"{config.student}: no {' and no '.join(missing)} here; --student takes a trained student's folder"
+        )
+    return "".join(file_hash(file)[:16] for file in files)
+
+
+def choose(config: ExportConfig, split: Split) -> Any:
+    """Choose clips evenly over the sorted ids, so that the same split gives the same clips."""
+    from export.steps import Clips
+
+    golden = spread_over(split.test, config.golden)
+    others = [id_ for id_ in (*split.test, *split.validation) if id_ not in golden]
+    calibration = spread_over(split.train, config.calibration)
+    return Clips(golden, spread_over(others, config.held_out), tuple(split.test), calibration)
+
+
+def spread_over(ids: Sequence[str], count: int) -> tuple[str, ...]:
+    """Pick up to `count` of the ids at even distances."""
+    if len(ids) <= count:
+        return tuple(ids)
+    return tuple(ids[int(place)] for place in np.linspace(0, len(ids) - 1, count).round())
+
+
+def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list[parity.Record]:
+    """Run the steps, judge them, and fill the bundle's folder."""
+    from export.steps import Job
+
+    data = config.run / "data"
+    split, store = Split.load(data / "split.json"), ClipStore.open(data / "store")
+    said = read_json(config.student_folder / "config.json")
+    spec = MelSpec.from_dict(said["spec"])
+    record = stage_record(data, "make data")["record"]
+    labels = {
+        "set": record.get("label_set"),
+        "fix": record.get("label_fix"),
+        "synthetic": bool(record.get("synthetic_labels")),
+        "corpus": record.get("corpus"),
+    }
+    promise = contract(spec, said["stride"], said["frames"], labels)
+    clips = choose(config, split)
+    job = Job(config, folder / STEPS, clips, promise, dict(inputs))
+    job.folder.mkdir(exist_ok=True)
+    print(
+        f"export: {said['name']}, {len(config.artefacts)} programs, proven on {len(clips.proven)} clips, "
+        f"CCC on {len(clips.test)} test songs",
+        flush=True,
+    )
+    errors = _run_steps(job, config)
+    reference = np.load(job.folder / "pytorch" / "answers.npy", allow_pickle=False)
+    truth = store.labels(clips.test)
+    records = [_judge(config, job, one, errors[one.step], reference, truth) for one in config.artefacts]
+    write_json(folder / "parity.json", records)
+    if not parity.failures(records):
+        rows = [clips.answered.index(id_) for id_ in clips.test]
+        metrics = _metrics(reference[rows, :2], truth, clips.test)
+        bundle.write(folder, job.folder, config.artefacts, store, clips.golden, said, labels, metrics, records)
+    return records
+
+
+def _run_steps(job: Any, config: ExportConfig) -> dict[str, str]:
+    """Run PyTorch's step and one per artefact; return why each failed, "" where it did not."""
+    from export.steps import REFERENCE, run_step
+
+    steps = [one.step for one in config.artefacts] + [REFERENCE]
+    if config.processes == 1:
+        errors = {step: run_step(job, step) for step in steps}
+    else:
+        errors = _in_processes(job, steps, config.processes)
+    if errors[REFERENCE]:
+        raise ExportError(f"the student itself does not run in PyTorch: {errors[REFERENCE]}")
+    return errors
+
+
+def _in_processes(job: Any, steps: Sequence[str], processes: int) -> dict[str, str]:
+    """Share the steps out. A fork server imports the heavy libraries once, for all processes (25 s cold)."""
+    from export.steps import run_step
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["export.preload"])
+    with ProcessPoolExecutor(processes, context, initializer=_die_with_parent) as pool:
+        waiting = {step: pool.submit(run_step, job, step) for step in steps}
+        errors = {}
+        for step, future in waiting.items():
+            try:
+                errors[step] = future.result()
+            except BrokenProcessPool:
+                errors[step] = "its process died, most likely for want of memory; try --processes 1"
+    return errors
+
+
+def _die_with_parent() -> None:
+    """End this process when the command is killed: the same command, started again, must find nobody at work."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _judge(
+    config: ExportConfig, job: Any, artefact: Artefact, error: str, reference: parity.Answers, truth: Any
+) -> parity.Record:
+    """Turn what a step left into a parity record."""
+    if error:
+        return parity.not_written(artefact.file, error)
+    folder, clips = job.folder / artefact.step, job.clips
+    answers = np.load(folder / "answers.npy", allow_pickle=False)
+    proven = len(clips.proven)
+    wanted, against, limit = reference[:proven], "fp32 in PyTorch", config.fp32_limit
+    facts = read_json(folder / "stage.json")["record"]
+    if artefact.precision == "int8":
+        wanted = np.load(folder / "graph_answers.npy", allow_pickle=False)
+        against, limit = "its quantised graph in PyTorch", config.int8_limit
+        to_fp32 = parity.compare(answers[:proven], reference[:proven])
+        names = ("max_error", "emotion_mean_error", "emotion_signed_error", "emotion_sqnr_db")
+        facts |= {f"fp32_{name}": to_fp32[name] for name in names}
+    record = {"artefact": artefact.file, "against": against, **parity.compare(answers[:proven], wanted), **facts}
+    if len(answers) == len(reference):
+        rows = [clips.answered.index(id_) for id_ in clips.test]
+        record |= parity.ccc_change(answers[rows], reference[rows], truth, clips.test)
+    return parity.judge(record, limit, config.ccc_drop_limit)
+
+
+def _metrics(emotion: Any, truth: Any, songs: Sequence[str]) -> dict[str, Any]:
+    low, high = bootstrap(emotion, truth, songs)
+    return {**score(emotion, truth), "ccc_mean_low": low, "ccc_mean_high": high, "songs": len(songs)}

@@ -1,0 +1,208 @@
+"""The steps of the export stage: PyTorch's own answers, then one step per artefact, each a nested stage.
+
+A step writes its artefact, reads it back from disk as a user would, lets it answer, and leaves `answers.npy` and a
+record. Steps know nothing of each other, so they run in any order and in several processes, and a failing one stops no
+other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from export.config import ARTEFACTS, Artefact, ExportConfig
+from export.contract import Contract
+from export.pipeline import Pipeline, build
+from export.to_onnx import Runner
+from pocketmood.clips import ClipStore
+from pocketmood.errors import ExportError, PocketmoodError
+from pocketmood.runs import Stage
+
+REFERENCE = "pytorch"
+ANSWERS, GRAPH_ANSWERS, MEL = "answers.npy", "graph_answers.npy", "mel.npy"
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Which clips a bundle is calibrated and proven on, by id."""
+
+    golden: tuple[str, ...]
+    """Travel in the bundle."""
+    held_out: tuple[str, ...]
+    """Compared with PyTorch, too."""
+    test: tuple[str, ...]
+    """All test songs: the CCC is theirs."""
+    calibration: tuple[str, ...]
+    """Training clips for int8."""
+
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """Clips that every program is compared on."""
+        return self.golden + self.held_out
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """Clips that every program answers: the proven ones first, then the other test songs."""
+        return self.proven + tuple(id_ for id_ in self.test if id_ not in set(self.proven))
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a step needs, small enough to send to another process."""
+
+    config: ExportConfig
+    folder: Path
+    """Where the steps' folders lie."""
+    clips: Clips
+    contract: Contract
+    inputs: dict[str, str]
+    """Fingerprints of data and student."""
+
+    def stage(self, step: str) -> Stage:
+        """Return the nested stage of a step."""
+        return Stage(self.folder, step, {"config": self.config.shaping(), "clips": vars(self.clips)}, self.inputs)
+
+
+def run_step(job: Job, step: str) -> str:
+    """Make one step unless it is there; return "" or why it failed, so that the others go on."""
+    stage, start = job.stage(step), time.perf_counter()
+    if stage.up_to_date(quiet=True):
+        print(f"  {step}: done before", flush=True)
+        return ""
+    torch.set_num_threads(max(1, torch.get_num_threads() // job.config.processes))
+    try:
+        with stage.work() as folder:
+            if step == REFERENCE:
+                _reference(job, folder)
+            else:
+                _artefact(job, next(one for one in ARTEFACTS if one.step == step), folder, stage.record)
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:  # exporters raise anything; whatever it is must not stop the other formats
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        reason = reason if isinstance(error, PocketmoodError) else f"{type(error).__name__}: {reason}"
+        print(f"  {step}: FAILED after {time.perf_counter() - start:.0f} s: {reason}", flush=True)
+        return reason
+    print(f"  {step}: {time.perf_counter() - start:.0f} s", flush=True)
+    return ""
+
+
+def answer(run: Runner, store: ClipStore, ids: Sequence[str]) -> NDArray[np.float32]:
+    """Let a program answer clip by clip: [N, 4], valence, arousal, and their spreads."""
+    rows = [np.concatenate([part.reshape(-1) for part in run(store.waveform(id_)[None])]) for id_ in ids]
+    return np.stack(rows).astype(np.float32)
+
+
+def load_pipeline(config: ExportConfig) -> Pipeline:
+    """Join the front end with the student that is to be exported."""
+    from student.mobilevit import load_student
+
+    student, _ = load_student(config.student_folder)
+    return build(student, student.spec, student.stride, student.frames)
+
+
+def in_torch(module: torch.nn.Module) -> Runner:
+    """Wrap a module as a program."""
+
+    def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        with torch.inference_mode():
+            emotion, spread = module(torch.from_numpy(waveform))
+        return emotion.numpy(), spread.numpy()
+
+    return run
+
+
+def _reference(job: Job, folder: Path) -> None:
+    """Answer in PyTorch, unchanged network, for all clips; keep the spectrogram of the first golden one."""
+    pipeline, store = load_pipeline(job.config), ClipStore.open(job.config.run / "data" / "store")
+    np.save(folder / ANSWERS, answer(in_torch(pipeline), store, job.clips.answered))
+    with torch.inference_mode():
+        mel = pipeline.front(torch.from_numpy(store.waveform(job.clips.golden[0])[None]))
+    np.save(folder / MEL, mel[0, 0].numpy())
+
+
+def _artefact(job: Job, artefact: Artefact, folder: Path, record: dict[str, Any]) -> None:
+    """Write one artefact, read it back, and let it answer."""
+    pipeline, store = load_pipeline(job.config), ClipStore.open(job.config.run / "data" / "store")
+    path = folder / artefact.file
+    start = time.perf_counter()
+    ids = job.clips.answered
+    if artefact.format == "onnx":
+        run, facts = _onnx(job, pipeline, path)
+    elif artefact.format == "coreml":
+        # The evaluator knows every operator of the program but is no fast runtime: the proven clips are enough.
+        run, facts = _coreml(job, pipeline, path)
+        ids = job.clips.proven
+    else:
+        run, facts = _executorch(job, artefact, pipeline, path, store, folder)
+    record |= facts | {"size_bytes": _size(path), "write_s": round(time.perf_counter() - start, 1)}
+    np.save(folder / ANSWERS, answer(run, store, ids))
+
+
+def _onnx(job: Job, pipeline: Pipeline, path: Path) -> tuple[Runner, dict[str, Any]]:
+    from export import to_onnx
+    from export.rewrite import for_onnx
+
+    facts = to_onnx.write(for_onnx(pipeline), path, job.contract)
+    _require_contract(job, to_onnx.read_contract(path), path.name)
+    return to_onnx.read(path), facts
+
+
+def _coreml(job: Job, pipeline: Pipeline, path: Path) -> tuple[Runner, dict[str, Any]]:
+    from export import mil, to_coreml
+    from export.rewrite import for_coreml
+
+    to_coreml.write(for_coreml(pipeline), path, job.contract)
+    program, contract = to_coreml.read_program(path)
+    _require_contract(job, {name: contract.get(name) for name in job.contract}, path.name)
+    facts = mil.describe(program)
+    facts["reason"] = "the saved program was run by export/mil.py; Apple's own kernels were not (they need a Mac)"
+    return mil.evaluator(program), facts
+
+
+def _executorch(
+    job: Job, artefact: Artefact, pipeline: Pipeline, path: Path, store: ClipStore, folder: Path
+) -> tuple[Runner, dict[str, Any]]:
+    from export import to_executorch
+    from export.quantise import quantise
+    from export.rewrite import for_xnnpack
+
+    module: torch.nn.Module = for_xnnpack(pipeline)
+    facts: dict[str, Any] = {}
+    if artefact.precision == "int8":
+        waves = (torch.from_numpy(store.waveform(id_)[None]) for id_ in job.clips.calibration)
+        module, quantised, left_float = quantise(for_xnnpack(pipeline), waves)
+        np.save(folder / GRAPH_ANSWERS, answer(in_torch(module), store, job.clips.proven))
+        facts = {
+            "quantised_ops": sum(quantised.values()),
+            "float_ops": sum(left_float.values()),
+            "quantised": _say(quantised),
+            "left_float": _say(left_float),
+            "calibration_clips": len(job.clips.calibration),
+        }
+    facts |= to_executorch.write(module, pipeline.spec.samples, path, job.contract)
+    _require_contract(job, to_executorch.read_contract(path), path.name)
+    return to_executorch.read(path), facts
+
+
+def _require_contract(job: Job, found: dict[str, Any], name: str) -> None:
+    """Refuse an artefact that does not say of itself what it should."""
+    wrong = [key for key, value in job.contract.items() if str(found.get(key)) != str(value)]
+    if wrong:
+        raise ExportError(f"{name}: its own contract is wrong in {', '.join(wrong)} (found {found})")
+
+
+def _say(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

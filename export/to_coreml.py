@@ -1,0 +1,101 @@
+"""CoreML: the writer, a reader for macOS, and `read_program` for everywhere else (see `mil`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from export.contract import Contract
+from export.pipeline import INPUT_NAME, OUTPUT_NAMES, Pipeline
+from export.to_onnx import Array, Runner
+from pocketmood.errors import ExportError
+
+_WEIGHTS = Path("Data", "com.apple.CoreML", "weights")
+
+
+def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
+    """Write a pipeline (see `rewrite.for_coreml`) as an ML program with the contract as user-defined metadata.
+
+    All of it in float32: CoreML's default, float16, overflows in the power spectrogram.
+    """
+    with _quiet():
+        import coremltools as ct
+
+        exported = torch.export.export(pipeline, (torch.zeros(1, pipeline.spec.samples),)).run_decompositions({})
+        model = ct.convert(
+            exported,
+            inputs=[ct.TensorType(name=INPUT_NAME, shape=(1, pipeline.spec.samples))],
+            outputs=[ct.TensorType(name=name) for name in OUTPUT_NAMES],
+            minimum_deployment_target=ct.target.iOS17,
+            compute_precision=ct.precision.FLOAT32,
+            skip_model_load=True,
+        )
+        for name, value in contract.items():
+            model.user_defined_metadata[name] = str(value)
+        model.save(str(path))
+    _same_names_every_time(path / "Manifest.json")
+    return {"operators": len(model._mil_program.functions["main"].operations)}
+
+
+def read(path: Path, threads: int = 0) -> Runner:
+    """Open a program with Apple's runtime, which exists on macOS only and chooses its own threads."""
+    del threads
+    if sys.platform != "darwin":
+        raise ExportError(
+            f"{path.name}: CoreML runs on macOS only; elsewhere `read_program` and `mil` check the program"
+        )
+    with _quiet():
+        import coremltools as ct
+
+        model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.CPU_ONLY)
+
+    def run(waveform: Array) -> tuple[Array, Array]:
+        answer = model.predict({INPUT_NAME: waveform})
+        emotion, spread = (np.asarray(answer[name], np.float32) for name in OUTPUT_NAMES)
+        return emotion, spread
+
+    return run
+
+
+def read_program(path: Path) -> tuple[Any, dict[str, str]]:
+    """Read a saved package back: its MIL program with all weights, and its user-defined metadata."""
+    with _quiet():
+        import coremltools as ct
+        from coremltools.converters.mil.frontend.milproto.load import load
+
+        spec = ct.utils.load_spec(str(path))
+        program = load(spec, spec.specificationVersion, str(path / _WEIGHTS))
+    return program, dict(spec.description.metadata.userDefined)
+
+
+def _same_names_every_time(manifest: Path) -> None:
+    """Replace the random names of a package's parts by names that follow from their paths."""
+    text = manifest.read_text()
+    for name, entry in json.loads(text)["itemInfoEntries"].items():
+        text = text.replace(name, str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper())
+    manifest.write_text(text)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence warnings that nobody can act on: an untested torch version, Apple's libraries missing on Linux."""
+    logger = logging.getLogger("coremltools")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,82 @@
+"""ONNX: the writer, and a reader on ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.contract import Contract
+from export.pipeline import INPUT_NAME, OUTPUT_NAMES, Pipeline
+from pocketmood.errors import ExportError
+from pocketmood.runs import write_bytes
+
+Array = NDArray[np.float32]
+Runner = Callable[[Array], tuple[Array, Array]]
+"""A program: waveform [1, S] -> emotion [1, 2], spread [1, 2]."""
+
+
+def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
+    """Write a pipeline (see `rewrite.for_onnx`) with the contract as metadata; return facts for the record."""
+    import torch
+
+    example = torch.zeros(1, pipeline.spec.samples)
+    program = torch.onnx.export(
+        pipeline, (example,), dynamo=True, input_names=[INPUT_NAME], output_names=list(OUTPUT_NAMES), verbose=False
+    )
+    if program is None:
+        raise ExportError("torch.onnx.export returned no program")
+    model = program.model_proto
+    _forget_the_maker(model.graph)
+    for function in model.functions:
+        _forget_the_maker(function)
+    del model.metadata_props[:]
+    for name, value in contract.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = name, str(value)
+    write_bytes(path, model.SerializeToString(deterministic=True))
+    opset = next(entry.version for entry in model.opset_import if entry.domain == "")
+    return {"opset": opset, "operators": len(model.graph.node)}
+
+
+def read(path: Path, threads: int = 0) -> Runner:
+    """Open a program; threads 0 lets ONNX Runtime choose."""
+    session = _session(path, threads)
+
+    def run(waveform: Array) -> tuple[Array, Array]:
+        emotion, spread = session.run(list(OUTPUT_NAMES), {INPUT_NAME: waveform})
+        return emotion, spread
+
+    return run
+
+
+def read_contract(path: Path) -> dict[str, str]:
+    """Return the contract a program carries; ExportError if names or shapes of its ends are not ours."""
+    session = _session(path, 1)
+    ends = [(end.name, end.shape, end.type) for end in (*session.get_inputs(), *session.get_outputs())]
+    names = [name for name, _, _ in ends]
+    if names != [INPUT_NAME, *OUTPUT_NAMES] or any(kind != "tensor(float)" for _, _, kind in ends):
+        raise ExportError(f"{path.name}: its inputs and outputs are {ends}")
+    return dict(session.get_modelmeta().custom_metadata_map)
+
+
+def _session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _forget_the_maker(graph: Any) -> None:
+    """Drop stack traces: they hold paths of the exporting machine and make equal models differ."""
+    del graph.metadata_props[:]
+    for part in (*graph.node, *graph.value_info, *getattr(graph, "initializer", ())):
+        del part.metadata_props[:]
+    for end in (*graph.input, *graph.output):
+        if not isinstance(end, str):
+            del end.metadata_props[:]

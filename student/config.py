@@ -1,0 +1,143 @@
+"""Every dial of the student stage; the command line is built from these fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pocketmood.errors import PocketmoodError
+
+ModelName = Literal[
+    "mobilevit_s",
+    "mobilevit_xs",
+    "mobilevit_xxs",
+    "mobilevitv2_050",
+    "mobilevitv2_075",
+    "mobilevitv2_100",
+    "mobilevitv2_125",
+    "mobilevitv2_150",
+    "mobilevitv2_175",
+    "mobilevitv2_200",
+]
+SIDE = 64
+"""Both sides of the input must be multiples of this: 32 from the strides of the network, 2 from its patches."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """How much each term of the loss counts."""
+
+    labels: float = 1.0
+    """1 - CCC + MSE to the people who rated; rated clips only."""
+    response: float = 1.0
+    """Distance to the teacher's emotion for the same crop, in the measure of `response_measure`."""
+    features: float = 0.5
+    """1 - cosine between projected student features and the teacher's."""
+    spread: float = 0.1
+    """Gaussian negative log likelihood of a listener's rating; moves the spread alone."""
+    response_measure: Literal["mse", "ccc"] = "mse"
+    """mse, or 1 - CCC over the batch."""
+
+    def __post_init__(self) -> None:
+        """Refuse weights that teach nothing."""
+        if min(self.labels, self.response, self.features, self.spread) < 0:
+            raise PocketmoodError("loss weights must not be negative")
+        if self.labels + self.response + self.features == 0:
+            raise PocketmoodError("loss weights labels, response and features are all 0: nothing would be learnt")
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Changes to what the student hears in training; the teacher's answer stays that of the untouched crop."""
+
+    gain_db: float = 2.0
+    """Largest random change of level."""
+    hidden_bands: int = 12
+    """Widest run of mel bands hidden per crop; 0 hides none."""
+    hidden_frames: int = 8
+    """Widest run of frames hidden per crop; 0 hides none."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if min(self.gain_db, self.hidden_bands, self.hidden_frames) < 0:
+            raise PocketmoodError("augmentation: gain_db, hidden_bands and hidden_frames must not be negative")
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """The student stage: a small network learns from ratings and from the teacher's answers."""
+
+    run: Path = Path("runs/demo")
+    """Run folder; its data and teacher stages must be finished."""
+    model: ModelName = "mobilevit_s"
+    """timm's name of the network."""
+    weights: str = "imagenet"
+    """imagenet (from the model hub), random, or a safetensors file or folder of that network."""
+    stride: int = 5
+    """Every so-many-th frame of the spectrogram is looked at."""
+    frames: int = 256
+    """Frames of a whole clip at this stride; a multiple of 64."""
+    crop_frames: int = 64
+    """Frames of the crops to train on, as the teacher answered them; a multiple of 64."""
+    draws: int = 1
+    """How often an epoch visits each clip, at another crop each time."""
+    epochs: float = 20
+    """Visits of the whole training set."""
+    whole_share: float = 0.0
+    """Last share of the epochs that trains on whole clips instead of crops; each costs `frames / crop_frames` times."""
+    batch_size: int = 32
+    """Crops per step; also how many the CCC is taken over."""
+    learning_rate: float = 1e-3
+    """Peak rate of the cosine."""
+    weight_decay: float = 0.05
+    """Decay of AdamW."""
+    warmup: float = 0.15
+    """Share of the steps in which the rate rises."""
+    ema_decay: float = 0.99
+    """Decay per step of the averaged weights, which are validated and kept."""
+    patience: int = 0
+    """Stop after so many epochs without a better validation; 0 never stops early."""
+    seed: int = 0
+    """Decides everything random."""
+    workers: int = 0
+    """Processes that read crops; 0 reads in the training process."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """Weights of the loss terms."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Changes to the crops."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes the network would resize, and numbers that train nothing."""
+        require_size(self.frames, "frames")
+        require_size(self.crop_frames, "crop_frames")
+        if self.crop_frames > self.frames or self.stride < 1 or self.draws < 1:
+            raise PocketmoodError(
+                f"crop_frames {self.crop_frames} must fit in frames {self.frames}; stride {self.stride} and draws "
+                f"{self.draws} must be at least 1"
+            )
+        if self.batch_size < 2 or self.epochs <= 0:
+            raise PocketmoodError(f"batch_size {self.batch_size} must be at least 2, epochs {self.epochs} above 0")
+        if not 0 <= self.whole_share <= 1:
+            raise PocketmoodError(f"whole_share {self.whole_share} must lie in [0, 1]")
+
+
+def require_size(size: int, name: str) -> None:
+    """Refuse a side of the input that MobileViT would resize bilinearly inside every block."""
+    if size < SIDE or size % SIDE:
+        raise PocketmoodError(
+            f"{name} {size} must be a multiple of {SIDE}: MobileViT halves each side five times and then cuts it into "
+            "patches of 2, and resizes its maps in every block where that leaves a remainder, which is slow on a phone "
+            "and differs between runtimes"
+        )
+
+
+PRESETS = {
+    "full": StudentConfig(epochs=20, draws=8, batch_size=64, workers=4, ema_decay=0.999),
+    "streamlined": StudentConfig(epochs=10, draws=8, batch_size=64, workers=4, ema_decay=0.999),
+    "demo": StudentConfig(model="mobilevit_xxs", weights="random", epochs=7, draws=4, batch_size=16),
+    "smoke": StudentConfig(
+        model="mobilevit_xxs", weights="random", epochs=2, batch_size=8, ema_decay=0.5, augment=AugmentConfig(0, 0, 0)
+    ),
+}
+"""Names for `--preset`: a GPU's full recipe, half of it, minutes on a CPU, plumbing only."""

@@ -1,0 +1,146 @@
+"""The student: timm's MobileViT on a one-channel spectrogram, with two heads.
+
+Conventions: input is the front end's spectrogram [B, 1, M, T] in [-1, 1] at the config's frame stride, M and T
+multiples of 64. `emotion` [B, 2] lies in (-1, 1); `spread` [B, 2] is the standard deviation expected of one listener's
+rating, above `SPREAD_FLOOR`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pocketmood.checkpoints import load_tensors, save_tensors
+from pocketmood.errors import RunError
+from pocketmood.runs import read_json, write_json
+from pocketmood.spec import MelSpec
+from student.config import require_size
+
+SPREAD_FLOOR = 0.02
+"""Smallest spread a student can answer; a rating step is .25."""
+_SPREAD_START = 0.45
+"""Spread before training: a DEAM listener's typical deviation of 1.8 rating points."""
+_STEM = "stem.conv.weight"
+_SCHEMA = 1
+
+
+class StudentOutput(NamedTuple):
+    """What a student answers for a batch."""
+
+    emotion: Tensor
+    """[B, 2] valence and arousal in (-1, 1)."""
+    spread: Tensor
+    """[B, 2] standard deviation expected of one listener's rating."""
+    features: Tensor
+    """[B, F] pooled features, for distillation."""
+
+
+class Student(nn.Module):
+    """A MobileViT body of timm with heads for emotion and spread."""
+
+    def __init__(self, name: str, stride: int = 5, frames: int = 256, spec: MelSpec | None = None) -> None:
+        """Build the network with random weights; `stride` and `frames` say what a whole clip looks like."""
+        super().__init__()
+        import timm
+        from timm.layers import set_fused_attn
+
+        self.spec = spec or MelSpec()
+        require_size(self.spec.bands, "bands")
+        require_size(frames, "frames")
+        self.name, self.stride, self.frames = name, stride, frames
+        # Fused attention decomposes into operators that XNNPACK does not take: 26 instead of 12 ms on xxs.
+        set_fused_attn(False)
+        self.body: nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+        self.width = int(self.body.num_features)
+        self.emotion_head, self.spread_head = nn.Linear(self.width, 2), nn.Linear(self.width, 2)
+        for head in (self.emotion_head, self.spread_head):
+            nn.init.normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
+        nn.init.constant_(self.spread_head.bias, math.log(math.expm1(_SPREAD_START - SPREAD_FLOOR)))
+
+    def forward(self, mel: Tensor) -> StudentOutput:
+        """Answer for spectrograms [B, 1, M, T]."""
+        features = self.body(mel)  # [B, F]
+        emotion = torch.tanh(self.emotion_head(features))
+        # Detached: the spread is read off features that serve the emotion, and its loss cannot bend them.
+        spread = nn.functional.softplus(self.spread_head(features.detach())) + SPREAD_FLOOR
+        return StudentOutput(emotion, spread, features)
+
+
+def save_student(student: Student, folder: Path, facts: dict[str, Any]) -> None:
+    """Write model.safetensors and config.json, with further `facts`, of a student alone."""
+    save_tensors(folder / "model.safetensors", student.state_dict())
+    config = {
+        "schema": _SCHEMA,
+        "name": student.name,
+        "stride": student.stride,
+        "frames": student.frames,
+        "features": student.width,
+        "parameters": sum(p.numel() for p in student.parameters()),
+        "spec": student.spec.to_dict(),
+        "spec_hash": student.spec.hash,
+        **facts,
+    }
+    write_json(folder / "config.json", config)
+
+
+def load_student(folder: Path) -> tuple[Student, dict[str, Any]]:
+    """Read a student (in evaluation mode) and the values of its config.json."""
+    if not (folder / "config.json").is_file():
+        raise RunError(f"{folder}: no trained student here; run: python -m student --run {folder.parent}")
+    config: dict[str, Any] = read_json(folder / "config.json")
+    if config.get("schema") != _SCHEMA:
+        raise RunError(f"{folder}: config.json has schema {config.get('schema')}, this version reads {_SCHEMA}")
+    student = Student(config["name"], config["stride"], config["frames"], MelSpec.from_dict(config["spec"]))
+    student.load_state_dict(load_tensors(folder / "model.safetensors"))
+    return student.eval(), config
+
+
+def load_imagenet(student: Student, weights: str) -> str | None:
+    """Start the body from ImageNet weights; return None, or the warning to record when it stays random.
+
+    weights: "random" for none, "imagenet" for the model hub (or its local cache), else a safetensors file or a folder
+    with model.safetensors. A path that does not fit is an error; a hub that does not answer is a warning.
+    """
+    if weights == "random":
+        return None
+    if weights != "imagenet":
+        path = Path(weights)
+        _adopt(student.body, path / "model.safetensors" if path.is_dir() else path)
+        return None
+    try:
+        path = _from_hub(student.name)
+    except Exception as error:  # the hub client raises many kinds, from DNS to HTTP to a missing cache entry
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return (
+            f"{student.name}: ImageNet weights could not be had from the hub ({reason}); training starts from RANDOM "
+            "weights and will be worse. Pass --weights FILE.safetensors, or --weights random to choose this"
+        )
+    _adopt(student.body, path)
+    return None
+
+
+def _from_hub(name: str) -> Path:
+    """Fetch timm's published safetensors of a network, or find them in the local cache."""
+    import timm
+    from huggingface_hub import hf_hub_download
+
+    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    return Path(hf_hub_download(repository, "model.safetensors", etag_timeout=10))
+
+
+def _adopt(body: nn.Module, path: Path) -> None:
+    """Copy published weights into a one-channel body; RunError unless every tensor of the body is found and fits."""
+    found = load_tensors(path)
+    if _STEM in found and found[_STEM].shape[1] == 3:
+        found[_STEM] = found[_STEM].sum(1, keepdim=True)  # a grey picture shown to all three channels
+    wanted = body.state_dict()
+    lacking = sorted(name for name, tensor in wanted.items() if name not in found or found[name].shape != tensor.shape)
+    if lacking:
+        raise RunError(f"{path}: {len(lacking)} of {len(wanted)} tensors are missing or of another shape, first "
+                       f"{lacking[0]}; is this file for another network?")  # fmt: skip
+    body.load_state_dict({name: found[name] for name in wanted})

@@ -1,0 +1,103 @@
+"""Pictures of the student stage, for people: how it learnt, how far it agrees with the teacher, where its songs lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketmood.metrics import AXES, ccc
+from pocketmood.predictions import Predictions
+
+_COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6d597a")
+
+
+def plot_all(
+    folder: Path, history: Sequence[Mapping[str, Any]], student: Predictions, teacher: Predictions | None
+) -> None:
+    """Write curves.png, agreement.png (where a teacher is given) and plane.png; predictions are of the test part."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    _curves(folder / "curves.png", history)
+    if teacher is not None:
+        _agreement(folder / "agreement.png", student, teacher)
+    _plane(folder / "plane.png", student)
+
+
+def _curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the loss terms, and the CCC of validation, over the epochs."""
+    from matplotlib.figure import Figure
+
+    epochs = [line["epoch"] for line in history]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    names = [name for name in history[0]["terms"] if name != "loss" and not name.endswith("_share")]
+    for name, colour in zip(names, _COLOURS, strict=False):
+        left.plot(epochs, [line["terms"][name] for line in history], label=name, color=colour)
+    left.set(title="loss terms in training, unweighted", xlabel="epoch")
+    left.legend(frameon=False)
+    for name, colour in zip(("ccc_mean", "ccc_valence", "ccc_arousal"), ("black", *_COLOURS), strict=False):
+        right.plot(
+            epochs, [line["validation"][name] for line in history], label=name.removeprefix("ccc_"), color=colour
+        )
+    right.set(title="CCC on validation, averaged weights", xlabel="epoch")
+    right.legend(frameon=False)
+    _save(figure, path)
+
+
+def _agreement(path: Path, student: Predictions, teacher: Predictions) -> None:
+    """Draw the student's answer against the teacher's for every test song."""
+    from matplotlib.figure import Figure
+
+    row = {id_: index for index, id_ in enumerate(teacher.ids)}
+    theirs = teacher.emotion[[row[id_] for id_ in student.ids]]
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    for axis, (name, place) in enumerate(zip(AXES, figure.subplots(1, 2), strict=True)):
+        ours = student.emotion[:, axis]
+        limit = _limit(ours, theirs[:, axis])
+        place.plot([-limit, limit], [-limit, limit], color="0.8", lw=1, zorder=0)
+        place.scatter(theirs[:, axis], ours, s=14, alpha=0.7, color=_COLOURS[axis], linewidths=0)
+        place.set(title=f"{name}: CCC with the teacher {ccc(ours, theirs[:, axis]):.2f}", xlabel="teacher",
+                  ylabel="student", xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")  # fmt: skip
+    _save(figure, path)
+
+
+def _plane(path: Path, student: Predictions) -> None:
+    """Draw labels and answers on the valence-arousal plane, joined by a line per test song."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+
+    limit = _limit(student.emotion, student.labels)
+    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    place = figure.subplots()
+    place.axhline(0, color="0.8", lw=1, zorder=0)
+    place.axvline(0, color="0.8", lw=1, zorder=0)
+    lines = np.stack([student.labels, student.emotion], 1)  # [N, 2 ends, 2 axes]
+    place.add_collection(LineCollection(list(lines), colors="0.8", linewidths=0.6, zorder=1))
+    place.scatter(
+        student.labels[:, 0], student.labels[:, 1], s=14, color=_COLOURS[0], label="people", linewidths=0, zorder=2
+    )
+    place.scatter(
+        student.emotion[:, 0], student.emotion[:, 1], s=14, color=_COLOURS[1], label="student", linewidths=0, zorder=3
+    )
+    place.set(title="test songs", xlabel="valence", ylabel="arousal", xlim=(-limit, limit), ylim=(-limit, limit),
+              aspect="equal")  # fmt: skip
+    place.legend(frameon=False, loc="upper left")
+    _save(figure, path)
+
+
+def _limit(*values: NDArray[np.float64]) -> float:
+    """Find a symmetric limit that holds all values, at most 1."""
+    return float(min(1.0, 1.08 * max(np.abs(value).max() for value in values) + 0.02))
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Drop the frame's upper and right side and write the picture."""
+    for place in figure.axes:
+        place.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)

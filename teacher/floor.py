@@ -1,0 +1,117 @@
+"""The honest floor: ridge regression on three numbers per mel band. A network that does not beat it has learnt nothing.
+
+Conventions: features are band mean, band deviation and mean absolute difference of neighbouring frames (M each), of a
+spectrogram in [-1, 1] at stride `FLOOR_STRIDE`; the last third hears pulse and texture, and is worth .11 of CCC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from pocketmood.errors import DataError
+from pocketmood.metrics import ccc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pocketmood.clips import ClipStore
+
+FLOOR_STRIDE = 5
+"""Frame stride of the floor's spectrogram: what student and small teacher see, at a fifth of the cost of all frames."""
+FLOOR_FRAMES = 256
+ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 16))
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A fitted ridge regression on standardised features, with its answers clamped to [-1, 1]."""
+
+    centre: NDArray[np.float64]
+    """[3M] mean of each training feature."""
+    scale: NDArray[np.float64]
+    """[3M] deviation of each training feature; 1 where it was constant."""
+    weights: NDArray[np.float64]
+    """[3M, 2]."""
+    bias: NDArray[np.float64]
+    """[2] mean training label."""
+    alpha: float
+    """Penalty that validation chose."""
+    spread: NDArray[np.float64]
+    """[2] one standard deviation of a listener around the answer, the same for every clip."""
+
+    def predict(self, features: NDArray[Any]) -> NDArray[np.float64]:
+        """Answer [N, 2] for features [N, 3M]."""
+        return np.clip((features - self.centre) / self.scale @ self.weights + self.bias, -1, 1)
+
+    def __call__(self, mels: NDArray[Any]) -> NDArray[np.float64]:
+        """Answer [N, 2] for spectrograms [N, 1, M, T] at stride 1: the reader of the GAN's quality check."""
+        return np.concatenate([self.predict(features(mel[None, ..., ::FLOOR_STRIDE])) for mel in mels])
+
+    def save(self, path: Path) -> None:
+        """Write the numbers as safetensors."""
+        arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if name != "alpha"}
+        save_file(arrays | {"alpha": np.array([self.alpha])}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Ridge:
+        """Read what `save` wrote."""
+        arrays = load_file(path)
+        return cls(alpha=float(arrays.pop("alpha")[0]), **arrays)
+
+
+def features(mel: NDArray[Any]) -> NDArray[np.float64]:
+    """Describe spectrograms [N, 1, M, T] (T >= 2) by 3M numbers each."""
+    bands = np.asarray(mel, np.float64)[:, 0]  # [N, M, T]
+    if bands.shape[-1] < 2:
+        raise DataError(f"the floor needs at least 2 frames, not {bands.shape[-1]}")
+    return np.concatenate([bands.mean(2), bands.std(2), np.abs(np.diff(bands, axis=2)).mean(2)], 1)
+
+
+def fit(
+    train: NDArray[Any],
+    labels: NDArray[Any],
+    validation: NDArray[Any],
+    validation_labels: NDArray[Any],
+    deviations: NDArray[Any] | None = None,
+    alphas: Sequence[float] = ALPHAS,
+) -> Ridge:
+    """Fit on training features [N, 3M] and labels [N, 2]; the penalty with the best mean CCC on validation wins.
+
+    deviations: [N, 2] of the raters (NaN where unknown), part of the spread.
+    """
+    centre, scale = train.mean(0), train.std(0)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    x, bias = (train - centre) / scale, labels.mean(0).astype(np.float64)
+    # One eigendecomposition serves every penalty: (X'X + aI)^-1 X'y = V (L + a)^-1 V' X'y.
+    values, vectors = np.linalg.eigh(x.T @ x)
+    projected = vectors.T @ (x.T @ (labels - bias))
+    raters = np.zeros(2) if deviations is None else np.nan_to_num(np.nanmean(deviations.astype(np.float64) ** 2, 0))
+    best: tuple[float, Ridge] | None = None
+    for alpha in alphas:
+        weights = vectors @ (projected / (values.clip(min=0) + alpha)[:, None])
+        spread = np.sqrt(((x @ weights + bias - labels) ** 2).mean(0) + raters)
+        ridge = Ridge(centre, scale, weights, bias, alpha, spread)
+        answers = ridge.predict(validation)
+        score = sum(ccc(answers[:, axis], validation_labels[:, axis]) for axis in range(2)) / 2
+        if best is None or score > best[0]:
+            best = (score, ridge)
+    if best is None:
+        raise DataError("the floor needs at least one penalty to try")
+    return best[1]
+
+
+def store_features(store: ClipStore, ids: Sequence[str]) -> NDArray[np.float64]:
+    """Describe clips of a store: [N, 3M], through the one front end."""
+    from pocketmood.mel import MelFrontEnd
+    from teacher.cpu import device
+    from teacher.crops import whole_mels
+
+    front = MelFrontEnd(stride=FLOOR_STRIDE, frames=FLOOR_FRAMES).to(device())
+    return np.concatenate([features(mel.cpu().numpy()) for _, mel in whole_mels(store, ids, front)])

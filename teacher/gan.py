@@ -1,0 +1,197 @@
+"""The two networks of the conditional GAN: emotion to spectrogram, and spectrogram with emotion to a logit.
+
+Conventions: spectrograms [B, 1, M, T] in [-1, 1], the front end's own range; conditions [B, D] = (valence, arousal).
+No layer mixes the clips of a batch (group norm, not batch norm), so accumulated passes, several processes and one big
+batch all compute the same gradients.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.nn.utils.parametrizations import spectral_norm
+
+from pocketmood.errors import RunError
+from pocketmood.runs import read_json, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STAGES = 4
+_GROWTH = (4, 4, 2, 1)
+_EDGE = 0.999
+_SLOPE = 0.2
+
+
+class ChannelAttention(nn.Module):
+    """Weigh channels by what they hold on average and at most, judged by one shared MLP (CBAM, Woo et al. 2018)."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        """Make the shared MLP, which narrows to a share of the channels."""
+        super().__init__()
+        hidden = max(channels // reduction, 2)
+        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale [B, C, M, T] by a weight in (0, 1) per clip and channel."""
+        weight = torch.sigmoid(self.mlp(x.mean((2, 3))) + self.mlp(x.amax((2, 3))))
+        return x * weight[:, :, None, None]
+
+
+class Up(nn.Module):
+    """Double both sides of [B, C, M, T], less `trim` columns on either side."""
+
+    def __init__(self, inputs: int, outputs: int, upsampling: str, trim: int = 0) -> None:
+        """Upsample by a transposed convolution ("transpose"), or resize and then convolve ("resize")."""
+        super().__init__()
+        self.resize, self.trim = upsampling == "resize", trim
+        if self.resize:
+            self.conv: nn.Module = nn.Conv2d(inputs, outputs, 3, padding=1)
+        else:
+            # Padding of a transposed convolution is what it cuts off its output.
+            self.conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=(1, 1 + trim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C', 2 M, 2 T - 2 trim]."""
+        if not self.resize:
+            return self.conv(x)
+        x = self.conv(interpolate(x, scale_factor=2.0))
+        return x[..., self.trim : x.shape[-1] - self.trim]
+
+
+class Generator(nn.Module):
+    """Draw a spectrogram [B, 1, M, T] in [-1, 1] from noise [B, L] and the emotion asked for [B, D]."""
+
+    def __init__(
+        self,
+        latent: int = 100,
+        embedding: int = 64,
+        width: int = 64,
+        upsampling: str = "transpose",
+        bands: int = 128,
+        frames: int = 1292,
+    ) -> None:
+        """Build a dense layer and four doublings to exactly `bands` x `frames`."""
+        super().__init__()
+        self.options = {
+            "latent": latent,
+            "embedding": embedding,
+            "width": width,
+            "upsampling": upsampling,
+            "bands": bands,
+            "frames": frames,
+        }
+        scale = 2**STAGES
+        columns = -(-frames // scale)
+        extra = columns * scale - frames
+        if bands % scale or extra % 2:
+            raise RunError(f"a spectrogram of {bands} x {frames} cannot be reached by {STAGES} doublings")
+        self.latent = latent
+        channels = [factor * width for factor in _GROWTH]
+        self.seed_shape = (channels[0], bands // scale, columns)
+        self.condition = nn.Sequential(
+            nn.Linear(2, embedding), nn.LeakyReLU(_SLOPE), nn.Linear(embedding, embedding), nn.LeakyReLU(_SLOPE)
+        )
+        self.dense = nn.Linear(latent + embedding, channels[0] * self.seed_shape[1] * columns)
+        stages = [nn.Sequential(_norm(channels[0]), nn.ReLU())]
+        for inputs, outputs in pairwise(channels):
+            stages.append(_stage(inputs, outputs, upsampling))
+        self.stages = nn.Sequential(*stages)
+        self.image = Up(channels[-1], 1, upsampling, trim=extra // 2)
+        self.band_bias = nn.Parameter(torch.zeros(bands, 1))
+
+    def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
+        """Grow [B, L] and [B, D] into [B, 1, M, T]."""
+        seed = self.dense(torch.cat([noise, self.condition(condition)], 1))
+        return torch.tanh(self.image(self.stages(seed.unflatten(1, self.seed_shape))) + self.band_bias)
+
+    @torch.no_grad()
+    def start_from(self, band_means: Tensor) -> None:
+        """Set the output's bias per band so that an untrained generator has the real mean spectrum [M]."""
+        self.band_bias.copy_(torch.atanh(band_means.clamp(-_EDGE, _EDGE)).reshape(self.band_bias.shape))
+
+
+class Discriminator(nn.Module):
+    """Judge spectrogram and emotion together: a logit [B], positive for real.
+
+    Spectral norm on every layer. Its power iteration advances once per optimiser step (`advance`), not once per pass:
+    real, generated and accumulated clips of a step all meet the same weights.
+    """
+
+    def __init__(self, width: int = 64, embedding: int = 64, bands: int = 128) -> None:
+        """Build the map of the condition, four halvings, and a linear judge that knows a feature's band."""
+        super().__init__()
+        scale = 2**STAGES
+        if bands % scale:
+            raise RunError(f"{bands} mel bands cannot be halved {STAGES} times")
+        # One value per band, the same in every frame: the rating is of the whole clip.
+        self.condition = nn.Sequential(
+            spectral_norm(nn.Linear(2, embedding)), nn.LeakyReLU(_SLOPE), spectral_norm(nn.Linear(embedding, bands))
+        )
+        channels = [2, *(factor * width for factor in reversed(_GROWTH))]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(channels):
+            conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
+            layers += [spectral_norm(conv), nn.LeakyReLU(_SLOPE)]
+        self.layers = nn.Sequential(*layers)
+        self.judge = spectral_norm(nn.Linear(channels[-1] * (bands // scale), 1))
+        self.train()
+
+    def forward(self, mel: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits [B] and the features [B, F] that they were read from."""
+        plane = self.condition(condition)[:, None, :, None].expand(-1, -1, -1, mel.shape[-1])  # [B, 1, M, T]
+        features = self.layers(torch.cat([mel, plane], 1)).mean(3).flatten(1)
+        return self.judge(features)[:, 0], features
+
+    def _norms(self) -> list[nn.Module]:
+        """List the modules that hold the power iterations."""
+        return [module for name, module in self.named_modules() if name.endswith("parametrizations.weight.0")]
+
+    def train(self, mode: bool = True) -> Discriminator:
+        """Switch the mode of everything but the power iterations, which only `advance` moves."""
+        super().train(mode)
+        for norm in self._norms():
+            norm.eval()
+        return self
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """Take one step of every layer's power iteration."""
+        for norm in self._norms():
+            norm.train()
+        for module in self.modules():
+            if hasattr(module, "parametrizations"):
+                _ = module.weight  # reading the weight is what iterates
+        self.train(self.training)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    """Normalise over groups of at most eight channels of one clip."""
+    return nn.GroupNorm(max(channels // 8, 1), channels)
+
+
+def _stage(inputs: int, outputs: int, upsampling: str) -> nn.Sequential:
+    """Double the sides, normalise, and weigh the channels."""
+    return nn.Sequential(Up(inputs, outputs, upsampling), _norm(outputs), nn.ReLU(), ChannelAttention(outputs))
+
+
+def save_generator(generator: Generator, folder: Path, record: dict[str, Any]) -> None:
+    """Write `generator.safetensors` and `gan.json`, the record and what it takes to build the network again."""
+    state = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    save_file(state, folder / "generator.safetensors")
+    write_json(folder / "gan.json", {**record, "generator": generator.options})
+
+
+def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
+    """Read what `save_generator` wrote: the network in evaluation mode, and the record."""
+    if not (folder / "gan.json").exists():
+        raise RunError(f"{folder} holds no trained generator (gan.json); run the teacher stage first")
+    record = read_json(folder / "gan.json")
+    generator = Generator(**record["generator"])
+    generator.load_state_dict(load_file(folder / "generator.safetensors"))
+    return generator.eval(), record

@@ -1,0 +1,104 @@
+"""Every number of the conditional GAN, its synthetic clips and the gate that they must pass. No heavy imports here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pocketmood.errors import RunError
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """Training, synthesis and quality gate of the generator. The defaults are the published recipe's."""
+
+    latent: int = 100
+    """Length of the random vector that a spectrogram grows from."""
+    embedding: int = 64
+    """Length of the embedded condition (valence, arousal)."""
+    width: int = 64
+    """Channels next to the image in both networks; deeper layers have up to four times as many."""
+    upsampling: Literal["transpose", "resize"] = "transpose"
+    """Transposed convolutions, or nearest-neighbour resizing before each convolution (no checkerboard, slower)."""
+    batch_size: int = 24
+    """Real clips per pass, over all processes."""
+    accumulation: int = 2
+    """Passes whose gradients make one optimiser step."""
+    epochs: int = 10
+    """Passes over the training songs."""
+    steps_per_epoch: int = 0
+    """Generator steps per epoch; 0 means one pass over the training songs."""
+    learning_rate: float = 2e-4
+    """Adam's rate for the generator."""
+    discriminator_rate: float = 0.5
+    """Rate of the discriminator, as a share of the generator's."""
+    decay: float = 0.99
+    """Factor on both rates after each epoch."""
+    clip: float = 1.0
+    """Largest norm of a gradient."""
+    weak: float = 0.6
+    """Accuracy of the discriminator below which it may step again before the generator does."""
+    strong: float = 0.95
+    """Accuracy of the discriminator above which it has won for now."""
+    most_discriminator_steps: int = 3
+    """Discriminator steps per generator step while it is weak."""
+    catch_up_steps: int = 1
+    """Generator steps per discriminator step while that is strong; 1 is the recipe's."""
+    instance_noise: float = 0.0
+    """Deviation of the noise on what the discriminator sees, falling to zero over the training."""
+    feature_matching: float = 0.0
+    """Weight of the distance between mean discriminator features of real and generated clips."""
+    conditions: Literal["density", "uniform"] = "density"
+    """Draw conditions from the training songs' own valence-arousal density, or uniformly from the square."""
+    jitter: float = 0.05
+    """Deviation of the noise on a drawn condition, in units of [-1, 1]."""
+    plot_epochs: int = 1
+    """Epochs between two sheets of samples."""
+    synthetic_clips: int = 3200
+    """Labelled spectrograms to draw once the generator is trained."""
+    quality_clips: int = 1024
+    """Real training clips, at most, that the quality table compares with."""
+    min_quality: float = 50.0
+    """Quality score from 0 to 100 that synthetic clips must reach."""
+    min_conditioning: float = 0.3
+    """Mean CCC of asked and read-back emotion that synthetic clips must reach."""
+    force_synthetic: bool = False
+    """Let synthetic clips into the teacher's training data whatever the gate says."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot train."""
+        positive = ("latent", "embedding", "width", "batch_size", "accumulation", "epochs", "most_discriminator_steps")
+        for name in (*positive, "catch_up_steps", "plot_epochs", "synthetic_clips", "learning_rate", "clip"):
+            if getattr(self, name) <= 0:
+                raise RunError(f"gan: {name} is {getattr(self, name)}, must be above 0")
+        if not 0 <= self.weak < self.strong <= 1:
+            raise RunError(f"gan: need 0 <= weak < strong <= 1, not weak {self.weak} and strong {self.strong}")
+        if self.quality_clips < 8:
+            raise RunError(f"gan: quality_clips is {self.quality_clips}, two halves to compare need at least 8")
+
+
+FULL = GanConfig()
+"""The published recipe."""
+STREAMLINED = GanConfig(width=48, accumulation=1, synthetic_clips=1600)
+"""The recipe without accumulation, narrower, with half the clips."""
+DEMO = GanConfig(
+    width=8,
+    upsampling="resize",
+    batch_size=6,
+    accumulation=1,
+    epochs=4,
+    steps_per_epoch=5,
+    learning_rate=5e-4,
+    instance_noise=0.1,
+    feature_matching=1.0,
+    plot_epochs=2,
+    synthetic_clips=64,
+    quality_clips=96,
+)
+"""Half a minute of two CPU cores: enough to run and measure everything, not enough for usable samples."""
+SMOKE = GanConfig(
+    width=4, batch_size=4, accumulation=1, epochs=2, steps_per_epoch=1, synthetic_clips=8, quality_clips=16
+)
+"""A few steps, for plumbing."""
+PRESETS = {"full": FULL, "streamlined": STREAMLINED, "demo": DEMO, "smoke": SMOKE}
+"""By the names of the teacher's presets."""

@@ -1,0 +1,147 @@
+"""Each loss by hand with a few numbers, and who receives a gradient."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from pocketmood.errors import PocketmoodError
+from pocketmood.metrics import ccc
+from student.config import LossConfig
+from student.losses import (
+    Projector,
+    Targets,
+    distillation_loss,
+    feature_term,
+    label_term,
+    one_minus_ccc,
+    response_term,
+    spread_term,
+)
+from student.mobilevit import StudentOutput
+
+TOLERANCE = {"rel": 1e-5, "abs": 1e-6}
+"""float32 sums of a few numbers near 1."""
+
+
+def pairs(*valences: float) -> Tensor:
+    """Make [B, 2] whose axes are alike."""
+    return torch.tensor([[float(v), float(v)] for v in valences])
+
+
+def targets(labelled: list[bool], label: float = 0.5, deviation: float = 0.3) -> Targets:
+    count = len(labelled)
+    labels = torch.full((count, 2), label)
+    features = torch.ones(count, 3) * torch.tensor([1.0, 0.0, -1.0])
+    known = torch.tensor(labelled)
+    return Targets(labels, known, torch.full((count, 2), deviation), torch.zeros(count, 2), features)
+
+
+def test_ccc_by_hand() -> None:
+    # means 1 and 2, variances 1 and 1, covariance 1: CCC = 2 / (1 + 1 + 1)
+    assert float(one_minus_ccc(pairs(0, 2), pairs(1, 3))) == pytest.approx(1 - 2 / 3, **TOLERANCE)
+
+
+def test_ccc_agrees_with_the_reference() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pred, label = (torch.randn(50, 2, generator=generator) for _ in range(2))
+    pred = 0.6 * label + 0.4 * pred
+    rows = torch.rand(50, generator=generator) > 0.4
+    for chosen in (None, rows):
+        a, b = (x.double() if chosen is None else x[chosen].double() for x in (pred, label))
+        expected = 1 - sum(ccc(a[:, axis].numpy(), b[:, axis].numpy()) for axis in range(2)) / 2
+        assert float(one_minus_ccc(pred, label, chosen)) == pytest.approx(expected, **TOLERANCE)
+
+
+def test_labels_by_hand_ignore_unrated_rows() -> None:
+    # the rated rows are those of test_ccc_by_hand, each 1 off: 1/3 + 1
+    pred, label = pairs(0, 9, 2), pairs(1, -9, 3)
+    value = label_term(pred, label, torch.tensor([True, False, True]))
+    assert float(value) == pytest.approx(1 / 3 + 1, **TOLERANCE)
+
+
+def test_unrated_batch_has_no_label_loss_and_no_gradient() -> None:
+    pred = pairs(0.1, 0.2).requires_grad_()
+    value = label_term(pred, torch.zeros(2, 2), torch.tensor([False, False]))
+    value.backward()
+    assert float(value.detach()) == 0 and torch.equal(pred.grad, torch.zeros(2, 2))
+
+
+def test_one_rated_row_gives_finite_gradients() -> None:
+    pred = pairs(0.1, 0.2).requires_grad_()
+    label_term(pred, pairs(0.3, 0.0), torch.tensor([True, False])).backward()
+    assert torch.isfinite(pred.grad).all() and torch.equal(pred.grad[1], torch.zeros(2))
+
+
+def test_response_by_hand() -> None:
+    assert float(response_term(pairs(0, 2), pairs(1, 3))) == pytest.approx(1, **TOLERANCE)
+    assert float(response_term(pairs(0, 2), pairs(1, 3), "ccc")) == pytest.approx(1 / 3, **TOLERANCE)
+
+
+def test_features_by_hand_see_direction_only() -> None:
+    ours = torch.tensor([[1.0, 0.0, -1.0]])
+    assert float(feature_term(ours, 50 * ours + 7)) == pytest.approx(0, abs=1e-5)
+    assert float(feature_term(ours, -ours)) == pytest.approx(2, abs=1e-5)
+    # layer-normalised: (1, 0, -1) and (1, -2, 1) are at right angles
+    assert float(feature_term(ours, torch.tensor([[1.0, -2.0, 1.0]]))) == pytest.approx(1, abs=1e-5)
+
+
+def test_spread_by_hand() -> None:
+    # second moment .3^2 + (.5 - .1)^2 = .25; at spread .5: ln .5 + 1/2
+    known = targets([True, False])
+    value = spread_term(torch.full((2, 2), 0.5), torch.full((2, 2), 0.1), known)
+    assert float(value) == pytest.approx(math.log(0.5) + 0.5, **TOLERANCE)
+
+
+def test_spread_is_smallest_at_the_true_deviation_and_leaves_emotion_alone() -> None:
+    emotion = torch.full((1, 2), 0.1, requires_grad=True)
+    spread = torch.full((1, 2), 0.5, requires_grad=True)
+    spread_term(spread, emotion, targets([True])).backward()
+    assert emotion.grad is None
+    assert torch.allclose(spread.grad, torch.zeros(1, 2), rtol=0, atol=1e-6)
+
+
+def test_whole_loss_is_the_weighted_sum_with_shares() -> None:
+    weights = LossConfig(labels=2, response=3, features=0.5, spread=0.25)
+    student = StudentOutput(pairs(0.1, 0.4), torch.full((2, 2), 0.7), torch.zeros(2, 4))
+    projected = torch.tensor([[1.0, 0.5, -1.0], [0.3, 0.2, 0.1]])
+    known = targets([True, True], label=0.2)
+    terms = distillation_loss(student, projected, known, weights)
+    expected = sum(getattr(weights, name) * float(terms[name]) for name in ("labels", "response", "features", "spread"))
+    assert float(terms["loss"]) == pytest.approx(expected, **TOLERANCE)
+    assert sum(float(terms[f"{name}_share"]) for name in ("labels", "response", "features", "spread")) == pytest.approx(
+        1, **TOLERANCE
+    )
+    assert float(terms["features_share"]) == pytest.approx(
+        0.5
+        * float(terms["features"])
+        / sum(abs(getattr(weights, n) * float(terms[n])) for n in ("labels", "response", "features", "spread")),
+        **TOLERANCE,
+    )
+
+
+def test_unrated_clips_feel_the_teacher_only_and_the_teacher_feels_nothing() -> None:
+    generator = torch.Generator().manual_seed(1)
+    emotion = torch.rand(2, 2, generator=generator, requires_grad=True)
+    features = torch.rand(2, 4, generator=generator, requires_grad=True)
+    spread = torch.full((2, 2), 0.5, requires_grad=True)
+    answer = torch.zeros(2, 2, requires_grad=True)
+    theirs = torch.rand(2, 3, generator=generator, requires_grad=True)
+    known = targets([False, False])._replace(emotion=answer, features=theirs)
+    projector = Projector(4, 3)
+    loss = distillation_loss(StudentOutput(emotion, spread, features), projector(features), known, LossConfig())["loss"]
+    loss.backward()
+    assert answer.grad is None and theirs.grad is None
+    assert torch.allclose(emotion.grad, 2 * emotion.detach() / 4, rtol=1e-5, atol=1e-7)  # that of the MSE alone
+    assert float(features.grad.abs().sum()) > 0
+    assert torch.equal(spread.grad, torch.zeros(2, 2))
+
+
+def test_weights_that_teach_nothing_are_refused() -> None:
+    with pytest.raises(PocketmoodError, match="nothing would be learnt"):
+        LossConfig(0, 0, 0, 0.1)
+    with pytest.raises(PocketmoodError, match="must not be negative"):
+        LossConfig(response=-1)

@@ -1,0 +1,185 @@
+"""The stage as a whole on a made-up run, and the page it writes."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command_line
+from benchmarks import measure, report_plots, report_sections
+from benchmarks.config import PRESETS, BenchmarksConfig
+from benchmarks.record import KEYS, Record
+from pocketmood.errors import RunError
+from tests import benchmark_runs
+
+QUICK = ["--memory", "none", "--repeats", "3", "--warmup", "1", "--bootstrap", "50", "--pause-ms", "0"]
+
+
+class Page(HTMLParser):
+    """Notes what a page would fetch, and whether its tags close in order."""
+
+    VOID = ("meta", "link", "img", "path", "use", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.fetched, self.ids, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.fetched += [values[key] for key in ("src", "href", "xlink:href") if key in values]
+        self.ids += [values["id"]] if "id" in values else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.handle_starttag(tag, attrs)
+            self.open.pop()
+        else:
+            self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """Return a run whose benchmarks ran on made-up rows."""
+    run = benchmark_runs.make_run(tmp_path_factory.mktemp("benchmarks") / "run", songs=40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "contenders", benchmark_runs.rows)
+        patch.setattr(measure.latency, "pin_threads", lambda threads: {"torch": threads})  # imports for seconds
+        command_line.main(["--preset", "smoke", "--run", str(run), *QUICK])
+    return run
+
+
+@pytest.fixture(scope="module")
+def html(finished) -> str:
+    return (finished / "benchmarks" / "report.html").read_text()
+
+
+def test_the_stage_writes_its_four_files(finished):
+    folder = finished / "benchmarks"
+    assert {"results.json", "table.txt", "table.md", "report.html", "stage.json"} <= {p.name for p in folder.iterdir()}
+    rows = json.loads((folder / "results.json").read_text())
+    assert [list(row) == list(KEYS) for row in rows] == [True] * 10
+
+
+def test_a_failure_in_one_row_leaves_the_others_whole(finished):
+    rows = {row["name"]: row for row in json.loads((finished / "benchmarks" / "results.json").read_text())}
+    assert rows["model.broken.pte"]["status"] == "failed"
+    assert "RuntimeError: operator missing: _fft_r2c" in rows["model.broken.pte"]["reason"]
+    assert rows["model.int8.pte"]["latency_ms_median"] > 0 and rows["model.int8.pte"]["ccc_mean"] is not None
+    assert rows["model.fp32.mlpackage"]["status"] == "not run: needs macOS"
+    assert rows["model.fp32.mlpackage"]["ccc_mean"] is None
+    peer = rows["librosa + mobilevit_xxs"]
+    assert peer["ccc_mean"] is None and "random" in peer["reason"] and peer["latency_ms_median"] > 0
+    assert rows["teacher"]["ccc_drop"] == pytest.approx(0, abs=1e-12)
+    wanted = rows["teacher"]["ccc_mean"] - rows["ridge floor"]["ccc_mean"]
+    assert rows["ridge floor"]["ccc_drop"] == pytest.approx(wanted, abs=1e-9)
+    assert rows["perfect listener"]["ccc_drop"] < 0
+
+
+def test_the_second_run_says_up_to_date_and_prints_the_table_again(finished, capsys):
+    command_line.main(["--preset", "smoke", "--run", str(finished), *QUICK])
+    said = capsys.readouterr().out
+    assert said.startswith("benchmarks: up to date\n")
+    assert (finished / "benchmarks" / "table.txt").read_text() in said
+    assert said.endswith(f"report: {finished / 'benchmarks' / 'report.html'}\n")
+
+
+def test_a_missing_stage_names_the_command(tmp_path):
+    with pytest.raises(RunError, match="pocketmood data"):
+        command_line.main(["--run", str(tmp_path / "nothing")])
+
+
+def test_the_page_needs_no_network_and_closes_its_tags(html):
+    page = Page(html)
+    assert page.open == []
+    assert all(place.startswith(("data:", "#")) for place in page.fetched)
+    assert "url(http" not in html and "<script" not in html and "@import" not in html
+    assert len(html) < 5_000_000
+
+
+def test_ids_on_the_page_are_unique_and_every_reference_has_one(html):
+    ids = Page(html).ids
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([\w-]+)\)", html)) <= set(ids)
+
+
+def test_the_page_follows_the_theme(html):
+    assert "prefers-color-scheme: dark" in html
+    left = {colour for colour in report_plots.THEME.values() if colour in html}
+    assert not left
+    assert "fill: var(--teacher)" in html
+    fixed = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", html))
+    assert fixed == set()
+
+
+def test_every_colour_of_a_drawing_is_defined_in_both_themes():
+    style = Path(report_plots.__file__).with_name("report.css").read_text()
+    for name in report_plots.THEME:
+        assert style.count(f"--{name}:") == 2, name
+
+
+def test_the_page_says_that_the_labels_are_synthetic(html, tmp_path):
+    assert html.index("proves the toolchain, not the taste of the model") < html.index("Side by side")
+    assert report_sections.banner({"synthetic_labels": False}) == ""
+
+
+def test_warnings_of_the_stages_are_shown(html):
+    assert "360 synthetic clips refused" in html
+    assert "operator missing: _fft_r2c" in html
+
+
+def test_text_from_files_is_escaped():
+    record = Record("<b>", status="failed", reason="<script>alert(1)</script>")
+    text = report_sections.results_table([record]) + report_sections.warnings_list({}, [record])
+    assert "<script>" not in text and "<b>" not in text and "&lt;script&gt;" in text
+
+
+def test_the_headline_prefers_int8_but_nothing_that_was_refuted():
+    fp32 = Record("model.fp32.pte", ccc_mean=0.7, latency_ms_median=9.0, status="passed")
+    int8 = Record("model.int8.pte", ccc_mean=0.69, latency_ms_median=8.0, status="passed")
+    assert report_sections.phone_model([fp32, int8]) is int8
+    int8.status = "failed validation"
+    assert report_sections.phone_model([fp32, int8]) is fp32
+    assert report_sections.phone_model([Record("model.fp32.pte")]) is None
+
+
+def test_parity_records_are_shown_as_they_are():
+    text = report_sections.parity_table([{"artefact": "m", "max_error": 1.234e-6, "verdict": "failed", "x_y": None}])
+    assert "1.23e-06" in text and "pill bad" in text and "<th>x y</th>" in text
+    assert "no parity records" in report_sections.parity_table([])
+
+
+@pytest.mark.parametrize("heights", [[0.5, 0.5, 0.5], [0.99, 1.0, 0.98], [0.0, 0.3, 0.31]])
+def test_labels_keep_their_distance_and_their_order(heights):
+    placed = report_plots.spread_out(heights, gap=0.1)
+    ranked = [placed[place] for place in np.argsort(heights, kind="stable")]
+    assert min(np.diff(ranked)) >= 0.1 - 1e-9
+    assert max(placed) <= 1 + 1e-9
+
+
+def test_pictures_beyond_the_budget_are_named_not_shown(tmp_path, monkeypatch):
+    (tmp_path / "data" / "plots").mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / "data" / "plots" / f"{name}.png").write_bytes(b"x" * 60)
+    monkeypatch.setattr(report_sections, "IMAGE_BUDGET_BYTES", 100)
+    text = report_sections.pictures(tmp_path)
+    assert text.count("<img") == 1 and "data/plots/b.png" in text
+
+
+def test_settings_leave_out_the_place_and_refuse_nonsense():
+    assert "run" not in PRESETS["demo"].settings()
+    with pytest.raises(RunError, match="--repeats 0 is too small"):
+        BenchmarksConfig(repeats=0)
+    with pytest.raises(RunError, match="--pause-ms"):
+        BenchmarksConfig(pause_ms=-1)

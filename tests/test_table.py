@@ -1,0 +1,101 @@
+"""The printed table, its Markdown twin, and the keys of results.json."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import table
+from benchmarks.record import KEYS, Record, read_results, to_json, write_results
+from pocketmood.errors import RunError
+
+# design 3, word for word
+DESIGN = (
+    "name, runtime, precision, size_bytes, params, ccc_valence, ccc_arousal, ccc_mean, ccc_mean_low, ccc_mean_high, "
+    "ccc_drop, latency_ms_median, latency_ms_p95, threads, peak_rss_bytes, delegated_subgraphs, undelegated_ops, "
+    "status, reason"
+)
+
+
+def full_row() -> Record:
+    return Record(
+        "model.int8.pte", "ExecuTorch", "int8", 2_912_345, 953_000, 0.5912, 0.7301, 0.66065, 0.6012, 0.7188, 0.0021,
+        8.71, 9.64, 2, 412_000_000, 2, 5, "passed", "",
+    )  # fmt: skip
+
+
+def test_a_row_by_hand():
+    assert table.cells(full_row()) == (
+        *("model.int8.pte", "0.591", "0.730", "0.661", "0.60..0.72", "+0.002"),
+        *("8.7", "9.6", "2.9", "0.95", "412", "2+5", "passed"),
+    )
+
+
+def test_nothing_measured_is_a_dash_and_never_a_zero():
+    assert set(table.cells(Record("x"))[1:-1]) == {"-"}
+
+
+def test_numbers_that_round_to_zero_carry_no_sign():
+    assert table.number(-0.0002, signed=True) == "0.000"
+    assert table.number(0.0002, signed=True) == "0.000"
+    assert table.number(-0.0006, signed=True) == "-0.001"
+    assert table.number(0.0006, signed=True) == "+0.001"
+    assert table.number(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [("failed validation", "invalid"), ("not run: needs macOS", "not run"), ("failed", "failed"), ("passed", "passed")],
+)
+def test_statuses_fit_the_column(status, word):
+    assert table.status_word(Record("x", status=status)) == word
+
+
+def test_the_table_fits_120_columns_and_lines_up():
+    rows = [full_row(), Record("librosa + mobilevit_xxs", status="failed", reason="word " * 60)]
+    rows.append(Record("a name that is much longer than any sensible name of a row", ccc_drop=-0.123))
+    text = table.plain_text(rows, table.legend(130, 2, 30.0))
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 120
+    ends = {line.index(word) + len(word) for line, word in zip((lines[0], lines[2]), ("drop", "+0.002"), strict=True)}
+    assert len(ends) == 1
+    assert "librosa + mobilevit_xxs: word word" in text
+
+
+def test_equal_remarks_are_said_once():
+    rows = [Record("a", reason="no macOS"), Record("b", reason=""), Record("c", reason="no macOS")]
+    assert table.remarks(rows) == [("a, c", "no macOS")]
+
+
+def test_markdown_holds_the_same_cells():
+    lines = table.markdown([full_row()], "legend").splitlines()
+    assert lines[2] == "| " + " | ".join(table.cells(full_row())) + " |"
+    assert {line.count("|") for line in lines[:3]} == {len(table.COLUMNS) + 1}
+
+
+def test_keys_are_those_of_the_design():
+    assert ", ".join(KEYS) == DESIGN
+
+
+def test_results_survive_the_disk_and_hold_no_nan(tmp_path):
+    path = tmp_path / "results.json"
+    write_results(path, [full_row(), Record("x", ccc_mean=float("nan"))])
+    assert "NaN" not in path.read_text()
+    rows = read_results(path)
+    assert rows[0] == full_row() and rows[1].ccc_mean is None
+    assert list(json.loads(path.read_text())[0]) == list(KEYS)
+
+
+def test_results_of_another_version_are_refused(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([{**to_json([full_row()])[0], "speed": 1}]))
+    with pytest.raises(RunError, match=r"keys differ from this version's \(speed\)"):
+        read_results(path)
+
+
+def test_reasons_add_up():
+    record = Record("x")
+    record.note("first")
+    record.fail("second")
+    assert (record.status, record.reason) == ("failed", "first; second")
