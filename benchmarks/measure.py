@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchmarks import accuracy, latency, memory
+from benchmarks.accuracy import Predict
 from benchmarks.config import BenchmarksConfig
 from benchmarks.contenders import STUDENT, TEACHER, Contender, contenders
-from benchmarks.record import Record
+from benchmarks.record import FAILED, Record
 from pocketmood.clips import ClipStore
-from pocketmood.errors import PocketmoodError
+from pocketmood.errors import DataError, PocketmoodError
 from pocketmood.metrics import Paired
-from pocketmood.runs import read_json
+from pocketmood.split import Split
 
-CHILDREN_AT_ONCE = 2
+CHILDREN_AT_ONCE = 1
 
 
 @dataclass
@@ -41,21 +41,26 @@ class Measured:
 def measure(config: BenchmarksConfig, work: Path) -> Measured:
     """Measure every row of `config.run`; `work` keeps answers and peers, so that a killed run continues."""
     store = ClipStore.open(config.run / "data" / "store")
-    ids = list(read_json(config.run / "data" / "split.json")["test"])
+    ids = list(Split.load(config.run / "data" / "split.json").test)
+    if not ids:
+        raise DataError(f"{config.run / 'data' / 'split.json'}: no test songs to measure on; use more songs")
     rows = contenders(config.run, work, config.peers)
     measured = Measured([row.record for row in rows], ids, store.labels(ids).astype(float))
-    measured.threads_used = latency.pin_threads(config.threads)
     show = sys.stderr.isatty()
-    opened = _open(rows, config.threads)
-    with ThreadPoolExecutor(CHILDREN_AT_ONCE) as pool:  # memory does not mind company, so it shares the untimed part
-        peaks = _start_memory(pool, config, work, rows, opened)
+    with ThreadPoolExecutor(CHILDREN_AT_ONCE) as pool:
+        peaks = Peaks(pool, config, work)
         for row in rows:
-            with _costs_only(row.record):
-                answers = _answers(row, opened, work, store, ids, show)
-                if answers is not None:
-                    accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
-                    measured.answers[row.name] = answers
-        _finish_memory(peaks)
+            if row.is_artefact:  # these need nothing that is made below, so they fill the core that imports leave idle
+                peaks.start(row)
+        measured.threads_used = latency.pin_threads(config.threads)
+        opened = _open(rows, config.threads, peaks)
+        peaks.finish()
+    for row in rows:
+        with _costs_only(row.record):
+            answers = _answers(row, opened, work, store, ids, show)
+            if answers is not None:
+                accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
+                measured.answers[row.name] = answers
     measured.drops = accuracy.drops(
         measured.records, measured.answers, measured.labels, TEACHER, config.bootstrap, config.seed
     )
@@ -63,16 +68,50 @@ def measure(config: BenchmarksConfig, work: Path) -> Measured:
     return measured
 
 
-def _open(rows: list[Contender], threads: int) -> dict[str, Any]:
-    """Open all rows that can run here; artefacts hold the student's weights, so they share its count."""
+class Peaks:
+    """Peak memory of rows, each measured in a fresh process beside the work of this one."""
+
+    def __init__(self, pool: ThreadPoolExecutor, config: BenchmarksConfig, work: Path) -> None:
+        """Start nothing yet."""
+        self.pool, self.config, self.work = pool, config, work
+        self.started: list[tuple[Record, Future[int]]] = []
+
+    def start(self, row: Contender) -> None:
+        """Measure a row, unless it cannot run, is being measured, or the settings leave it out."""
+        if row.open is None or any(record is row.record for record, _ in self.started):
+            return
+        kind = self.config.memory
+        if kind == "none" or (kind == "artefacts" and row.record.runtime == "PyTorch"):
+            row.record.note(f"peak memory not measured (--memory {kind})")
+            return
+        call = self.pool.submit(memory.measure_in_child, self.config.run, self.work, row.name, self.config.threads)
+        self.started.append((row.record, call))
+
+    def finish(self) -> None:
+        """Wait for all, and fill in what they found."""
+        for record, future in self.started:
+            try:
+                record.peak_rss_bytes = future.result()
+            except (PocketmoodError, OSError, ValueError) as error:
+                if record.status != FAILED:  # a row that cannot be opened has said why already
+                    record.note(f"no peak memory: {error}")
+
+
+def _open(rows: list[Contender], threads: int, peaks: Peaks) -> dict[str, Predict]:
+    """Open all rows that can run here; artefacts hold the student's weights, so they share its count.
+
+    The last row first: the peer takes longest to get ready, and its memory can be measured while the others open.
+    """
     opened = {}
-    for row in rows:
+    for row in reversed(rows):
         if row.open is None:
             row.record.note(row.why_not_opened)
             continue
         with _costs_only(row.record):
             ready = row.open(threads)
             opened[row.name], row.record.params = ready.predict, ready.params
+            row.record.size_bytes = row.record.size_bytes or ready.size_bytes
+            peaks.start(row)
     params = next((row.record.params for row in rows if row.name == STUDENT), None)
     for row in rows:
         if row.is_artefact:
@@ -81,13 +120,12 @@ def _open(rows: list[Contender], threads: int) -> dict[str, Any]:
 
 
 def _answers(
-    row: Contender, opened: dict[str, Any], work: Path, store: ClipStore, ids: list[str], show: bool
+    row: Contender, opened: dict[str, Predict], work: Path, store: ClipStore, ids: list[str], show: bool
 ) -> accuracy.Array | None:
     if row.answers is not None:
         return row.answers(ids)
     if row.why_not_scored:
-        if row.why_not_scored not in row.record.reason:
-            row.record.note(row.why_not_scored)
+        row.record.note(row.why_not_scored)
         return None
     if row.name not in opened:
         return None
@@ -95,32 +133,8 @@ def _answers(
     return accuracy.ask_once(path, opened[row.name], store, ids, show, row.name)
 
 
-def _start_memory(
-    pool: ThreadPoolExecutor, config: BenchmarksConfig, work: Path, rows: list[Contender], opened: dict[str, Any]
-) -> list[tuple[Record, Future[int]]]:
-    peaks = []
-    for row in rows:
-        if row.name not in opened:
-            continue
-        in_torch = row.record.runtime == "PyTorch"
-        if config.memory == "none" or (config.memory == "artefacts" and in_torch):
-            row.record.note(f"peak memory not measured (--memory {config.memory})")
-            continue
-        call: Callable[..., int] = memory.measure_in_child
-        peaks.append((row.record, pool.submit(call, config.run, work, row.name, config.threads)))
-    return peaks
-
-
-def _finish_memory(peaks: list[tuple[Record, Future[int]]]) -> None:
-    for record, future in peaks:
-        try:
-            record.peak_rss_bytes = future.result()
-        except (PocketmoodError, OSError, ValueError) as error:
-            record.note(f"no peak memory: {error}")
-
-
 def _time(
-    config: BenchmarksConfig, rows: list[Contender], opened: dict[str, Any], store: ClipStore, song: str, show: bool
+    config: BenchmarksConfig, rows: list[Contender], opened: dict[str, Predict], store: ClipStore, song: str, show: bool
 ) -> None:
     """Time all opened rows on one clip, waveform in to emotion out."""
     wave = store.waveform(song)

@@ -47,8 +47,9 @@ class Record:
     reason: str = ""
 
     def note(self, why: str) -> None:
-        """Add a sentence to the reason."""
-        self.reason = f"{self.reason}; {why}" if self.reason else why
+        """Add a sentence to the reason, once."""
+        if why not in self.reason:
+            self.reason = f"{self.reason}; {why}" if self.reason else why
 
     def fail(self, why: str) -> None:
         """Mark the row as failed, for this reason."""

@@ -138,7 +138,9 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | None:
     """Draw the validation CCC of teacher and student by epoch; None where no history holds one."""
     known = {}
     for name, rows in histories.items():
-        points = [(row["epoch"], row["validation"]["ccc_mean"]) for row in rows if "ccc_mean" in row.get("validation", {})]
+        points = [
+            (row["epoch"], row["validation"]["ccc_mean"]) for row in rows if "ccc_mean" in row.get("validation", {})
+        ]
         if points:
             known[name] = points
     if not known:

@@ -31,6 +31,7 @@ def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     right.axvline(best["epoch"], color=_GREY, linestyle=":", label=f"kept: epoch {best['epoch']}")
     right.set(title="validation", xlabel="epoch", ylabel="CCC")
     for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)
     _save(figure, path)

@@ -15,7 +15,7 @@ from pocketmood.clips import ClipStore
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, file_hash, read_json, stage_fingerprint, write_json
 from pocketmood.split import PARTS, Split, refuse_leaks
-from pocketmood.training import HISTORY
+from pocketmood.training import BEST_WEIGHTS, HISTORY
 from teacher import answers, finetune, floor, plots, scores
 from teacher.cpu import device, keep_freed_memory
 from teacher.vit import load_teacher
@@ -136,6 +136,9 @@ class _Steps:
                 ids, parts = _rated(self.split)
                 emotion, spread = finetune.predict(teacher.to(device()), self.store, ids, self.config.vit)
                 write_predictions(work / PREDICTIONS_FILE, ids, parts, emotion, spread, self.store.labels(ids))
+                # What only an unfinished training needs: 1 GB for ViT-B.
+                shutil.rmtree(work / "checkpoints")
+                (work / BEST_WEIGHTS).unlink()
         return step
 
     def _answers(self, vit: Stage) -> None:

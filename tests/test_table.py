@@ -97,5 +97,6 @@ def test_results_of_another_version_are_refused(tmp_path):
 def test_reasons_add_up():
     record = Record("x")
     record.note("first")
+    record.note("first")
     record.fail("second")
     assert (record.status, record.reason) == ("failed", "first; second")
