@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketmood.errors import RunError
-from pocketmood.runs import read_json
+from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Opened(NamedTuple):
     predict: Predict
     params: int | None
     """Trained numbers in the network; None where the format does not tell."""
+    size_bytes: int | None = None
+    """Bytes of a file that was made only now."""
 
 
 def parameters(model: nn.Module) -> int:
@@ -86,7 +88,10 @@ def student_architecture(run: Path) -> str:
 
 
 def write_peer(path: Path, architecture: str) -> Path:
-    """Export the stock timm model with random weights at its own input size, once; returns `path`."""
+    """Export the stock timm model with random weights at its own input size, once; returns `path`.
+
+    Beside it lies a JSON file that knows the number of parameters.
+    """
     if path.exists():
         return path
     import timm
@@ -101,7 +106,8 @@ def write_peer(path: Path, architecture: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own notes on deprecations inside torch
+        warnings.simplefilter("ignore")
+        # The tracing exporter: the same network in 1 s instead of 15, and no slower in ONNX Runtime.
         torch.onnx.export(
             model,
             (image,),
@@ -109,10 +115,9 @@ def write_peer(path: Path, architecture: str) -> Path:
             input_names=["image"],
             output_names=["emotion"],
             opset_version=PEER_OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
+            dynamo=False,
         )
+    write_json(path.with_suffix(".json"), {"architecture": architecture, "params": parameters(model)})
     return part.replace(path)
 
 
@@ -145,4 +150,4 @@ def open_peer(run: Path, path: Path, threads: int) -> Opened:
         answer = session.run(["emotion"], {"image": peer_image(wave, spec)})[0]
         return answer[0], np.full(2, np.nan)
 
-    return Opened(predict, None)
+    return Opened(predict, int(read_json(path.with_suffix(".json"))["params"]), path.stat().st_size)

@@ -46,13 +46,9 @@ def pin_threads(threads: int) -> dict[str, int]:
     ExecuTorch's pool belongs to the whole process and must be set before a program is loaded. ONNX Runtime takes its
     number per session, when the row is opened.
     """
-    used = {}
-    import torch
-
-    torch.set_num_threads(threads)
-    used["torch"] = torch.get_num_threads()
+    used = {"torch": pin_torch(threads)}
     try:
-        with _quiet():
+        with quiet():
             from executorch.extension.pybindings import portable_lib
 
             portable_lib._unsafe_reset_threadpool(threads)
@@ -62,8 +58,16 @@ def pin_threads(threads: int) -> dict[str, int]:
     return used
 
 
+def pin_torch(threads: int) -> int:
+    """Hold torch to this many threads, and return how many it then uses."""
+    import torch
+
+    torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the lines away that native libraries write about a processor they do not know; Python errors pass."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

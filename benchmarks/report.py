@@ -116,8 +116,8 @@ def _method(
         "threads": f"{config.threads} ("
         + "; ".join(f"{name} says {used}" for name, used in measured.threads_used.items())
         + ")",
-        "timing": f"{config.warmup} untimed calls, then {config.repeats} timed ones per row; rows take turns in a new "
-        f"order each round, {config.pause_ms:g} ms of rest before each call; one clip",
+        "timing": f"{config.warmup} untimed calls, then up to {config.repeats} timed ones per row; they take turns in "
+        f"a new order each round, {config.pause_ms:g} ms of rest before each call; one clip",
         "versions": ", ".join(f"{name} {found}" for name, found in machine["versions"].items()),
     }
     labels = {

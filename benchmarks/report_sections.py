@@ -99,6 +99,9 @@ def warnings_list(stages: Mapping[str, Mapping[str, Any]], records: Sequence[Rec
         for name, stage in stages.items()
         for warning in _as_list(stage.get("record", {}).get("warnings"))
     ]
+    teacher = stages.get("teacher", {}).get("record", {})
+    if teacher.get("synthetic") and not teacher.get("synthetic_accepted"):
+        found.append(("teacher", str(teacher["synthetic"])))
     found += [(record.name, record.reason) for record in records if record.status in (FAILED, INVALID)]
     if not found:
         return '<p class="say">No stage warned of anything.</p>'

@@ -97,17 +97,23 @@ class FlatFrontEnd(nn.Module):
         x = x * x
         power = (x[:, :, : self.n2] + x[:, :, self.n2 :]).permute(1, 0, 2).reshape(self.frames, self.k1 * self.n2)
         level = torch.log(self.filters(power).clamp(min=POWER_FLOOR)) * self.scale + self.shift
-        return level.clamp(-1, 1).T.reshape(1, 1, self.spec.bands, self.frames)
+        return level.clamp(-1, 1).permute(1, 0).reshape(1, 1, self.spec.bands, self.frames)
 
 
-class _ComposedSoftplus(TorchFunctionMode):
-    """Write softplus as relu(x) + log(1 + exp(-|x|)): torch's own leaves three portable operators at the end."""
+class _XnnpackFunctions(TorchFunctionMode):
+    """Write softplus as relu(x) + log(1 + exp(-|x|)) and leave out `detach`.
+
+    torch's own softplus leaves three portable operators at the end, and `detach` becomes `alias`, which cuts it in two.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is nn.functional.softplus and len(args) == 1 and not kwargs:
-            return torch.relu(args[0]) + torch.log(1 + torch.exp(-torch.abs(args[0])))
+            # 1.0, because an integer becomes a constant that is cast outside of the delegate
+            return torch.relu(args[0]) + torch.log(torch.exp(-torch.abs(args[0])) + 1.0)
+        if func is Tensor.detach:
+            return args[0]
         return func(*args, **(kwargs or {}))
 
 
@@ -116,7 +122,7 @@ class XnnpackPipeline(Pipeline):
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Answer one clip."""
-        with _ComposedSoftplus():
+        with _XnnpackFunctions():
             return super().forward(waveform)
 
 

@@ -126,8 +126,7 @@ def bootstrap_axis(
 ) -> Interval:
     """Return the interval of the CCC of one axis, predictions [N]."""
     pred, label = _checked(pred, label)
-    rows = _resampled_rows(len(pred), songs, repeats, seed)
-    return _interval(np.array([ccc(pred[row], label[row]) for row in rows]))
+    return _interval(_ccc_samples(pred, label, _resampled_rows(len(pred), songs, repeats, seed)))
 
 
 def paired_difference(
@@ -172,16 +171,25 @@ def _mean_ccc_samples(
 ) -> list[Array]:
     """Return the mean CCC [repeats] of each prediction, all on the same resampled rows."""
     rows = _resampled_rows(len(label), songs, repeats, seed)
-    return [np.array([_mean_ccc(pred[row], label[row]) for row in rows]) for pred in preds]
+    return [np.mean([_ccc_samples(pred[:, axis], label[:, axis], rows) for axis in range(2)], 0) for pred in preds]
 
 
-def _resampled_rows(count: int, songs: Sequence[str] | None, repeats: int, seed: int) -> list[NDArray[np.int64]]:
-    """Draw songs with replacement, `repeats` times, and return the rows that belong to them."""
+def _ccc_samples(pred: Array, label: Array, rows: Sequence[NDArray[np.int64]] | NDArray[np.int64]) -> Array:
+    """Return the CCC [repeats] of resampled rows: all at once where every draw has as many, else one by one."""
+    if isinstance(rows, np.ndarray):
+        return _ccc_rows(pred[rows], label[rows])
+    return np.array([ccc(pred[row], label[row]) for row in rows])
+
+
+def _resampled_rows(
+    count: int, songs: Sequence[str] | None, repeats: int, seed: int
+) -> Sequence[NDArray[np.int64]] | NDArray[np.int64]:
+    """Draw songs with replacement, `repeats` times; return the rows that belong to them, a matrix where they can be."""
     if songs is not None and len(songs) != count:
         raise DataError(f"{len(songs)} song names for {count} predictions; give one name per prediction")
     rng = np.random.default_rng(seed)
-    if songs is None:
-        return list(rng.integers(0, count, (repeats, count)))
+    if songs is None or len(set(songs)) == count:
+        return rng.integers(0, count, (repeats, count))
     names, which = np.unique(np.asarray(songs), return_inverse=True)
     members = [np.flatnonzero(which == song) for song in range(len(names))]
     draws = rng.integers(0, len(names), (repeats, len(names)))

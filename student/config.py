@@ -135,7 +135,15 @@ def require_size(size: int, name: str) -> None:
 PRESETS = {
     "full": StudentConfig(epochs=20, draws=8, batch_size=64, workers=4, ema_decay=0.999),
     "streamlined": StudentConfig(epochs=10, draws=8, batch_size=64, workers=4, ema_decay=0.999),
-    "demo": StudentConfig(model="mobilevit_xxs", weights="random", epochs=7, draws=4, batch_size=16),
+    "demo": StudentConfig(
+        model="mobilevit_xxs",
+        weights="random",
+        epochs=7,
+        draws=4,
+        learning_rate=2e-3,
+        loss=LossConfig(response=5.0),
+        augment=AugmentConfig(hidden_bands=0, hidden_frames=0),
+    ),
     "smoke": StudentConfig(
         model="mobilevit_xxs", weights="random", epochs=2, batch_size=8, ema_decay=0.5, augment=AugmentConfig(0, 0, 0)
     ),

@@ -52,9 +52,10 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
         write_predictions(folder / "predictions.csv", ids, splits, _near(true, 0.16, rng), None, labels)
         write_predictions(folder / "floor.csv", ids, splits, _near(true, 0.3, rng), None, labels)
         write_json(folder / "answers" / "answers.json", {"stride": 5, "frames": 256})
-        write_text(folder / "metrics.jsonl", _curve(20, 0.68, rng))
+        write_text(folder / "vit" / "metrics.jsonl", _curve(20, 0.68, rng))
         write_text(folder / "model.safetensors", "x" * 1_480_000)
-        teacher.record["warnings"] = ["360 synthetic clips refused: their quality score is below the gate"]
+        teacher.record |= {"synthetic": "synthetic clips REFUSED: quality 1 of 100", "synthetic_accepted": False}
+        teacher.record["warnings"] = ["the backbone starts from random weights"]
     student = Stage(run, "student", {}, {"teacher": teacher.fingerprint})
     with student.work() as folder:
         write_json(folder / "config.json", {"name": "mobilevit_xxs", "stride": 5, "frames": 256})

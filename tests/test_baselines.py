@@ -86,6 +86,8 @@ def test_the_usual_recipe_answers_a_waveform_and_is_written_once(run, tmp_path):
     path = tmp_path / "peers" / "peer.onnx"
     opened = baselines.open_peer(run, path, threads=1)
     written = path.stat().st_mtime_ns
+    assert opened.size_bytes == path.stat().st_size
+    assert opened.params is not None and 4 * opened.params == pytest.approx(opened.size_bytes, rel=0.1)  # float32
     wave = np.zeros(benchmark_runs.SPEC.samples, np.float32)
     emotion, _ = opened.predict(wave)
     assert emotion.shape == (2,) and np.isfinite(emotion).all()
