@@ -12,6 +12,7 @@ import numpy as np
 from export.card import card
 from export.config import Artefact
 from export.contract import SCHEMA
+from export.job import ANSWERS, MEL, REFERENCE
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES
 from pocketmood.clips import ClipStore
 from pocketmood.runs import file_hash, versions, write_bytes, write_json, write_text
@@ -35,7 +36,7 @@ def write(
     """Fill `folder` from the finished steps; `student` is the content of its config.json."""
     for artefact in artefacts:
         _copy(steps / artefact.step / artefact.file, folder / artefact.file)
-    _write_golden(folder / "golden", steps / "pytorch", store, golden)
+    _write_golden(folder / "golden", steps / REFERENCE, store, golden)
     spec = MelSpec.from_dict(dict(student["spec"]))
     about = describe(spec, student, labels, metrics)
     write_text(folder / "MODEL_CARD.md", card(about, records))
@@ -91,8 +92,8 @@ def _output(name: str, range_: list[float | None], unit: str) -> dict[str, Any]:
 
 def _write_golden(folder: Path, reference: Path, store: ClipStore, golden: Sequence[str]) -> None:
     """Write what every language tests against: raw little-endian float32, clip after clip."""
-    answers = np.load(reference / "answers.npy", allow_pickle=False)[: len(golden)]
-    mel = np.load(reference / "mel.npy", allow_pickle=False)
+    answers = np.load(reference / ANSWERS, allow_pickle=False)[: len(golden)]
+    mel = np.load(reference / MEL, allow_pickle=False)
     parts = {
         "waveform.f32": store.waveforms(golden),  # [N, S]
         "emotion.f32": answers[:, :2],

@@ -59,8 +59,8 @@ def card(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
             "",
             "## Front end",
             f"{spec['sample_rate']} Hz mono, n_fft {spec['n_fft']}, hop {spec['hop']}, {spec['bands']} Slaney mel "
-            f"bands from {spec['low_hz']:g} to {spec['high_hz']:g} Hz, {spec['low_db']:g} to {spec['high_db']:g} dB mapped "
-            f"to [-1, 1]; the network sees every {about['stride']}. frame, {about['frames']} frames. "
+            f"bands from {spec['low_hz']:g} to {spec['high_hz']:g} Hz, {spec['low_db']:g} to {spec['high_db']:g} dB "
+            f"mapped to [-1, 1]; the network sees every {about['stride']}. frame, {about['frames']} frames. "
             f"Hash `{about['spec_hash']}`.",
             "",
             "## Limits",

@@ -149,7 +149,8 @@ def _layer_norm(v: Values) -> Tensor:
     mean = x.mean(axes, keepdim=True)
     variance = (x - mean).square().mean(axes, keepdim=True)
     normal: Tensor = (x - mean) / torch.sqrt(variance + v.get("epsilon", 1e-5))
-    return normal * v.get("gamma", 1.0) + v.get("beta", 0.0)
+    scaled: Tensor = normal * v.get("gamma", 1.0) + v.get("beta", 0.0)
+    return scaled
 
 
 def _split(v: Values) -> list[Tensor]:

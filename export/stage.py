@@ -18,6 +18,8 @@ import numpy as np
 from export import bundle, parity
 from export.config import Artefact, ExportConfig
 from export.contract import contract
+from export.job import ANSWERS, GRAPH_ANSWERS, REFERENCE, Clips, Job
+from export.job import run as run_step
 from pocketmood.clips import ClipStore
 from pocketmood.errors import ExportError, RunError
 from pocketmood.metrics import bootstrap, score
@@ -69,10 +71,8 @@ def student_fingerprint(config: ExportConfig) -> str:
     return "".join(file_hash(file)[:16] for file in files)
 
 
-def choose(config: ExportConfig, split: Split) -> Any:
+def choose(config: ExportConfig, split: Split) -> Clips:
     """Choose clips evenly over the sorted ids, so that the same split gives the same clips."""
-    from export.steps import Clips
-
     golden = spread_over(split.test, config.golden)
     others = [id_ for id_ in (*split.test, *split.validation) if id_ not in golden]
     calibration = spread_over(split.train, config.calibration)
@@ -88,8 +88,6 @@ def spread_over(ids: Sequence[str], count: int) -> tuple[str, ...]:
 
 def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list[parity.Record]:
     """Run the steps, judge them, and fill the bundle's folder."""
-    from export.steps import Job
-
     data = config.run / "data"
     split, store = Split.load(data / "split.json"), ClipStore.open(data / "store")
     said = read_json(config.student_folder / "config.json")
@@ -111,7 +109,7 @@ def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list
         flush=True,
     )
     errors = _run_steps(job, config)
-    reference = np.load(job.folder / "pytorch" / "answers.npy", allow_pickle=False)
+    reference = np.load(job.folder / REFERENCE / ANSWERS, allow_pickle=False)
     truth = store.labels(clips.test)
     records = [_judge(config, job, one, errors[one.step], reference, truth) for one in config.artefacts]
     write_json(folder / "parity.json", records)
@@ -122,10 +120,8 @@ def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list
     return records
 
 
-def _run_steps(job: Any, config: ExportConfig) -> dict[str, str]:
+def _run_steps(job: Job, config: ExportConfig) -> dict[str, str]:
     """Run PyTorch's step and one per artefact; return why each failed, "" where it did not."""
-    from export.steps import REFERENCE, run_step
-
     steps = [one.step for one in config.artefacts] + [REFERENCE]
     if config.processes == 1:
         errors = {step: run_step(job, step) for step in steps}
@@ -136,12 +132,12 @@ def _run_steps(job: Any, config: ExportConfig) -> dict[str, str]:
     return errors
 
 
-def _in_processes(job: Any, steps: Sequence[str], processes: int) -> dict[str, str]:
-    """Share the steps out. A fork server imports the heavy libraries once, for all processes (25 s cold)."""
-    from export.steps import run_step
+def _in_processes(job: Job, steps: Sequence[str], processes: int) -> dict[str, str]:
+    """Share the steps out over fresh processes.
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["export.preload"])
+    Forked ones would save importing torch again, but lower a program four times slower, all of it in page faults.
+    """
+    context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_die_with_parent) as pool:
         waiting = {step: pool.submit(run_step, job, step) for step in steps}
         errors = {}
@@ -166,18 +162,18 @@ def _die_with_parent() -> None:
 
 
 def _judge(
-    config: ExportConfig, job: Any, artefact: Artefact, error: str, reference: parity.Answers, truth: Any
+    config: ExportConfig, job: Job, artefact: Artefact, error: str, reference: parity.Answers, truth: Any
 ) -> parity.Record:
     """Turn what a step left into a parity record."""
     if error:
         return parity.not_written(artefact.file, error)
     folder, clips = job.folder / artefact.step, job.clips
-    answers = np.load(folder / "answers.npy", allow_pickle=False)
+    answers = np.load(folder / ANSWERS, allow_pickle=False)
     proven = len(clips.proven)
     wanted, against, limit = reference[:proven], "fp32 in PyTorch", config.fp32_limit
     facts = read_json(folder / "stage.json")["record"]
     if artefact.precision == "int8":
-        wanted = np.load(folder / "graph_answers.npy", allow_pickle=False)
+        wanted = np.load(folder / GRAPH_ANSWERS, allow_pickle=False)
         against, limit = "its quantised graph in PyTorch", config.int8_limit
         to_fp32 = parity.compare(answers[:proven], reference[:proven])
         names = ("max_error", "emotion_mean_error", "emotion_signed_error", "emotion_sqnr_db")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,56 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from export.config import ARTEFACTS, Artefact, ExportConfig
-from export.contract import Contract
+from export.job import ANSWERS, GRAPH_ANSWERS, MEL, REFERENCE, Job
 from export.pipeline import Pipeline, build
 from export.to_onnx import Runner
 from pocketmood.clips import ClipStore
 from pocketmood.errors import ExportError, PocketmoodError
-from pocketmood.runs import Stage
-
-REFERENCE = "pytorch"
-ANSWERS, GRAPH_ANSWERS, MEL = "answers.npy", "graph_answers.npy", "mel.npy"
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Which clips a bundle is calibrated and proven on, by id."""
-
-    golden: tuple[str, ...]
-    """Travel in the bundle."""
-    held_out: tuple[str, ...]
-    """Compared with PyTorch, too."""
-    test: tuple[str, ...]
-    """All test songs: the CCC is theirs."""
-    calibration: tuple[str, ...]
-    """Training clips for int8."""
-
-    @property
-    def proven(self) -> tuple[str, ...]:
-        """Clips that every program is compared on."""
-        return self.golden + self.held_out
-
-    @property
-    def answered(self) -> tuple[str, ...]:
-        """Clips that every program answers: the proven ones first, then the other test songs."""
-        return self.proven + tuple(id_ for id_ in self.test if id_ not in set(self.proven))
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that a step needs, small enough to send to another process."""
-
-    config: ExportConfig
-    folder: Path
-    """Where the steps' folders lie."""
-    clips: Clips
-    contract: Contract
-    inputs: dict[str, str]
-    """Fingerprints of data and student."""
-
-    def stage(self, step: str) -> Stage:
-        """Return the nested stage of a step."""
-        return Stage(self.folder, step, {"config": self.config.shaping(), "clips": vars(self.clips)}, self.inputs)
 
 
 def run_step(job: Job, step: str) -> str:

@@ -95,7 +95,8 @@ class Bundle:
             if waveform.shape != (samples,):
                 raise BundleError(
                     f"waveform of shape {waveform.shape}; this model takes {samples} mono samples "
-                    f"({self.spec.seconds:g} s at {self.spec.sample_rate} Hz). `pocketmood.audio.load` makes them from any file"
+                    f"({self.spec.seconds:g} s at {self.spec.sample_rate} Hz). `pocketmood.audio.load` "
+                    "makes them from any file"
                 )
             emotion, spread = run(np.ascontiguousarray(waveform, np.float32)[None])
             return Emotion(*map(float, emotion.reshape(-1))), Emotion(*map(float, spread.reshape(-1)))

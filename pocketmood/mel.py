@@ -138,7 +138,7 @@ def context(
 
 
 def _dft_stages(n1: int, n2: int, k1: int) -> tuple[Tensor, Tensor]:
-    """Make the matrices [N1, 2 K1] and, twiddle factors included, [K1, 2 N2, 2 N2]: complex products written as real."""
+    """Make the matrices [N1, 2 K1] and, with twiddle factors, [K1, 2 N2, 2 N2]: complex products written as real."""
 
     def arange(n: int) -> Tensor:
         return torch.arange(n, dtype=torch.float64)

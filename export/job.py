@@ -1,0 +1,61 @@
+"""What a step of the export stage is given, and the call that starts it in another process: no torch until then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.config import ExportConfig
+from export.contract import Contract
+from pocketmood.runs import Stage
+
+REFERENCE = "pytorch"
+ANSWERS, GRAPH_ANSWERS, MEL = "answers.npy", "graph_answers.npy", "mel.npy"
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Which clips a bundle is calibrated and proven on, by id."""
+
+    golden: tuple[str, ...]
+    """Travel in the bundle."""
+    held_out: tuple[str, ...]
+    """Compared with PyTorch, too."""
+    test: tuple[str, ...]
+    """All test songs: the CCC is theirs."""
+    calibration: tuple[str, ...]
+    """Training clips for int8."""
+
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """Clips that every program is compared on."""
+        return self.golden + self.held_out
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """Clips that every program answers: the proven ones first, then the other test songs."""
+        return self.proven + tuple(id_ for id_ in self.test if id_ not in set(self.proven))
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a step needs, small enough to send to another process."""
+
+    config: ExportConfig
+    folder: Path
+    """Where the steps' folders lie."""
+    clips: Clips
+    contract: Contract
+    inputs: dict[str, str]
+    """Fingerprints of data and student."""
+
+    def stage(self, step: str) -> Stage:
+        """Return the nested stage of a step."""
+        return Stage(self.folder, step, {"config": self.config.shaping(), "clips": vars(self.clips)}, self.inputs)
+
+
+def run(job: Job, step: str) -> str:
+    """Make one step unless it is there; return "" or why it failed."""
+    from export.steps import run_step
+
+    return run_step(job, step)

@@ -1,0 +1,118 @@
+"""The whole export stage on a tiny student: what it leaves, what it refuses, and how it goes on after a fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export import card, stage, to_coreml, to_onnx
+from export.config import PRESETS, ExportConfig
+from pocketmood.errors import ExportError, RunError
+from pocketmood.runs import file_hash, read_json
+from pocketmood.split import Split
+from tests import export_fixtures as tiny
+
+
+@pytest.mark.slow
+def test_leaves_a_proven_bundle() -> None:
+    folder = tiny.exported_run() / "bundle"
+    about, records = read_json(folder / "bundle.json"), read_json(folder / "parity.json")
+    names = ["model.int8.pte", "model.fp32.pte", "model.fp32.mlpackage", "model.fp32.onnx"]
+    assert [record["artefact"] for record in records] == names
+    assert {record["verdict"] for record in records} == {"passed"}
+    assert all(record["clips"] == 4 and (folder / record["artefact"]).exists() for record in records)
+    assert "Apple" in records[2]["reason"]
+    held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert held - set(about["files"]) == {"bundle.json", "stage.json"}
+    assert all(file_hash(folder / name) == hash_ for name, hash_ in about["files"].items())
+    assert about["labels"]["synthetic"] and about["input"]["shape"] == [1, 661500] and about["schema"] == 1
+    text = (folder / "MODEL_CARD.md").read_text()
+    assert "**These labels are synthetic.**" in text and all(f"`{name}`" in text for name in names)
+    mel = np.fromfile(folder / "golden" / "mel.f32", "<f4")
+    assert mel.size == 128 * 256 and np.abs(mel).max() <= 1
+
+
+@pytest.mark.slow
+def test_second_time_it_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.export(tiny.exported_run()) == 0
+    assert capsys.readouterr().out == "bundle: up to date\n"
+
+
+@pytest.mark.slow
+def test_a_failing_format_stops_no_other_and_leaves_no_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("no such operator\nand more")
+
+    run = tiny.make_run(tmp_path / "run")
+    only: dict[str, Any] = {"to": ("onnx", "coreml"), "precision": ("fp32",)}
+    with monkeypatch.context() as patch:
+        patch.setattr(to_coreml, "write", broken)
+        assert tiny.export(run, **only) == 1
+    printed = capsys.readouterr()
+    assert "model.fp32.mlpackage: ValueError: no such operator" in printed.err
+    assert not (run / "bundle").exists()
+    verdicts = {one["artefact"]: one["verdict"] for one in read_json(run / "bundle.part" / "parity.json")}
+    assert verdicts == {"model.fp32.mlpackage": "failed", "model.fp32.onnx": "passed"}
+
+    # The same command goes on where it stood: what was written before is not written again.
+    monkeypatch.setattr(to_onnx, "write", broken)
+    assert tiny.export(run, **only) == 0
+    assert "onnx.fp32: done before" in capsys.readouterr().out
+    assert (run / "bundle" / "bundle.json").is_file() and not (run / "bundle.part").exists()
+
+
+@pytest.mark.slow
+def test_a_program_that_answers_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = to_onnx.read
+
+    def swapped(path: Path, threads: int = 0) -> Any:
+        run = read(path, threads)
+        return lambda wave: tuple(part[:, ::-1] for part in run(wave))
+
+    monkeypatch.setattr(to_onnx, "read", swapped)
+    run = tiny.make_run(tmp_path / "run")
+    assert tiny.export(run, to=("onnx",), precision=("fp32",)) == 1
+    assert "is beyond the limit of 1e-04" in capsys.readouterr().err
+    assert not (run / "bundle").exists()
+
+
+def test_missing_stages_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="make data"):
+        stage.run(ExportConfig(run=tmp_path))
+    with pytest.raises(RunError, match=r"no model.safetensors and no config.json"):
+        stage.student_fingerprint(ExportConfig(run=tmp_path, student=tmp_path))
+
+
+def test_clips_are_spread_and_do_not_overlap() -> None:
+    test, validation = tuple(f"t{i}" for i in range(20)), tuple(f"v{i}" for i in range(20))
+    split = Split(tuple(f"r{i}" for i in range(100)), validation, test, 0, "song")
+    clips = stage.choose(ExportConfig(golden=5, held_out=30, calibration=10), split)
+    assert (len(clips.golden), len(clips.held_out), len(clips.calibration)) == (5, 30, 10)
+    assert not set(clips.golden) & set(clips.held_out)
+    assert set(clips.golden) <= set(test) and set(clips.calibration) <= set(split.train)
+    assert set(clips.answered) >= set(test) and len(set(clips.answered)) == len(clips.answered)
+
+
+def test_config_refuses_what_proves_or_writes_nothing() -> None:
+    with pytest.raises(ExportError, match="at least 1"):
+        ExportConfig(golden=0)
+    with pytest.raises(ExportError, match=r"nothing to write: coreml in int8"):
+        ExportConfig(to=("coreml",), precision=("int8",))
+    assert set(PRESETS) == {"full", "demo", "smoke"}
+    assert PRESETS["smoke"].ccc_drop_limit is None
+
+
+@pytest.mark.slow
+def test_card_of_real_ratings_has_no_warning() -> None:
+    bundle = tiny.exported_run() / "bundle"
+    about = read_json(bundle / "bundle.json")
+    about["labels"] = {"set": "DEAM", "fix": "none", "synthetic": False, "corpus": "DEAM"}
+    text = card.card(about, read_json(bundle / "parity.json"))
+    assert "synthetic" not in text and "ratings by people" in text

@@ -1,0 +1,78 @@
+"""Parity records: figures worked by hand, and gates that close."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export import parity
+
+WANTED = np.array([[0.5, -0.5, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]], np.float32)
+
+
+def test_figures_by_hand() -> None:
+    answers = WANTED.copy()
+    answers[0, 0] += 0.2
+    answers[1, 1] -= 0.1
+    answers[1, 3] += 0.3
+    record = parity.compare(answers, WANTED)
+    wanted = {
+        "clips": 2,
+        "max_error": 0.3,
+        "emotion_max_error": 0.2,
+        "emotion_mean_error": 0.3 / 4,
+        "emotion_signed_error": 0.1 / 4,
+        "emotion_sqnr_db": 10 * np.log10(0.55 / 0.05),
+        "spread_max_error": 0.3,
+    }
+    for name, value in wanted.items():
+        np.testing.assert_allclose(record[name], value, rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_equal_answers_have_a_finite_ratio() -> None:
+    assert parity.sqnr_db(WANTED, WANTED) == parity.MOST_DB
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "verdict"), [(9e-5, 1e-4, "passed"), (1.1e-4, 1e-4, "failed"), (float("nan"), 1e-4, "failed")]
+)
+def test_the_error_gate(error: float, limit: float, verdict: str) -> None:
+    record = parity.judge({"artefact": "a", "max_error": error}, limit, None)
+    assert record["verdict"] == verdict
+    assert bool(parity.failures([record])) == (verdict == "failed") == ("beyond" in record["reason"])
+
+
+@pytest.mark.parametrize(
+    ("drop", "limit", "verdict"),
+    [(0.009, 0.01, "passed"), (0.011, 0.01, "failed"), (None, 0.01, "failed"), (0.5, None, "passed")],
+)
+def test_the_ccc_gate(drop: float | None, limit: float | None, verdict: str) -> None:
+    record: dict[str, Any] = {"artefact": "a", "max_error": 0.0, "ccc_drop": drop, "ccc_songs": 9}
+    assert parity.judge(record, 1e-4, limit)["verdict"] == verdict
+
+
+def test_a_swapped_output_closes_the_gate() -> None:
+    record = parity.judge({"artefact": "a", **parity.compare(WANTED[:, [1, 0, 2, 3]], WANTED)}, 5e-3, None)
+    assert record["verdict"] == "failed"
+
+
+def test_ccc_change_is_the_loss_against_the_reference() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.uniform(-1, 1, (40, 2))
+    reference = np.concatenate([labels + rng.normal(0, 0.1, (40, 2)), np.ones((40, 2))], 1).astype(np.float32)
+    worse = reference + rng.normal(0, 0.3, (40, 4)).astype(np.float32)
+    songs = [str(row) for row in range(40)]
+    change = parity.ccc_change(worse, reference, labels, songs)
+    assert 0 < change["ccc_drop_low"] < change["ccc_drop"] < change["ccc_drop_high"]
+    assert parity.ccc_change(reference, reference, labels, songs)["ccc_drop"] == 0
+    worse[3, 1] = np.nan
+    assert parity.ccc_change(worse, reference, labels, songs)["ccc_drop"] is None
+
+
+def test_table_shows_what_was_and_what_was_not_written() -> None:
+    good = parity.judge({"artefact": "a.onnx", "size_bytes": 5_500_000, **parity.compare(WANTED, WANTED)}, 1e-4, None)
+    text = parity.table([good, parity.not_written("b.pte", "no such operator")])
+    assert "5.50" in text and "b.pte: no such operator" in text
+    assert [line.split()[-1] for line in text.splitlines()[1:3]] == ["passed", "failed"]
