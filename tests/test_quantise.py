@@ -15,19 +15,20 @@ from pocketmood.errors import ExportError
 from tests import export_fixtures as tiny
 
 
-def node(*stack: tuple[str, str]) -> Any:
+def node(*stack: tuple[str, str], target: Any = torch.ops.aten.linear.default) -> Any:
     meta = {"nn_module_stack": {str(place): entry for place, entry in enumerate(stack)}} if stack else {}
-    return SimpleNamespace(op="call_function", target="aten.conv2d.default", meta=meta)
+    return SimpleNamespace(op="call_function", target=target, meta=meta)
 
 
 def test_filter() -> None:
     assert q.may_be_quantised(node())  # weights and constants have no module, and must be taken
-    assert q.may_be_quantised(node(("", "export.Pipeline"), ("network.first.conv", "torch.nn.Conv2d")))
-    assert q.may_be_quantised(node(("network.frontier", "torch.nn.Conv2d")))
+    assert q.may_be_quantised(node(("", "export.Pipeline"), ("network.first.qkv", "torch.nn.Linear")))
+    assert q.may_be_quantised(node(("network.frontier", "torch.nn.Linear")))
     assert not q.may_be_quantised(node(("front", "export.rewrite.FlatFrontEnd")))
     assert not q.may_be_quantised(node(("front.first", "torch.nn.Linear")))
     assert not q.may_be_quantised(node(("network.spread_head", "torch.nn.Linear")))
     assert not q.may_be_quantised(node(("network.norm", "export.rewrite.AveragingLayerNorm")))
+    assert not q.may_be_quantised(node(("network.first.conv", "torch.nn.Conv2d"), target=torch.ops.aten.conv2d.default))
 
 
 def test_without_clips_there_is_no_int8() -> None:
@@ -35,20 +36,24 @@ def test_without_clips_there_is_no_int8() -> None:
         q.quantise(for_xnnpack(tiny.pipeline()), [])
 
 
-def test_network_is_int8_and_front_end_float() -> None:
+def test_linear_layers_are_int8_and_all_else_float() -> None:
     clips = [torch.from_numpy(wave) for wave in tiny.waves(4)]
     pipeline = for_xnnpack(tiny.pipeline())
     module, quantised, left_float = q.quantise(pipeline, clips)
-    assert quantised["convolution"] == 3 and "convolution" not in left_float
     assert quantised["linear"] == 4  # of attention and MLP
+    assert left_float["convolution"] == 3 and "convolution" not in quantised
     assert left_float["linear"] >= 2 + 2 * 3 + 2  # front end, two per LayerNorm, heads
     with torch.inference_mode():
         errors = [float((module(clip)[0] - pipeline(clip)[0]).abs().max()) for clip in clips]
     assert 0 < max(errors) < 0.1
-    scales = [_bias_steps(module, one) for one in module.graph.nodes if "conv2d" in str(one.target)]
-    assert len(scales) == 3
+    scales = [_bias_steps(module, one) for one in module.graph.nodes if _is_quantised_linear(one)]
+    assert len(scales) == 4
     for steps in scales:  # every bias is a whole number of the runtime's int32 steps
         np.testing.assert_allclose(steps, np.round(steps), rtol=0, atol=2e-2)
+
+
+def _is_quantised_linear(one: Any) -> bool:
+    return "linear" in str(one.target) and all("dequantize" in str(each.target) for each in one.args[:2])
 
 
 def _bias_steps(module: Any, one: Any) -> np.ndarray[Any, Any]:
