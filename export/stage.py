@@ -135,7 +135,8 @@ def _run_steps(job: Job, config: ExportConfig) -> dict[str, str]:
 def _in_processes(job: Job, steps: Sequence[str], processes: int) -> dict[str, str]:
     """Share the steps out over fresh processes.
 
-    Forked ones would save importing torch again, but lower a program four times slower, all of it in page faults.
+    Forked ones would save importing torch again, but took several times as long to lower a program (250 to 280 s, on a
+    busy machine; page faults are suspected).
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_die_with_parent) as pool:

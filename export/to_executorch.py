@@ -93,8 +93,8 @@ def read_contract(path: Path) -> dict[str, Any]:
 def _lean_lowering() -> Iterator[None]:
     """Leave out what makes lowering slow and its result no better, while it lasts.
 
-    Every pass deep-copies each node's history of earlier passes; sharing these read-only records saves a quarter of
-    the time, and the garbage collector finds nothing in graphs that are all alive.
+    Every pass deep-copies each node's history of earlier passes; sharing these read-only records saves
+    time, and the garbage collector finds nothing in graphs that are all alive.
     """
     source: Any = traceback.NodeSource
     source.__deepcopy__ = lambda self, _memo: self
