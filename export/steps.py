@@ -7,6 +7,7 @@ other.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ def run_step(job: Job, step: str) -> str:
     if stage.up_to_date(quiet=True):
         print(f"  {step}: done before", flush=True)
         return ""
+    # Two warnings per import come from torchao's enums, none of them ours to act on.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     torch.set_num_threads(max(1, torch.get_num_threads() // job.config.processes))
     try:
         with stage.work() as folder:

@@ -152,13 +152,13 @@ def paired_ratio(
     repeats: int = 1000,
     seed: int = 0,
 ) -> Paired:
-    """Return mean CCC of a as a share of that of b, both [N, 2]; DataError where b scores about 0."""
+    """Return mean CCC of a as a share of that of b, both [N, 2]; DataError where a resampling of b scores 0 or less."""
     pred_a, label = _checked(pred_a, label, dimensions=2)
     pred_b, label = _checked(pred_b, label, dimensions=2)
     a, b = _mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
     whole = _mean_ccc(pred_b, label)
-    if abs(whole) < _TINY or np.any(np.abs(b) < _TINY):
-        raise DataError(f"a ratio to a CCC of {whole:.3f} says nothing; report the difference instead")
+    if whole <= _TINY or b.min() <= _TINY:
+        raise DataError(f"a ratio to a CCC of {whole:.3f}, which may as well be 0, says nothing; use the difference")
     return Paired(_mean_ccc(pred_a, label) / whole, *_interval(a / b))
 
 

@@ -8,6 +8,7 @@ rating, above `SPREAD_FLOOR`.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ SPREAD_FLOOR = 0.02
 _SPREAD_START = 0.45
 """Spread before training: a DEAM listener's typical deviation of 1.8 rating points."""
 _STEM = "stem.conv.weight"
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 class StudentOutput(NamedTuple):
@@ -42,8 +43,13 @@ class StudentOutput(NamedTuple):
 class Student(nn.Module):
     """A MobileViT body of timm with heads for emotion and spread."""
 
-    def __init__(self, name: str, stride: int = 5, frames: int = 256, spec: MelSpec | None = None) -> None:
-        """Build the network with random weights; `stride` and `frames` say what a whole clip looks like."""
+    def __init__(
+        self, name: str, stride: int = 5, frames: int = 256, spec: MelSpec | None = None, layers: int = 0
+    ) -> None:
+        """Build the network with random weights; `stride` and `frames` say what a whole clip looks like.
+
+        layers: transformer layers per block at most; 0 leaves the network as timm has it.
+        """
         super().__init__()
         import timm
         from timm.layers import set_fused_attn
@@ -51,10 +57,12 @@ class Student(nn.Module):
         self.spec = spec or MelSpec()
         require_size(self.spec.bands, "bands")
         require_size(frames, "frames")
-        self.name, self.stride, self.frames = name, stride, frames
+        self.name, self.stride, self.frames, self.layers = name, stride, frames, layers
         # Fused attention decomposes into operators that XNNPACK does not take: 26 instead of 12 ms on xxs.
         set_fused_attn(False)
-        self.body: nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+        self.body: nn.Module = timm.create_model(
+            name, pretrained=False, in_chans=1, num_classes=0, **_shallower(name, layers)
+        )
         self.width = int(self.body.num_features)
         self.emotion_head, self.spread_head = nn.Linear(self.width, 2), nn.Linear(self.width, 2)
         for head in (self.emotion_head, self.spread_head):
@@ -71,6 +79,25 @@ class Student(nn.Module):
         return StudentOutput(emotion, spread, features)
 
 
+def _shallower(name: str, layers: int) -> dict[str, Any]:
+    """Return what makes timm build the network with at most so many transformer layers per block; {} for 0."""
+    if layers == 0:
+        return {}
+    from timm.models.mobilevit import model_cfgs
+
+    def cut(block: Any) -> Any:
+        if isinstance(block, tuple):
+            return tuple(map(cut, block))
+        depth = (block.block_kwargs or {}).get("transformer_depth", 0)
+        return (
+            replace(block, block_kwargs={**block.block_kwargs, "transformer_depth": min(depth, layers)})
+            if depth
+            else block
+        )
+
+    return {"blocks": cut(model_cfgs[name].blocks)}
+
+
 def save_student(student: Student, folder: Path, facts: dict[str, Any]) -> None:
     """Write model.safetensors and config.json, with further `facts`, of a student alone."""
     save_tensors(folder / "model.safetensors", student.state_dict())
@@ -79,6 +106,7 @@ def save_student(student: Student, folder: Path, facts: dict[str, Any]) -> None:
         "name": student.name,
         "stride": student.stride,
         "frames": student.frames,
+        "layers": student.layers,
         "features": student.width,
         "parameters": sum(p.numel() for p in student.parameters()),
         "spec": student.spec.to_dict(),
@@ -95,7 +123,8 @@ def load_student(folder: Path) -> tuple[Student, dict[str, Any]]:
     config: dict[str, Any] = read_json(folder / "config.json")
     if config.get("schema") != _SCHEMA:
         raise RunError(f"{folder}: config.json has schema {config.get('schema')}, this version reads {_SCHEMA}")
-    student = Student(config["name"], config["stride"], config["frames"], MelSpec.from_dict(config["spec"]))
+    spec = MelSpec.from_dict(config["spec"])
+    student = Student(config["name"], config["stride"], config["frames"], spec, config["layers"])
     student.load_state_dict(load_tensors(folder / "model.safetensors"))
     return student.eval(), config
 

@@ -90,7 +90,7 @@ def _distil(config: StudentConfig, folder: Path) -> tuple[Student, list[dict[str
     store, split = ClipStore.open(data / "store"), Split.load(data / "split.json")
     answers = Answers.open(config.run / "teacher" / "answers")
     torch.manual_seed(config.seed)
-    student = Student(config.model, config.stride, config.frames, MelSpec())
+    student = Student(config.model, config.stride, config.frames, MelSpec(), config.layers)
     warning = load_imagenet(student, config.weights)
     if is_main_process():  # the others would make the work folder before its owner has
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def _scored(predictions: Predictions) -> dict[str, float]:
 
 
 def _ratio(here: Predictions, there: Predictions) -> dict[str, float] | None:
-    """Return the share of the teacher's CCC that the student keeps; None where the teacher's own is about 0."""
+    """Return the share of the teacher's CCC that the student keeps; None where the teacher's own may as well be 0."""
     try:
         ratio = paired_ratio(here.emotion, there.emotion, here.labels, here.ids)
     except DataError:
@@ -165,7 +165,7 @@ def table(model: str, metrics: Mapping[str, Any]) -> str:
     share = (
         f"{kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]"
         if kept
-        else "none to speak of: its CCC is near 0"
+        else "a share of nothing: the teacher's CCC may as well be 0"
     )
     rows.append(f"kept of the teacher: {share}")
     above = test["difference_to_floor"]

@@ -183,7 +183,7 @@ PRESETS = {
     "streamlined": TeacherConfig(
         synthetic=0, gan=GAN_PRESETS["streamlined"], vit=_BASE, training=replace(_BASE_TRAINING, epochs=30)
     ),
-    "demo": TeacherConfig(synthetic=96, gan=GAN_PRESETS["demo"]),
+    "demo": TeacherConfig(synthetic=96, gan=GAN_PRESETS["demo"], training=FineTuneConfig(epochs=14)),
     "smoke": TeacherConfig(
         synthetic=8,
         gan=GAN_PRESETS["smoke"],

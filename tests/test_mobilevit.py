@@ -43,6 +43,19 @@ def test_second_generation_has_the_same_face() -> None:
     assert emotion.shape == (1, 2) and features.shape == (1, student.width)
 
 
+@pytest.mark.parametrize("name", ["mobilevit_xxs", "mobilevitv2_050"])
+def test_fewer_layers_per_block_when_asked(name: str, tmp_path: Path) -> None:
+    whole, cut = Student(name, frames=64), Student(name, frames=64, layers=1)
+
+    def layers(student: Student) -> set[str]:
+        return {key.split(".norm1")[0] for key in student.state_dict() if ".transformer." in key and ".norm1" in key}
+
+    assert (len(layers(whole)), len(layers(cut))) == (2 + 4 + 3, 3)
+    assert cut.state_dict().keys() < whole.state_dict().keys()
+    save_student(cut, tmp_path, {})
+    assert load_student(tmp_path)[0].layers == 1
+
+
 @pytest.mark.parametrize("size", [0, 32, 100, 258])
 def test_sizes_that_would_be_resized_are_refused(size: int) -> None:
     with pytest.raises(PocketmoodError, match=f"frames {size} must be a multiple of 64: MobileViT"):
