@@ -10,8 +10,8 @@ SONGS     ?= 800
 PYTEST_ARGS ?=
 
 PY := .venv/bin/python
-# Only teacher and student have a gradient to share between GPUs.
-TRAIN = $(if $(filter-out 1,$(GPUS)),$(PY) -m torch.distributed.run --standalone --nproc-per-node=$(GPUS) -m,$(PY) -m)
+# Only teacher and student have a gradient to share between GPUs. Without --, torchrun takes --run for its own --run-path.
+TRAIN = $(if $(filter-out 1,$(GPUS)),$(PY) -m torch.distributed.run --standalone --nproc-per-node=$(GPUS) -m --,$(PY) -m)
 headline = @printf '\n== %s: %s\n' "$@" "$(1)"
 
 # Where this is set, every process compiles all that it imports anew: 15 s per stage for torch, timm and transformers.
@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo smoke corpus data teacher student export benchmarks recordings test check lock clean
+.PHONY: help setup demo smoke corpus data teacher student export benchmarks archive recordings test check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ export: setup ## write and prove .pte, .onnx and .mlpackage in RUN/bundle
 benchmarks: setup ## measure accuracy, latency, size and memory into RUN/benchmarks
 	$(call headline,what the phone model lost and won)
 	$(PY) -m benchmarks --preset $(PRESET) --run $(RUN)
+
+archive: setup ## zip what is worth keeping of RUN into RUN.zip
+	$(PY) -m pocketmood archive --run $(RUN)
 
 recordings: setup ## fetch freely licensed recorded music for the tests that need it (Debian's packages)
 	$(PY) -m tests.recordings

@@ -52,5 +52,5 @@ class BenchmarksConfig:
 PRESETS: dict[str, BenchmarksConfig] = {
     "full": BenchmarksConfig(warmup=10, repeats=100, latency_limit_s=120.0, bootstrap=2000, memory="all"),
     "demo": BenchmarksConfig(run=Path("runs/demo")),
-    "smoke": BenchmarksConfig(run=Path("runs/smoke"), warmup=1, repeats=5, bootstrap=200, memory="none"),
+    "smoke": BenchmarksConfig(run=Path("runs/smoke"), warmup=1, repeats=5, bootstrap=200, memory="none", peers=False),
 }

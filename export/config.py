@@ -89,5 +89,5 @@ class ExportConfig:
 PRESETS = {
     "full": ExportConfig(run=Path("runs/full"), calibration=128),
     "demo": ExportConfig(),
-    "smoke": ExportConfig(run=Path("runs/smoke"), held_out=8, calibration=8, ccc_drop_limit=None),
+    "smoke": ExportConfig(run=Path("runs/smoke"), golden=3, held_out=3, calibration=4, ccc_drop_limit=None),
 }

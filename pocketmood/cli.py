@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 BUNDLE_VARIABLE = "POCKETMOOD_BUNDLE"
 RUNTIMES = ("onnxruntime", "executorch")
 PRECISIONS = ("fp32", "int8")
-DELEGATED = {"data": "pocketmood.data", "render": "pocketmood.corpora.rendered"}
-"""Commands that are stages: each module reads its own flags, and is imported only when it is asked for."""
+DELEGATED = {
+    "data": "pocketmood.data",
+    "render": "pocketmood.corpora.rendered",
+    "archive": "pocketmood.archive",
+}
+"""Commands with a module of their own, which reads its own flags and is imported only when it is asked for."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -54,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="print one JSON list instead of lines")
     commands.add_parser("data", help="decode, label and split a music folder (needs the extra `train`)", add_help=False)
     commands.add_parser("render", help="render the stand-in corpus (needs the extra `demo`)", add_help=False)
+    commands.add_parser("archive", help="zip what is worth keeping of a run", add_help=False)
     return top
 
 

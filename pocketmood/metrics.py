@@ -118,7 +118,22 @@ def bootstrap(
 ) -> Interval:
     """Return the interval of the mean CCC of predictions [N, 2]; rows of one song are drawn together."""
     pred, label = _checked(pred, label, dimensions=2)
-    return _interval(_mean_ccc_samples([pred], label, songs, repeats, seed)[0])
+    return _interval(mean_ccc_samples([pred], label, songs, repeats, seed)[0])
+
+
+def score_intervals(
+    pred: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
+) -> dict[str, Interval]:
+    """Return the interval of every metric of `score`, under its name, over the same resampled songs as `bootstrap`."""
+    pred, label = _checked(pred, label, dimensions=2)
+    rows = _resampled_rows(len(label), songs, repeats, seed)
+    samples = [_score_samples(pred[:, axis], label[:, axis], rows) for axis in range(2)]
+    intervals: dict[str, Interval] = {}
+    for name in _SCORES:
+        per_axis = [sample[name] for sample in samples]
+        intervals |= {f"{name}_{axis}": _interval(values) for axis, values in zip(AXES, per_axis, strict=True)}
+        intervals[f"{name}_mean"] = _interval(np.mean(per_axis, 0))
+    return intervals
 
 
 def bootstrap_axis(
@@ -140,7 +155,7 @@ def paired_difference(
     """Return mean CCC of a less that of b, both [N, 2], with the interval over the same resampled songs."""
     pred_a, label = _checked(pred_a, label, dimensions=2)
     pred_b, label = _checked(pred_b, label, dimensions=2)
-    a, b = _mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
+    a, b = mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
     return Paired(_mean_ccc(pred_a, label) - _mean_ccc(pred_b, label), *_interval(a - b))
 
 
@@ -155,7 +170,7 @@ def paired_ratio(
     """Return mean CCC of a as a share of that of b, both [N, 2]; DataError where a resampling of b scores 0 or less."""
     pred_a, label = _checked(pred_a, label, dimensions=2)
     pred_b, label = _checked(pred_b, label, dimensions=2)
-    a, b = _mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
+    a, b = mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
     whole = _mean_ccc(pred_b, label)
     if whole <= _TINY or b.min() <= _TINY:
         raise DataError(f"a ratio to a CCC of {whole:.3f}, which may as well be 0, says nothing; use the difference")
@@ -166,7 +181,7 @@ def _mean_ccc(pred: Array, label: Array) -> float:
     return float(np.mean([ccc(pred[:, axis], label[:, axis]) for axis in range(2)]))
 
 
-def _mean_ccc_samples(
+def mean_ccc_samples(
     preds: list[Array], label: Array, songs: Sequence[str] | None, repeats: int, seed: int
 ) -> list[Array]:
     """Return the mean CCC [repeats] of each prediction, all on the same resampled rows."""
@@ -179,6 +194,16 @@ def _ccc_samples(pred: Array, label: Array, rows: Sequence[NDArray[np.int64]] | 
     if isinstance(rows, np.ndarray):
         return _ccc_rows(pred[rows], label[rows])
     return np.array([ccc(pred[row], label[row]) for row in rows])
+
+
+def _score_samples(
+    pred: Array, label: Array, rows: Sequence[NDArray[np.int64]] | NDArray[np.int64]
+) -> dict[str, Array]:
+    """Return each metric [repeats] of resampled rows: all at once where every draw has as many, else one by one."""
+    if isinstance(rows, np.ndarray):
+        return _score_rows(pred[rows], label[rows])
+    draws = [_score_rows(pred[None, row], label[None, row]) for row in rows]
+    return {name: np.concatenate([draw[name] for draw in draws]) for name in _SCORES}
 
 
 def _resampled_rows(
@@ -209,6 +234,30 @@ def _ccc_rows(pred: Array, label: Array) -> Array:
     whole = pred_var + label_var + (pred_mean - label_mean) ** 2
     constant = (pred_var < _TINY) | (label_var < _TINY)
     result: Array = np.where(constant, 0.0, 2 * covariance / np.where(constant, 1.0, whole))
+    return result
+
+
+def _score_rows(pred: Array, label: Array) -> dict[str, Array]:
+    """Compute every metric of each row of [R, N] arrays: 1000 draws of 120 songs in 30 ms, not .8 s."""
+    squared = ((pred - label) ** 2).mean(1)
+    pred_spread, label_spread = pred.std(1), label.std(1)
+    covariance = (pred * label).mean(1) - pred.mean(1) * label.mean(1)
+    return {
+        "ccc": _ccc_rows(pred, label),
+        "pearson": _share(covariance, pred_spread * label_spread),
+        "r2": _share(label_spread**2 - squared, label_spread**2),
+        "rmse": np.sqrt(squared),
+        "rmse_nine": np.sqrt(squared) * RATING_HALF_WIDTH,
+        "mse": squared,
+        "mae": np.abs(pred - label).mean(1),
+        "range_ratio": _share(pred_spread, label_spread),
+    }
+
+
+def _share(part: Array, whole: Array) -> Array:
+    """Divide row by row; 0 where the whole is nothing, as for constant labels."""
+    nothing = whole < _TINY
+    result: Array = np.where(nothing, 0.0, part / np.where(nothing, 1.0, whole))
     return result
 
 

@@ -29,11 +29,11 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     def __init__(
         self, model: nn.Module, validate: Callable[[nn.Module], Mapping[str, float]], folder: Path, schedule: Schedule,
-        metric: str, dataset: EpochDataset,
+        metric: str, dataset: EpochDataset, on_epoch: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
         """Keep the parts; the averages begin at the first step, when the model is on its device."""
         self.model, self.validate, self.folder, self.schedule = model, validate, folder, schedule
-        self.metric, self.dataset = metric, dataset
+        self.metric, self.dataset, self.on_epoch = metric, dataset, on_epoch
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.terms: dict[str, Tensor] = {}
@@ -86,6 +86,8 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
+        if self.on_epoch:
+            self.on_epoch(epoch)
         self.terms, self.started, self.first_step = {}, time.perf_counter(), state.global_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -105,7 +107,8 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
                            f"{self.schedule.learning_rate}")  # fmt: skip
         if self.is_main:
             self._close_epoch(state, terms, trained_s / steps, kwargs["optimizer"])
-        late = len(self.history) - self.best.get("epoch", 0) >= self.schedule.patience > 0
+        since = max(self.best.get("epoch", 0), *self.schedule.restarts, 0)
+        late = len(self.history) - since >= self.schedule.patience > 0
         stop = torch.tensor([float(self.is_main and late)], device=args.device)
         if args.world_size > 1:
             torch.distributed.broadcast(stop, 0)

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -33,14 +33,21 @@ class Stage:
 
     config: a dataclass or dict of JSON values (paths become text); a field called `run` is left out of the
     fingerprint, so that a run folder can be moved. inputs: name -> fingerprint of what was read. command: what to type
-    to make this stage, for messages.
+    to make this stage, for messages. has_steps: all work is done in nested stages, so that a changed config need not
+    start from nothing: those of the finished or begun stage are offered again, and each knows whether it still fits.
     """
 
     def __init__(
-        self, parent: Path, name: str, config: Any, inputs: Mapping[str, str] | None = None, command: str = ""
+        self,
+        parent: Path,
+        name: str,
+        config: Any,
+        inputs: Mapping[str, str] | None = None,
+        command: str = "",
+        has_steps: bool = False,
     ) -> None:
         """Describe the stage; nothing is written yet."""
-        self.folder, self.name, self.command = parent / name, name, command
+        self.folder, self.name, self.command, self.has_steps = parent / name, name, command, has_steps
         self.part = parent / f"{name}.part"
         self.config = _plain(asdict(config) if is_dataclass(config) and not isinstance(config, type) else config)
         self.config.pop("run", None)
@@ -63,12 +70,14 @@ class Stage:
     def work(self) -> Iterator[Path]:
         """Yield the work folder; when the block ends well it becomes the stage, else it stays for the next try."""
         plan = self.part / _PLAN_FILE
-        if self.part.exists() and not (plan.is_file() and read_json(plan).get("fingerprint") == self.fingerprint):
+        continued = plan.is_file() and read_json(plan).get("fingerprint") == self.fingerprint
+        if self.part.exists() and not continued and not self.has_steps:
             shutil.rmtree(self.part)
-        continued = self.part.exists()
         self.part.mkdir(parents=True, exist_ok=True)
         if not continued:
             write_json(plan, {"fingerprint": self.fingerprint})
+            if self.has_steps:
+                self._offer_finished_steps()
         start = time.perf_counter()
         yield self.part
         done = {
@@ -84,6 +93,20 @@ class Stage:
         write_json(self.part / STAGE_FILE, done)
         plan.unlink()
         self._finish_interrupted_rename()
+
+    def drop_steps(self, keep: Collection[str]) -> None:
+        """Remove nested stages of earlier configs from the work folder, all but those named."""
+        for done in self.part.glob(f"*/{STAGE_FILE}"):
+            if done.parent.name not in keep:
+                shutil.rmtree(done.parent)
+
+    def _offer_finished_steps(self) -> None:
+        """Link the nested stages of the finished stage into the work folder, where it has none of that name."""
+        for done in self.folder.glob(f"*/{STAGE_FILE}"):
+            step = self.part / done.parent.name
+            if not step.exists():
+                # Finished files are only ever replaced, never written into, so that both folders may share them.
+                shutil.copytree(done.parent, step, copy_function=link_or_copy)
 
     def _finish_interrupted_rename(self) -> None:
         """Put a finished work folder in place; also called at the next start, for a kill between the two renames."""
@@ -135,6 +158,15 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Put a file in a second place without copying its bytes, where the file system can; replaces what is there."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def write_text(path: Path, text: str) -> None:

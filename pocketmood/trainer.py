@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ class StageTrainer(Trainer):  # type: ignore[misc, unused-ignore]
         self.model_accepts_loss_kwargs = False  # a model with **kwargs must not be handed a token count
         self.progress, self.groups = progress, groups
         self.optimizer: Any
+        self.lr_scheduler: Any
         self.sampler = EpochSampler(len(dataset), args.seed)
 
     def get_train_dataloader(self) -> Any:
@@ -80,6 +83,20 @@ class StageTrainer(Trainer):  # type: ignore[misc, unused-ignore]
                 fused=self.args.device.type in ("cpu", "cuda"),
             )
         return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Make the cosine with its restarts; each group comes from its own peak down to the same last rate."""
+        if self.lr_scheduler is None:
+            schedule, optimizer = self.progress.schedule, optimizer or self.optimizer
+            warmup = self.args.get_warmup_steps(num_training_steps)
+            restarts = [epoch * self.progress.steps_per_epoch for epoch in schedule.restarts]
+            peaks = [group["lr"] for group in optimizer.param_groups]
+            shape = partial(cosine, total=num_training_steps, warmup=warmup, restarts=restarts)
+            shapes: list[Callable[[int], float]] = [
+                partial(shape, last=min(schedule.final_rate / peak, 1.0) if peak else 0.0) for peak in peaks
+            ]
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, shapes)
+        return self.lr_scheduler
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Run the model, keep its terms for the log, return its loss."""
@@ -136,6 +153,23 @@ class StageTrainer(Trainer):  # type: ignore[misc, unused-ignore]
         self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False)
 
 
+def cosine(step: int, total: int, warmup: int, restarts: Sequence[int], last: float) -> float:
+    """Return the rate of a step as a share of its peak.
+
+    A straight line up over `warmup` steps, then half a cosine down to `last`, and another from the peak after each step
+    of `restarts` (SGDR, Loshchilov and Hutter 2017, with cycles as long as they are asked to be).
+    """
+    edges = [0, *restarts, max(total, 1)]
+    begin = max((edge for edge in edges[:-1] if edge <= step), default=0)
+    end = next(edge for edge in edges[edges.index(begin) + 1 :])
+    if begin == 0:
+        if step < warmup:
+            return step / max(warmup, 1)
+        begin = warmup
+    progress = min((step - begin) / max(end - begin, 1), 1.0)
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
 def match_layout(state: Mapping[Tensor, dict[str, Any]]) -> None:
     """Give loaded moments the strides of their weights.
 
@@ -160,7 +194,7 @@ def default_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]
 def build_trainer(
     model: nn.Module, dataset: EpochDataset, collate: Callable[[list[Any]], dict[str, Tensor]],
     validate: Callable[[nn.Module], Mapping[str, float]], folder: Path, schedule: Schedule, metric: str,
-    groups: Sequence[Mapping[str, Any]] | None,
+    groups: Sequence[Mapping[str, Any]] | None, on_epoch: Callable[[int], None] | None,
 ) -> tuple[StageTrainer, Progress]:  # fmt: skip
     """Join Trainer and Progress for one training."""
     if len(dataset) < 2:
@@ -174,7 +208,6 @@ def build_trainer(
         num_train_epochs=schedule.epochs,
         learning_rate=schedule.learning_rate,
         weight_decay=schedule.weight_decay,
-        lr_scheduler_type="cosine",
         warmup_steps=schedule.warmup,
         max_grad_norm=schedule.clip,
         seed=schedule.seed,
@@ -191,7 +224,8 @@ def build_trainer(
         log_level="error",
         log_level_replica="error",
         remove_unused_columns=False,
-        ddp_find_unused_parameters=False,
+        # Layers that wait for their epoch get no gradient, and must not be waited for.
+        ddp_find_unused_parameters=on_epoch is not None,
     )
     if args.n_gpu > 1:
         print(f"{args.n_gpu} GPUs are here and one is used; start with torchrun to use all", flush=True)
@@ -199,7 +233,9 @@ def build_trainer(
     if schedule.batch_size % args.world_size:
         raise PocketmoodError(f"batch_size {schedule.batch_size} does not divide among {args.world_size} processes")
     args.per_device_train_batch_size = max(1, min(schedule.batch_size, len(dataset)) // args.world_size)
-    progress = Progress(model, validate, folder, schedule, metric, dataset)
+    if args.world_size > 1 and gpu:  # the statistics of a batch norm are those of the whole batch, as in one process
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    progress = Progress(model, validate, folder, schedule, metric, dataset, on_epoch)
     trainer = StageTrainer(model, args, dataset, collate, progress, groups)
     progress.rank, progress.sampler = args.process_index, trainer.sampler
     progress.steps_per_epoch = len(trainer.get_train_dataloader())

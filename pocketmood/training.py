@@ -44,8 +44,12 @@ class Schedule:
     """Largest norm of the gradient."""
     seed: int = 0
     """Decides the order of items, dropout, and what the data set draws."""
+    restarts: tuple[int, ...] = ()
+    """Epochs after which the cosine begins anew at its peak, without a new warm-up."""
+    final_rate: float = 0.0
+    """Where each cosine ends: a learning rate, the same for all parameter groups."""
     patience: int = 0
-    """Stop after so many epochs without a better validation; 0 never stops early."""
+    """Stop after so many epochs without a better validation, counted from the last restart; 0 never stops early."""
     workers: int = 0
     """Loader processes; 0 loads in the training process."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -60,6 +64,10 @@ class Schedule:
             )
         if not (0 <= self.warmup < 1 and 0 <= self.ema_decay < 1):
             raise PocketmoodError(f"warmup {self.warmup} and ema_decay {self.ema_decay} must be in [0, 1)")
+        if list(self.restarts) != sorted({epoch for epoch in self.restarts if 0 < epoch < self.epochs}):
+            raise PocketmoodError(f"restarts {self.restarts} must rise and lie between 0 and {self.epochs} epochs")
+        if not 0 <= self.final_rate <= self.learning_rate:
+            raise PocketmoodError(f"final_rate {self.final_rate} must lie in [0, {self.learning_rate}]")
 
 
 class EpochDataset(Protocol):
@@ -83,12 +91,15 @@ def fit(
     schedule: Schedule,
     metric: str = "ccc_mean",
     groups: Sequence[Mapping[str, Any]] | None = None,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train `model` and leave its best weights in it; return one record per epoch.
 
     model(**batch) returns a dict with "loss" and further scalar terms, which are logged unweighted. After each epoch
     `validate(model)` runs in eval mode without gradients, on the averaged weights where there are any; the epoch with
     the highest `metric` wins. groups: parameter groups as torch.optim takes them (default: decay for matrices only).
+    on_epoch(epoch): called before each epoch, counted from 0; it may switch `requires_grad` of parameters off and on
+    (all that are ever trained require gradients when `fit` is called). Those that wait keep their optimiser state.
 
     Writes to `folder`: metrics.jsonl, best.safetensors, best.json, checkpoints/. A folder that holds a training with
     another schedule raises RunError. Under torchrun each process takes its share of every batch.
@@ -98,10 +109,10 @@ def fit(
     from pocketmood.checkpoints import load_tensors, newest_checkpoint, read_state
     from pocketmood.trainer import build_trainer
 
-    trainer, progress = build_trainer(model, dataset, collate, validate, folder, schedule, metric, groups)
+    trainer, progress = build_trainer(model, dataset, collate, validate, folder, schedule, metric, groups, on_epoch)
     found = newest_checkpoint(folder / "checkpoints")
     state = read_state(found) if found else {}
-    if found and state["schedule"] != asdict(schedule):
+    if found and state["schedule"] != json.loads(json.dumps(asdict(schedule))):
         raise RunError(f"{found}: begun with another schedule ({state['schedule']}). Delete this folder first")
     if not state.get("finished"):
         if not found and progress.is_main:  # left by a training that was killed before its first checkpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -11,37 +12,41 @@ from teacher.gan_config import PRESETS as GAN_PRESETS
 from teacher.gan_config import GanConfig
 
 STEM_REDUCTION = 16
-"""The small ViT's stem makes one token of 16 x 16 spectrogram values."""
+"""One token of "small" and of "ast" stands for 16 x 16 spectrogram values."""
+HUB_NAMES = {"base": "google/vit-base-patch16-224-in21k", "ast-base": "MIT/ast-finetuned-audioset-10-10-0.4593"}
+"""The pretrained sizes, with the names that their weights were published under."""
 
 
 @dataclass(frozen=True)
 class VitConfig:
     """The network, and the geometry of what it looks at."""
 
-    size: Literal["small", "base"] = "small"
-    """"small": convolutional stem and a few layers, from scratch. "base": ViT-B/16 through transformers, pretrained."""
+    size: Literal["small", "base", "ast", "ast-base"] = "small"
+    """"small": convolutional stem and a few layers, from scratch. "base": ViT-B/16 on a 224 x 224 picture, pretrained.
+    "ast": audio spectrogram transformer on 16 x 16 patches, from scratch. "ast-base": the same idea at the size of
+    "base", pretrained on AudioSet."""
     stride: int = 5
-    """Every so-many-th frame of the spectrogram is looked at; "base" resizes all of them, so 1 there."""
+    """Every so-many-th frame of the spectrogram is looked at; the pretrained sizes resize all of them, so 1 there."""
     frames: int = 256
-    """Frames of a whole clip at this stride; for "small" a multiple of 16."""
+    """Frames of a whole clip at this stride; for "small" a multiple of 16, "ast" pads to one."""
     width: int = 128
-    """Width of a token ("small" only)."""
+    """Width of a token ("small" and "ast")."""
     layers: int = 2
-    """Transformer layers ("small" only)."""
+    """Transformer layers ("small" and "ast")."""
     heads: int = 4
-    """Attention heads ("small" only)."""
+    """Attention heads ("small" and "ast")."""
     bands: int = 128
     """Mel bands of the input."""
     period_frames: int = 128
-    """Frames after which the learnt time positions repeat ("small" only); the length of a training crop."""
+    """Frames after which the learnt time positions repeat ("small" and "ast"); the length of a training crop."""
     hidden: int = 0
     """Units between features and answers; 0 for none. The published head of "base" has 256."""
     dropout: float = 0.1
     """Share of values dropped in training."""
     weights: Path | None = None
-    """Folder with pretrained ViT weights ("base" only): the first tier."""
-    hub: str = "google/vit-base-patch16-224-in21k"
-    """Name on the model hub ("base" only): the second tier; empty for never asking."""
+    """Folder with pretrained weights ("base" and "ast-base"): the first tier."""
+    hub: str | None = None
+    """Name on the model hub ("base" and "ast-base"): the second tier; None for the name in HUB_NAMES, "" never asks."""
 
     def __post_init__(self) -> None:
         """Refuse a geometry that the network cannot take."""
@@ -49,13 +54,40 @@ class VitConfig:
             raise PocketmoodError(f"vit stride {self.stride} and frames {self.frames} must be at least 1")
         if not 0 <= self.dropout < 1:
             raise PocketmoodError(f"vit dropout {self.dropout} must lie in [0, 1)")
-        if self.size == "base":
+        if self.weights is not None and not self.pretrained:
+            raise PocketmoodError(
+                f"vit weights {self.weights}: size {self.size!r} starts from scratch; leave the folder out, or choose "
+                f"one of the sizes {', '.join(HUB_NAMES)}"
+            )
+        if self.pretrained:
             return
-        for name in ("frames", "bands", "period_frames"):
+        whole = ("frames", "bands", "period_frames") if self.size == "small" else ("bands", "period_frames")
+        for name in whole:
             if getattr(self, name) % STEM_REDUCTION or getattr(self, name) < STEM_REDUCTION:
                 raise PocketmoodError(f"vit {name} {getattr(self, name)} must be a multiple of {STEM_REDUCTION}")
-        if self.width % self.heads or self.width % 8:
-            raise PocketmoodError(f"vit width {self.width} must be a multiple of 8 and of {self.heads} heads")
+        if min(self.layers, self.heads, self.width) < 1:
+            raise PocketmoodError(
+                f"vit layers {self.layers}, heads {self.heads} and width {self.width} must be at least 1"
+            )
+        least = 8 if self.size == "small" else 1  # the stem begins with an eighth of the width
+        if self.width % self.heads or self.width % least:
+            raise PocketmoodError(f"vit width {self.width} must be a multiple of {least} and of {self.heads} heads")
+
+    @property
+    def pretrained(self) -> bool:
+        """Tell whether the size starts from published weights."""
+        return self.size in HUB_NAMES
+
+    @property
+    def hub_name(self) -> str:
+        """The name to ask the hub for; "" for never asking."""
+        return HUB_NAMES.get(self.size, "") if self.hub is None else self.hub
+
+
+AST = VitConfig(size="ast", stride=1, frames=1292, width=288, layers=6, heads=6, period_frames=1296)
+"""The baseline that the full preset is compared with: about 6 M parameters on every frame of the clip."""
+AST_DEMO = VitConfig(size="ast", stride=5, frames=256, width=128, layers=4, heads=4, period_frames=128)
+"""The baseline for minutes on a CPU, on the frames that the small ViT looks at."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +126,15 @@ class FineTuneConfig:
     """Weight of the spread's Gaussian negative log likelihood."""
     valence_share: float = 0.5
     """Share of valence in 1 - CCC and in the squared error; arousal has the rest."""
+    weigh_by_agreement: bool = False
+    """Let ratings whose raters agree count more in both."""
+    unfreeze: tuple[tuple[int, int], ...] = ()
+    """(epoch, layers) pairs: from that epoch on, counted from 1, so many last encoder layers learn, the rest of the
+    backbone never does, and the schedule begins anew. Empty: everything learns from the beginning."""
+    final_learning_rate: float = 0.0
+    """Rate at which each cosine ends."""
+    best_by: Literal["ccc", "mse"] = "ccc"
+    """What the kept epoch is best at on validation: mean CCC, which is what counts in the end, or squared error."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that train nothing."""
@@ -103,6 +144,10 @@ class FineTuneConfig:
             raise PocketmoodError(f"valence share {self.valence_share} must lie in [0, 1]")
         if min(self.ccc_weight, self.mse_weight, self.spread_weight) < 0 or self.ccc_weight + self.mse_weight == 0:
             raise PocketmoodError("loss weights must not be negative, and CCC or squared error must count")
+        if any(first < 1 or layers < 0 for first, layers in self.unfreeze) or any(
+            (a[0] >= b[0] or a[1] >= b[1]) for a, b in pairwise(self.unfreeze)
+        ):
+            raise PocketmoodError(f"unfreeze {self.unfreeze} must name later epochs for more layers, epochs from 1")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.warmup < 1:
             raise PocketmoodError(f"ema decay {self.ema_decay} and warm-up {self.warmup} must lie in [0, 1)")
 
@@ -138,21 +183,30 @@ class TeacherConfig:
     """Decides everything random."""
     synthetic: int = 3200
     """Spectrograms to draw from the GAN; they join training only if the quality gate accepts them. 0: no GAN at all."""
+    listen_s: float = 30.0
+    """Seconds of each of the clips that the generator is listened to by; 0: no listening page."""
+    baseline: bool = True
+    """Train the `ast` as well: the plain transformer that the teacher is compared with."""
     gan: GanConfig = field(default_factory=GanConfig)
     """The generator and its adversary."""
     vit: VitConfig = field(default_factory=VitConfig)
     """The network that is fine-tuned."""
     training: FineTuneConfig = field(default_factory=FineTuneConfig)
     """How it is fine-tuned."""
+    ast: VitConfig = AST
+    """The baseline."""
+    ast_training: FineTuneConfig = field(default_factory=FineTuneConfig)
+    """How the baseline is trained."""
     answers: AnswersConfig = field(default_factory=AnswersConfig)
     """What the student is given."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
-        if self.synthetic < 0:
-            raise PocketmoodError(f"synthetic {self.synthetic} must not be negative")
-        if self.training.crop_frames > self.vit.frames:
-            raise PocketmoodError(f"training crop of {self.training.crop_frames} frames in clips of {self.vit.frames}")
+        if min(self.synthetic, self.listen_s) < 0:
+            raise PocketmoodError(f"synthetic {self.synthetic} and listen_s {self.listen_s} must not be negative")
+        for network, training in ((self.vit, self.training), (self.ast, self.ast_training)):
+            if training.crop_frames > network.frames:
+                raise PocketmoodError(f"training crop of {training.crop_frames} frames in clips of {network.frames}")
         if self.answers.stride % self.vit.stride:
             raise PocketmoodError(
                 f"answers stride {self.answers.stride} must be a multiple of the vit's stride {self.vit.stride}"
@@ -177,18 +231,37 @@ _BASE_TRAINING = FineTuneConfig(
     hidden_frames=0,
     ccc_weight=0.0,
     valence_share=0.6,
+    unfreeze=((1, 0), (8, 1), (12, 2), (16, 3)),
+    final_learning_rate=1e-6,
 )
+# From scratch and without a convolutional stem: a lower rate than the hybrid's, and crops of 7.4 s (320 frames).
+_AST_TRAINING = FineTuneConfig(epochs=40, learning_rate=3e-4, ema_decay=0.999, patience=10, crop_frames=320)
+_AST_DEMO_TRAINING = FineTuneConfig(epochs=10, learning_rate=5e-4)
 PRESETS = {
-    "full": TeacherConfig(gan=GAN_PRESETS["full"], vit=_BASE, training=_BASE_TRAINING),
+    "full": TeacherConfig(gan=GAN_PRESETS["full"], vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING),
     "streamlined": TeacherConfig(
-        synthetic=0, gan=GAN_PRESETS["streamlined"], vit=_BASE, training=replace(_BASE_TRAINING, epochs=30)
+        synthetic=0,
+        gan=GAN_PRESETS["streamlined"],
+        vit=_BASE,
+        training=replace(_BASE_TRAINING, epochs=30, unfreeze=()),
+        baseline=False,
     ),
-    "demo": TeacherConfig(synthetic=96, gan=GAN_PRESETS["demo"], training=FineTuneConfig(epochs=14)),
+    "demo": TeacherConfig(
+        synthetic=96,
+        gan=GAN_PRESETS["demo"],
+        listen_s=6.0,
+        training=FineTuneConfig(epochs=14),
+        ast=AST_DEMO,
+        ast_training=_AST_DEMO_TRAINING,
+    ),
     "smoke": TeacherConfig(
         synthetic=8,
         gan=GAN_PRESETS["smoke"],
+        listen_s=2.0,
         vit=VitConfig(width=32, layers=1, heads=2, period_frames=64),
         training=FineTuneConfig(epochs=2, batch_size=8, crop_frames=64),
+        ast=replace(AST_DEMO, width=32, layers=1, heads=2, period_frames=64),
+        ast_training=FineTuneConfig(epochs=1, batch_size=8, crop_frames=64),
         answers=AnswersConfig(crops=2),
     ),
 }

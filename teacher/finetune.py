@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from pocketmood.mel import MelFrontEnd
-from pocketmood.metrics import score
-from pocketmood.training import Schedule, fit
+from pocketmood.metrics import mse, score
+from pocketmood.training import Schedule, fit, is_main_process
 from teacher.cpu import device
 from teacher.crops import Augment, CropDataset, collate, hide, spectrogram, whole_mels
+from teacher.losses import emotion_loss, gather
+from teacher.unfreezing import begin_epoch, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, TeacherOutput, build_teacher, save_teacher, weights_source
 
 if TYPE_CHECKING:
@@ -25,45 +28,6 @@ if TYPE_CHECKING:
     from pocketmood.clips import ClipStore
     from pocketmood.split import Split
     from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
-
-_TINY = 1e-6
-
-
-def ccc_loss(answer: Tensor, label: Tensor) -> Tensor:
-    """Return 1 - CCC over a batch [B, D], per axis [D], with population moments; 1 where both are constant."""
-    answer_mean, label_mean = answer.mean(0), label.mean(0)
-    covariance = ((answer - answer_mean) * (label - label_mean)).mean(0)
-    variances = answer.var(0, unbiased=False) + label.var(0, unbiased=False)
-    return 1 - 2 * covariance / (variances + (answer_mean - label_mean) ** 2 + _TINY)
-
-
-def spread_loss(answer: Tensor, spread: Tensor, label: Tensor, deviation: Tensor) -> Tensor:
-    """Gaussian negative log likelihood of one listener's rating around the answer, mean over what is known.
-
-    The second moment around the answer is deviation^2 + (label - answer)^2; the answer is detached, so that the spread
-    explains its errors instead of excusing them. Rows with unknown (NaN) deviation do not count; all [B, D].
-    """
-    known = ~deviation.isnan()
-    moment = deviation.nan_to_num() ** 2 + (label - answer.detach()) ** 2
-    likelihood = spread.log() + moment / (2 * spread**2)
-    return torch.where(known, likelihood, 0.0).sum() / known.sum().clamp(min=1)
-
-
-def emotion_loss(output: TeacherOutput, label: Tensor, deviation: Tensor, config: FineTuneConfig) -> dict[str, Tensor]:
-    """Compare answers with people; all [B, 2].
-
-    Returns the unweighted terms "ccc", "mse" (valence and arousal by `valence_share`) and "spread", and the weighted
-    sum "loss".
-    """
-    shares = label.new_tensor([config.valence_share, 1 - config.valence_share])
-    emotion, spread = output.emotion.float(), output.spread.float()
-    terms = {
-        "ccc": (ccc_loss(emotion, label) * shares).sum(),
-        "mse": (((emotion - label) ** 2).mean(0) * shares).sum(),
-        "spread": spread_loss(emotion, spread, label, deviation),
-    }
-    loss = config.ccc_weight * terms["ccc"] + config.mse_weight * terms["mse"] + config.spread_weight * terms["spread"]
-    return {"loss": loss, **terms}
 
 
 class FineTune(nn.Module):
@@ -86,21 +50,8 @@ class FineTune(nn.Module):
         """Compute the loss of a batch from `crops.collate`: `context` [R, C] rows first, then `mel` [B - R, ...]."""
         parts = [] if context is None else [spectrogram(self.front, context)]
         parts += [] if mel is None else [mel]
-        output = self.teacher(hide(torch.cat(parts), hidden))
-        return emotion_loss(output, labels, deviations, self.recipe)
-
-
-def parameter_groups(teacher: Teacher, config: FineTuneConfig) -> list[dict[str, Any]]:
-    """Split parameters by rate (backbone, heads) and decay (biases, norms and positions have none)."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in teacher.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        inside = name.startswith("backbone.") and config.backbone_learning_rate is not None
-        rate = config.backbone_learning_rate if inside else config.learning_rate
-        plain = parameter.ndim < 2 or name in ("backbone.frequency", "backbone.time")
-        groups.setdefault((rate or config.learning_rate, 0.0 if plain else config.weight_decay), []).append(parameter)
-    return [{"params": rows, "lr": rate, "weight_decay": decay} for (rate, decay), rows in groups.items()]
+        output = TeacherOutput(*map(gather, self.teacher(hide(torch.cat(parts), hidden))))
+        return emotion_loss(output, gather(labels), gather(deviations), self.recipe)
 
 
 def answer_mels(teacher: Teacher, mels: Tensor) -> tuple[NDArray[np.float32], ...]:
@@ -148,8 +99,10 @@ def main(store: ClipStore, split: Split, config: TeacherConfig, folder: Path, sy
         network = model.teacher
         place = next(network.parameters()).device
         batches = [answer_mels(network, part.to(place))[0] for part in held.split(16)]
-        return score(np.concatenate(batches), labels)
+        answers = np.concatenate(batches)
+        return score(answers, labels) | {"minus_mse": -mse(answers.ravel(), labels.ravel())}
 
+    prepare(teacher, train)
     records = fit(
         FineTune(teacher, front, train),
         dataset,
@@ -157,18 +110,21 @@ def main(store: ClipStore, split: Split, config: TeacherConfig, folder: Path, sy
         validate,
         folder,
         _schedule(config),
+        metric="ccc_mean" if train.best_by == "ccc" else "minus_mse",
         groups=parameter_groups(teacher, train),
+        on_epoch=partial(begin_epoch, teacher, train) if train.unfreeze else None,
     )
-    untaught = config.vit.size == "base" and source == "random"
+    untaught = config.vit.pretrained and source == "random"
     facts = {
         "weights": source,
-        "warnings": ["ViT-B/16 began with random weights: no pretrained ones were found"] if untaught else [],
+        "warnings": [f"{teacher.backbone.title} began with random weights"] if untaught else [],
         "training_clips": len(split.train),
         "synthetic_clips": 0 if synthetic is None else len(synthetic.ids),
         "spec": front.spec.to_dict(),
         "spec_hash": front.spec.hash,
     }
-    save_teacher(folder, teacher, config.vit, **facts)
+    if is_main_process():
+        save_teacher(folder, teacher, config.vit, **facts)
     return facts | {"epochs": len(records), "parameters": sum(p.numel() for p in teacher.parameters())}
 
 
@@ -189,4 +145,6 @@ def _schedule(config: TeacherConfig) -> Schedule:
         ema_decay=train.ema_decay,
         seed=config.seed,
         patience=train.patience,
+        restarts=restarts(train),
+        final_rate=train.final_learning_rate,
     )

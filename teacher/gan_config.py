@@ -44,6 +44,8 @@ class GanConfig:
     """Discriminator steps per generator step while it is weak."""
     catch_up_steps: int = 1
     """Generator steps per discriminator step while that is strong; 1 is the recipe's."""
+    band_bias: bool = True
+    """Start the generator's output at the songs' mean level per band; without, at the middle of the range."""
     instance_noise: float = 0.0
     """Deviation of the noise on what the discriminator sees, falling to zero over the training."""
     feature_matching: float = 0.0
@@ -54,8 +56,6 @@ class GanConfig:
     """Deviation of the noise on a drawn condition, in units of [-1, 1]."""
     plot_epochs: int = 1
     """Epochs between two sheets of samples."""
-    synthetic_clips: int = 3200
-    """Labelled spectrograms to draw once the generator is trained."""
     quality_clips: int = 1024
     """Real training clips, at most, that the quality table compares with."""
     min_quality: float = 50.0
@@ -68,7 +68,7 @@ class GanConfig:
     def __post_init__(self) -> None:
         """Refuse numbers that cannot train."""
         positive = ("latent", "embedding", "width", "batch_size", "accumulation", "epochs", "most_discriminator_steps")
-        for name in (*positive, "catch_up_steps", "plot_epochs", "synthetic_clips", "learning_rate", "clip"):
+        for name in (*positive, "catch_up_steps", "plot_epochs", "learning_rate", "clip"):
             if getattr(self, name) <= 0:
                 raise RunError(f"gan: {name} is {getattr(self, name)}, must be above 0")
         if not 0 <= self.weak < self.strong <= 1:
@@ -79,8 +79,8 @@ class GanConfig:
 
 FULL = GanConfig()
 """The published recipe."""
-STREAMLINED = GanConfig(width=48, accumulation=1, synthetic_clips=1600)
-"""The recipe without accumulation, narrower, with half the clips."""
+STREAMLINED = GanConfig(width=48, accumulation=1)
+"""The recipe without accumulation, and narrower."""
 DEMO = GanConfig(
     width=8,
     upsampling="resize",
@@ -92,13 +92,12 @@ DEMO = GanConfig(
     instance_noise=0.1,
     feature_matching=1.0,
     plot_epochs=2,
-    synthetic_clips=64,
     quality_clips=96,
 )
 """Half a minute of two CPU cores: enough to run and measure everything, not enough for usable samples."""
-SMOKE = GanConfig(
-    width=4, batch_size=4, accumulation=1, epochs=2, steps_per_epoch=1, synthetic_clips=8, quality_clips=16
-)
+SMOKE = GanConfig(width=4, batch_size=4, accumulation=1, epochs=2, steps_per_epoch=1, quality_clips=16)
 """A few steps, for plumbing."""
 PRESETS = {"full": FULL, "streamlined": STREAMLINED, "demo": DEMO, "smoke": SMOKE}
 """By the names of the teacher's presets."""
+GATE = ("quality_clips", "min_quality", "min_conditioning", "force_synthetic")
+"""Fields that judge what was drawn: changing them must not train another generator."""

@@ -1,8 +1,12 @@
-"""Pictures of a fine-tuned teacher: how it learnt, and where its answers lie."""
+"""Pictures of a fine-tuned teacher: how it learnt, where its answers lie, and how they miss."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pocketmood.emotion import Emotion, quadrant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -10,11 +14,17 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from pocketmood.predictions import Predictions
 
 AXES = ("valence", "arousal")
+_CORNERS = ((1, 1), (-1, 1), (-1, -1), (1, -1))
+QUADRANTS = tuple(quadrant(Emotion(*corner)) for corner in _CORNERS)
+"""Names of the four quadrants, counter-clockwise from the pleasant and excited one."""
 _TRUTH, _ANSWER, _GREY = "#1b6ca8", "#d1495b", "#9a9a9a"
+_DPI = 150
+"""At 110 a marker of six pixels has visible corners."""
 
 
 def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -55,17 +65,116 @@ def scatter(answers: Predictions, title: str, path: Path) -> None:
 
 def plane(answers: Predictions, title: str, path: Path) -> None:
     """Draw ratings and answers on the valence-arousal plane, joined song by song."""
-    figure = _figure(6, 6)
+    figure = _figure(6, 6.3)
     axes: Axes = figure.subplots()
+    _cross(axes)
     for label, answer in zip(answers.labels, answers.emotion, strict=True):
-        axes.plot([label[0], answer[0]], [label[1], answer[1]], color=_GREY, linewidth=0.4, alpha=0.5)
-    axes.scatter(*answers.labels.T, s=14, color=_TRUTH, alpha=0.7, edgecolors="none", label="rated")
-    axes.scatter(*answers.emotion.T, s=14, color=_ANSWER, alpha=0.7, edgecolors="none", label="answered")
+        axes.plot([label[0], answer[0]], [label[1], answer[1]], color=_GREY, linewidth=0.6, alpha=0.4)
+    axes.scatter(*answers.labels.T, s=16, color=_TRUTH, alpha=0.7, edgecolors="none", label="rated", zorder=2)
+    axes.scatter(*answers.emotion.T, s=16, color=_ANSWER, alpha=0.7, edgecolors="none", label="answered", zorder=2)
+    axes.set(title=title)
+    # Below the plane: in each of its corners stands a quadrant's name, and may stand a song.
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
+    _save(figure, path)
+
+
+def errors(answers: Predictions, title: str, path: Path) -> None:
+    """Draw a histogram of answer less rating for both axes, with the mean error."""
+    wrong = answers.emotion - answers.labels
+    # The same bins on both axes, symmetric, so that a shift to one side is seen as one.
+    reach = max(0.5, float(np.ceil(np.abs(wrong).max() * 10) / 10))
+    bins = np.linspace(-reach, reach, 31)
+    figure = _figure(10, 4)
+    for number, axes in enumerate(figure.subplots(1, 2, sharey=True)):
+        error = wrong[:, number]
+        axes.hist(error, bins, color=_ANSWER, alpha=0.75)
+        axes.axvline(0, color=_GREY, linewidth=1)
+        axes.axvline(error.mean(), color=_TRUTH, linestyle="--", label=f"mean {error.mean():+.2f}")
+        axes.set(xlim=(-reach, reach), xlabel=f"answered less rated {AXES[number]}")
+        axes.set_title(f"{AXES[number]}: mean absolute error {np.abs(error).mean():.2f}, deviation {error.std():.2f}")
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
+    figure.supylabel("songs", fontsize="medium")
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def quadrant_counts(answers: Predictions) -> NDArray[np.int64]:
+    """Count songs by rated quadrant (rows) and answered quadrant (columns), [4, 4] in the order of `QUADRANTS`."""
+    counts = np.zeros((len(QUADRANTS), len(QUADRANTS)), np.int64)
+    for label, answer in zip(answers.labels, answers.emotion, strict=True):
+        rated, answered = (QUADRANTS.index(quadrant(Emotion(*map(float, point)))) for point in (label, answer))
+        counts[rated, answered] += 1
+    return counts
+
+
+def confusion(answers: Predictions, title: str, path: Path) -> None:
+    """Draw rated against answered quadrant: songs, and their share of the rated quadrant."""
+    counts = quadrant_counts(answers)
+    rated = counts.sum(1, keepdims=True)
+    shares = counts / np.maximum(rated, 1)
+    figure = _figure(7, 5.6)
+    axes: Axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    for row, column in np.ndindex(counts.shape):
+        # White on the dark half of the scale.
+        colour = "white" if shares[row, column] > 0.55 else "#1d1f24"
+        text = f"{counts[row, column]}\n{shares[row, column]:.0%}" if rated[row, 0] else "0"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+    names = [name.replace("-", "-\n") for name in QUADRANTS]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [f"{name}\n({n})" for name, n in zip(names, rated[:, 0], strict=True)])
+    axes.set(xlabel="answered quadrant", ylabel="rated quadrant (songs)")
+    axes.set_title(f"{title}\n{int(np.trace(counts))} of {int(counts.sum())} in the rated quadrant", fontsize="medium")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the rated quadrant's songs")
+    _save(figure, path)
+
+
+def answers_on_plane(
+    names: Sequence[str], emotion: NDArray[np.floating[Any]], spread: NDArray[np.floating[Any]], path: Path
+) -> None:
+    """Draw named answers [N, 2] on the plane, each in an ellipse of one standard deviation of a listener's rating.
+
+    Names stand in a column beside the plane, so that they stay legible however close the songs lie.
+    """
+    from matplotlib.patches import Ellipse
+
+    figure = _figure(8.5, 6)
+    axes: Axes = figure.subplots()
+    _cross(axes)
+    step = min(0.09, 2 / len(names))
+    height = 1.0
+    for above, row in enumerate(np.argsort(-emotion[:, 1], kind="stable")):
+        (valence, arousal), (across, up) = emotion[row], spread[row]
+        colour = f"C{row % 10}"
+        axes.add_patch(Ellipse((valence, arousal), 2 * across, 2 * up, color=colour, alpha=0.15, linewidth=0))
+        axes.plot(valence, arousal, "o", color=colour, markersize=6, clip_on=False)
+        # No higher than the song itself, no closer than a line to the name above, and never below the plane.
+        height = max(min(float(arousal), height - step), -1 + step * (len(names) - 1 - above))
+        axes.annotate(
+            names[row],
+            (valence, arousal),
+            (1.08, height),
+            color=colour,
+            va="center",
+            annotation_clip=False,
+            parse_math=False,  # a file name may hold dollar signs
+            fontsize="small" if len(names) > 20 else "medium",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6},
+        )
+    axes.set_title("answers, with one standard deviation of a listener's rating", fontsize="medium")
+    _save(figure, path)
+
+
+def _cross(axes: Axes) -> None:
+    """Lay out the plane: its range, its middle, its quadrants."""
     axes.axhline(0, color=_GREY, linewidth=0.8)
     axes.axvline(0, color=_GREY, linewidth=0.8)
-    axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="valence", ylabel="arousal", title=title)
-    axes.legend(frameon=False, loc="upper left")
-    _save(figure, path)
+    axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="valence", ylabel="arousal")
+    for name, (valence, arousal) in zip(QUADRANTS, _CORNERS, strict=True):
+        axes.text(0.97 * valence, 0.96 * arousal, name, color=_GREY, fontsize="small", va="center",
+                  ha="right" if valence > 0 else "left")  # fmt: skip
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -78,4 +187,4 @@ def _figure(width: float, height: float) -> Figure:
 def _save(figure: Figure, path: Path) -> None:
     """Write a PNG, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=_DPI)

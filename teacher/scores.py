@@ -1,10 +1,11 @@
-"""The teacher beside the floor: scores with intervals, and the paired difference, on songs neither was fitted on."""
+"""Models side by side: every metric with its interval, and paired differences, on songs that none was fitted on."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pocketmood.metrics import bootstrap, paired_difference, score
+from pocketmood.errors import DataError
+from pocketmood.metrics import paired_difference, score, score_intervals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,45 +13,40 @@ if TYPE_CHECKING:
     from pocketmood.predictions import Predictions
 
 PARTS = ("validation", "test")
+MAIN, FLOOR = "teacher", "floor"
 
 
-def compare(teacher: Predictions, floor: Predictions) -> dict[str, Any]:
-    """Score both on validation and test: {part: {"songs", "floor", "teacher", "difference"}}.
+def compare(models: Mapping[str, Predictions], main: str = MAIN) -> dict[str, Any]:
+    """Score models on validation and test: {part: {"songs", "models": {name: scores}, "differences": {other: ...}}}.
 
-    Intervals are 95 % over resampled songs, as `ccc_mean_low` and `ccc_mean_high`; "difference" is teacher - floor on
-    the same songs.
+    Scores hold every metric of `pocketmood.metrics.score` and, as `<metric>_low` and `<metric>_high`, its 95 %
+    interval over resampled songs. A difference is the mean CCC of `main` less that of the other on the same songs.
+    DataError where models answered for different songs.
     """
-    result: dict[str, Any] = {}
-    for part in PARTS:
-        of_teacher, of_floor = teacher.only(part), floor.only(part)
-        rows = {"floor": of_floor, "teacher": of_teacher}
-        scores: dict[str, Any] = {"songs": len(of_teacher.ids)}
-        for name, answers in rows.items():
-            low, high = bootstrap(answers.emotion, answers.labels, answers.ids)
-            scores[name] = score(answers.emotion, answers.labels) | {"ccc_mean_low": low, "ccc_mean_high": high}
-        paired = paired_difference(of_teacher.emotion, of_floor.emotion, of_teacher.labels, of_teacher.ids)
-        scores["difference"] = paired._asdict()
-        result[part] = scores
-    return result
+    if main not in models:
+        raise DataError(f"no predictions of {main!r} among {sorted(models)}; nothing to compare the others with")
+    return {part: _part({name: answers.only(part) for name, answers in models.items()}, main) for part in PARTS}
 
 
 def table(scores: Mapping[str, Any]) -> str:
-    """Format `compare`'s result for people: valence, arousal and mean CCC with its interval."""
-    lines = [f"{'CCC':<12}{'songs':>6}  {'floor: V    A    mean':<38}{'teacher: V    A    mean':<38}teacher - floor"]
+    """Format `compare`'s result for people: CCC of valence, arousal and their mean with its interval, per model."""
+    lines = []
     for part in PARTS:
         row = scores[part]
-        cells = [_cell(row["floor"], 38), _cell(row["teacher"], 38)]
-        gain = row["difference"]
-        lines.append(
-            f"{part:<12}{row['songs']:>6}  {cells[0]}{cells[1]}"
-            f"{gain['difference']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
-        )
+        main = next(name for name in row["models"] if name not in row["differences"])
+        title = f"CCC, {row['songs']} {part} songs"
+        lines.append(f"{title:<28}{'V':>7}{'A':>7}{'mean':>7}  {'95 % interval':<18}{main} - model")
+        for name, values in row["models"].items():
+            numbers = "".join(f"{values[f'ccc_{axis}']:>7.3f}" for axis in ("valence", "arousal", "mean"))
+            interval = f"[{values['ccc_mean_low']:.3f}, {values['ccc_mean_high']:.3f}]"
+            line = f"  {name:<26}{numbers}  {interval:<18}{difference_text(row['differences'].get(name))}"
+            lines.append(line.rstrip())
     return "\n".join([*lines, sentence(scores)])
 
 
 def sentence(scores: Mapping[str, Any]) -> str:
     """Say whether the teacher beats the floor on the test songs."""
-    gain = scores["test"]["difference"]
+    gain = scores["test"]["differences"][FLOOR]
     if gain["low"] > 0:
         return "The teacher beats the ridge floor on test songs; the interval of the difference lies above zero."
     if gain["high"] < 0:
@@ -58,10 +54,34 @@ def sentence(scores: Mapping[str, Any]) -> str:
     return f"On {scores['test']['songs']} test songs teacher and ridge floor cannot be told apart."
 
 
-def _cell(row: Mapping[str, float], width: int) -> str:
-    """Format one model's CCC."""
-    text = (
-        f"{row['ccc_valence']:.3f} {row['ccc_arousal']:.3f} {row['ccc_mean']:.3f} "
-        f"[{row['ccc_mean_low']:.3f}, {row['ccc_mean_high']:.3f}]"
-    )
-    return f"{text:<{width}}"
+def difference_text(gain: Mapping[str, float] | None) -> str:
+    """Format a paired difference with its interval; nothing for the model that is compared with itself."""
+    return "" if gain is None else f"{gain['difference']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+
+
+def _part(models: Mapping[str, Predictions], main: str) -> dict[str, Any]:
+    """Score all models on one part of the split."""
+    chief = models[main]
+    for name, answers in models.items():
+        if answers.ids != chief.ids:
+            raise DataError(
+                f"{name} answered for {len(answers.ids)} songs, {main} for {len(chief.ids)}, and they are not the same "
+                "in the same order; make both again from one split"
+            )
+    others = {name: answers for name, answers in models.items() if name != main}
+    differences = {
+        name: paired_difference(chief.emotion, answers.emotion, chief.labels, chief.ids)._asdict()
+        for name, answers in others.items()
+    }
+    scored = {name: _scored(answers) for name, answers in models.items()}
+    return {"songs": len(chief.ids), "models": scored, "differences": differences}
+
+
+def _scored(answers: Predictions) -> dict[str, float]:
+    """Score one model's answers, each metric followed by its interval."""
+    intervals = score_intervals(answers.emotion, answers.labels, answers.ids)
+    scored: dict[str, float] = {}
+    for name, value in score(answers.emotion, answers.labels).items():
+        low, high = intervals[name]
+        scored |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return scored

@@ -1,4 +1,4 @@
-"""The teacher: one class over a small vision transformer (trained from scratch) or ViT-B/16 (pretrained).
+"""The teacher: one class over four backbones, two trained from scratch and two with published weights.
 
 Conventions: input is the front end's spectrogram [B, 1, M, T] in [-1, 1] at the config's frame stride. `emotion` [B, 2]
 lies in (-1, 1); `spread` [B, 2] is the standard deviation expected of one listener's rating, above `SPREAD_FLOOR`.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -19,13 +18,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pocketmood.errors import RunError
+from teacher.ast import Ast
 from teacher.config import VitConfig
+from teacher.pretrained import Pretrained, bare_backbone, pretrained_backbone
 
 SPREAD_FLOOR = 0.02
 """Smallest spread a teacher can answer; a rating step is .25."""
 _SPREAD_START = 0.45
 """Spread before training: a DEAM listener's typical deviation of 1.8 rating points."""
-_IMAGE_MEAN, _IMAGE_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TeacherOutput(NamedTuple):
@@ -73,32 +73,24 @@ class StemVit(nn.Module):
         tokens = self.norm(tokens)
         return torch.cat([tokens.mean(1), tokens.amax(1)], 1)
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The transformer layers, first to last."""
+        return self.blocks
 
-class ImageVit(nn.Module):
-    """A transformers ViT that sees the spectrogram as a picture; [B, 1, M, T] -> the CLS token [B, width]."""
+    @property
+    def final_norm(self) -> nn.Module:
+        """The norm above the last layer."""
+        return self.norm
 
-    def __init__(self, backbone: nn.Module) -> None:
-        """Wrap a `transformers.ViTModel`."""
-        super().__init__()
-        self.backbone = backbone
-        self.width: int = backbone.config.hidden_size
-        self.size: int = backbone.config.image_size
-        self.mean: Tensor
-        self.deviation: Tensor
-        self.register_buffer("mean", torch.tensor(_IMAGE_MEAN).reshape(1, 3, 1, 1))
-        self.register_buffer("deviation", torch.tensor(_IMAGE_DEVIATION).reshape(1, 3, 1, 1))
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """Resize, bring [-1, 1] to the pixel range [0, 1], repeat to three channels, normalise as ImageNet was."""
-        image = nn.functional.interpolate(mel, (self.size, self.size), mode="bilinear", align_corners=False)
-        image = ((image + 1) / 2 - self.mean) / self.deviation  # [B, 3, size, size]
-        return self.backbone(pixel_values=image).last_hidden_state[:, 0]
+Backbone = StemVit | Ast | Pretrained
 
 
 class Teacher(nn.Module):
     """A backbone with two heads: where the emotion lies, and how far listeners will spread around it."""
 
-    def __init__(self, backbone: StemVit | ImageVit, hidden: int, dropout: float) -> None:
+    def __init__(self, backbone: Backbone, hidden: int, dropout: float) -> None:
         """`hidden` units between features and answers; 0 puts the answers right on the features."""
         super().__init__()
         self.backbone = backbone
@@ -115,51 +107,36 @@ class Teacher(nn.Module):
 
 
 def build_teacher(config: VitConfig, architecture: dict[str, Any] | None = None) -> Teacher:
-    """Build a teacher to train: random weights for "small", the best of three tiers for "base".
+    """Build a teacher to train: random weights for "small" and "ast", the best of three tiers for the other sizes.
 
-    `architecture` (a transformers config as a dict) builds "base" bare, for weights that are about to be loaded.
+    `architecture` (a transformers config as a dict) builds those bare, for weights that are about to be loaded.
     """
+    shape = (config.width, config.layers, config.heads, config.bands, config.period_frames // 16, config.dropout)
+    backbone: Backbone
     if config.size == "small":
-        backbone: StemVit | ImageVit = StemVit(
-            config.width, config.layers, config.heads, config.bands, config.period_frames // 16, config.dropout
-        )
+        backbone = StemVit(*shape)
+    elif config.size == "ast":
+        backbone = Ast(*shape)
     elif architecture is not None:
-        from transformers import ViTConfig, ViTModel
-
-        backbone = ImageVit(ViTModel(ViTConfig.from_dict(architecture), add_pooling_layer=False))
+        backbone = bare_backbone(config.size, architecture)
     else:
-        model, source = pretrained_backbone(config.weights, config.hub)
-        backbone = ImageVit(model)
-        backbone.source = source  # type: ignore[assignment]
+        backbone = pretrained_backbone(config.size, config.weights, config.hub_name)
     return Teacher(backbone, config.hidden, config.dropout)
 
 
 def weights_source(teacher: Teacher) -> str:
-    """Say where the backbone's weights came from; "random" also for a network that is small on purpose."""
+    """Say where the backbone's weights came from; "random" also for a network that starts from scratch on purpose."""
     return str(getattr(teacher.backbone, "source", "random"))
 
 
-def pretrained_backbone(weights: Path | None, hub: str) -> tuple[nn.Module, str]:
-    """Load ViT weights by three tiers: the folder `weights`, the hub's `hub`, else random with a loud warning.
+def encoder_layers(teacher: Teacher) -> list[nn.Module]:
+    """List the transformer layers of the backbone, first (next to the input) to last."""
+    return list(teacher.backbone.layers)
 
-    Returns the model and its source: "folder ...", "hub ..." or "random". A folder that is named must work (RunError);
-    only an unreachable hub falls through.
-    """
-    from transformers import ViTConfig, ViTModel
 
-    if weights is not None:
-        if not (weights / "config.json").is_file():
-            raise RunError(f"{weights}: no config.json, so no ViT weights; give a folder made by save_pretrained")
-        return _from_pretrained(str(weights), local=True), f"folder {weights.name}"
-    if hub:
-        try:
-            return _from_pretrained(hub, local=False), f"hub {hub}"
-        except OSError as error:
-            reason = str(error).strip().splitlines()[0]
-    else:
-        reason = "no folder and no hub name were given"
-    _shout(f"ViT-B/16 STARTS FROM RANDOM WEIGHTS ({reason})")
-    return ViTModel(ViTConfig(), add_pooling_layer=False), "random"
+def final_norm(teacher: Teacher) -> nn.Module:
+    """Return the norm between the last transformer layer and the heads; it learns whenever the last layer does."""
+    return teacher.backbone.final_norm
 
 
 def save_teacher(folder: Path, teacher: Teacher, config: VitConfig, **facts: Any) -> None:
@@ -169,9 +146,7 @@ def save_teacher(folder: Path, teacher: Teacher, config: VitConfig, **facts: Any
     temporary = folder / "model.safetensors.part"
     save_file(state, temporary)
     temporary.replace(folder / "model.safetensors")
-    architecture = None
-    if isinstance(teacher.backbone, ImageVit):
-        architecture = json.loads(teacher.backbone.backbone.config.to_json_string(use_diff=False))  # type: ignore[operator, union-attr]
+    architecture = teacher.backbone.architecture if isinstance(teacher.backbone, Pretrained) else None
     values = {"vit": asdict(config) | {"weights": None}, "architecture": architecture, **facts}
     (folder / "config.json").write_text(json.dumps(values, indent=1, default=str) + "\n", encoding="utf-8")
 
@@ -202,23 +177,3 @@ def _head(inputs: int, hidden: int, dropout: float) -> nn.Sequential:
     if hidden == 0:
         return nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, 2))
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, 2))
-
-
-def _from_pretrained(name: str, local: bool) -> nn.Module:
-    """Load safetensors weights only, and refuse a checkpoint that leaves part of the network random."""
-    from transformers import ViTModel
-
-    model, report = ViTModel.from_pretrained(
-        name, add_pooling_layer=False, use_safetensors=True, local_files_only=local, output_loading_info=True
-    )
-    if report["missing_keys"]:
-        raise RunError(f"{name}: the checkpoint lacks {len(report['missing_keys'])} of the ViT's tensors")
-    return model
-
-
-def _shout(message: str) -> None:
-    """Warn so that nobody can miss it: a box on standard output, and a Python warning for programs."""
-    lines = [message, "From scratch it stays below the ridge floor on a few hundred songs."]
-    bar = "!" * (max(map(len, lines)) + 6)
-    print("\n".join([bar, *(f"!! {line.ljust(len(bar) - 6)} !!" for line in lines), bar]), flush=True)
-    warnings.warn(message, stacklevel=3)

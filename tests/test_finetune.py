@@ -1,4 +1,4 @@
-"""Losses by hand, crops and hiding, parameter groups, and a fine-tuning that learns."""
+"""Crops and hiding, parameter groups, and a fine-tuning that learns."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pocketmood.metrics import ccc
 from pocketmood.split import Split
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 from teacher.crops import Augment, CropDataset, collate, hide, spectrogram, whole_mels
-from teacher.finetune import FineTune, ccc_loss, emotion_loss, parameter_groups, spread_loss
-from teacher.vit import TeacherOutput, build_teacher, load_teacher
+from teacher.finetune import FineTune
+from teacher.unfreezing import parameter_groups
+from teacher.vit import build_teacher, load_teacher
 
 SMALL = VitConfig(width=16, layers=1, heads=2, period_frames=64)
 
@@ -26,42 +27,6 @@ SMALL = VitConfig(width=16, layers=1, heads=2, period_frames=64)
 @pytest.fixture
 def store(tiny_data: Path) -> ClipStore:
     return ClipStore.open(tiny_data / "data" / "store")
-
-
-def test_ccc_loss_equals_the_metric_and_has_a_gradient_for_constant_answers() -> None:
-    torch.manual_seed(0)
-    answer, label = torch.rand(9, 2) - 0.5, torch.rand(9, 2) - 0.5
-    expected = [1 - ccc(answer[:, axis].numpy(), label[:, axis].numpy()) for axis in range(2)]
-    np.testing.assert_allclose(ccc_loss(answer, label).numpy(), expected, rtol=0, atol=1e-4)
-    constant = torch.zeros(9, 2, requires_grad=True)
-    ccc_loss(constant, label).sum().backward()
-    assert torch.isfinite(constant.grad).all() and constant.grad.abs().max() > 0
-
-
-def test_spread_loss_by_hand_ignores_what_is_unknown_and_leaves_the_answer_alone() -> None:
-    answer = torch.tensor([[0.1, 0.5]], requires_grad=True)
-    spread = torch.tensor([[0.5, 0.4]], requires_grad=True)
-    deviation = torch.tensor([[0.4, float("nan")]])
-    loss = spread_loss(answer, spread, torch.tensor([[0.4, 0.0]]), deviation)
-    # ln .5 + (.4^2 + .3^2) / (2 * .5^2)
-    assert float(loss.detach()) == pytest.approx(np.log(0.5) + 0.5, rel=1e-6, abs=1e-6)
-    loss.backward()
-    # The best spread is sqrt(.4^2 + .3^2) = .5: no slope there; and none at all for the answer or the unknown axis.
-    torch.testing.assert_close(spread.grad, torch.zeros(1, 2), rtol=0, atol=1e-6)
-    assert answer.grad is None
-    assert float(spread_loss(answer, spread, torch.zeros(1, 2), torch.full((1, 2), torch.nan)).detach()) == 0.0
-
-
-def test_loss_terms_are_unweighted_and_their_weights_count() -> None:
-    output = TeacherOutput(torch.tensor([[0.0, 0.2], [0.4, 0.2]]), torch.full((2, 2), 0.5), torch.zeros(2, 3))
-    label = torch.tensor([[0.0, 0.0], [0.2, 0.4]])
-    recipe = FineTuneConfig(ccc_weight=2.0, mse_weight=3.0, spread_weight=0.5, valence_share=0.6)
-    terms = emotion_loss(output, label, torch.full((2, 2), 0.3), recipe)
-    # Valence: covariance .02, variances .04 + .01, means .2 and .1 -> CCC .04 / .06. Arousal is constant -> CCC 0.
-    assert float(terms["ccc"]) == pytest.approx(0.6 * (1 - 0.04 / 0.06) + 0.4 * 1, rel=0, abs=1e-4)
-    assert float(terms["mse"]) == pytest.approx(0.6 * 0.02 + 0.4 * 0.04, rel=1e-5, abs=1e-7)
-    expected = 2 * terms["ccc"] + 3 * terms["mse"] + 0.5 * terms["spread"]
-    torch.testing.assert_close(terms["loss"], expected, rtol=1e-6, atol=1e-7)
 
 
 def test_crops_are_slices_of_the_whole_spectrogram(store: ClipStore) -> None:

@@ -25,7 +25,7 @@ from teacher.songs import LANDMARKS, TrainingSongs, draw_conditions
 
 TINY = GanConfig(
     latent=6, embedding=4, width=2, batch_size=2, accumulation=2, epochs=2, steps_per_epoch=1, feature_matching=1.0,
-    instance_noise=0.1, learning_rate=1e-3, plot_epochs=2, synthetic_clips=4, quality_clips=8,
+    instance_noise=0.1, learning_rate=1e-3, plot_epochs=2, quality_clips=8,
 )  # fmt: skip
 
 
@@ -251,7 +251,7 @@ def test_presets_hold_the_recipes_numbers() -> None:
     wanted = {"latent": 100, "batch_size": 24, "accumulation": 2, "epochs": 10, "clip": 1.0, "decay": 0.99}
     assert {name: getattr(full, name) for name in wanted} == wanted
     assert (full.discriminator_rate, full.weak, full.strong, full.most_discriminator_steps) == (0.5, 0.6, 0.95, 3)
-    assert (full.synthetic_clips, full.min_quality, full.conditions) == (3200, 50, "density")
+    assert (full.min_quality, full.conditions) == (50, "density")
     assert set(PRESETS) == {"full", "streamlined", "demo", "smoke"}
     with pytest.raises(RunError, match="batch_size is 0"):
         GanConfig(batch_size=0)

@@ -143,3 +143,51 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(OSError, match="No space"):
         runs.write_text(path, "new")
     assert path.read_text() == "old"
+
+
+def make_steps(parent: Path, epochs: int, names: tuple[str, ...], made: list[str]) -> None:
+    """Make a stage of nested steps, of which only "network" depends on the epochs."""
+    stage = Stage(parent, "teacher", {"epochs": epochs}, has_steps=True)
+    if stage.up_to_date(quiet=True):
+        return
+    with stage.work() as folder:
+        for name in names:
+            step = Stage(folder, name, {"epochs": epochs} if name == "network" else {})
+            if not step.up_to_date(quiet=True):
+                with step.work() as work:
+                    (work / "result").write_text(f"{name} {epochs}")
+                made.append(name)
+        stage.drop_steps(keep=names)
+
+
+def test_a_changed_config_keeps_the_steps_that_still_fit(tmp_path: Path) -> None:
+    made: list[str] = []
+    make_steps(tmp_path, 1, ("gan", "network", "extra"), made)
+    make_steps(tmp_path, 2, ("gan", "network"), made)
+    assert made == ["gan", "network", "extra", "network"]
+    folder = tmp_path / "teacher"
+    assert (folder / "gan" / "result").read_text() == "gan 1" and (
+        folder / "network" / "result"
+    ).read_text() == "network 2"
+    assert not (folder / "extra").exists()  # an earlier config's
+
+
+def test_a_config_changed_after_a_kill_keeps_finished_steps(tmp_path: Path) -> None:
+    made: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        make_steps(tmp_path, 1, ("gan", "network"), _StopsAt(made, "network"))
+    make_steps(tmp_path, 2, ("gan", "network"), made)
+    assert made == ["gan", "network"]
+
+
+class _StopsAt(list[str]):
+    """A list that is killed when a name is put in, while the step of that name is finished."""
+
+    def __init__(self, kept: list[str], name: str) -> None:
+        super().__init__()
+        self.kept, self.name = kept, name
+
+    def append(self, name: str) -> None:
+        if name == self.name:
+            raise KeyboardInterrupt
+        self.kept.append(name)

@@ -31,13 +31,14 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     teacher = tiny_run / "teacher"
     record = stage_record(teacher, "")["record"]
     assert {path.name for path in teacher.iterdir()} >= {
-        "gan", "quality.json", "model.safetensors", "config.json", "predictions.csv", "floor.csv", "metrics.json",
-        "answers", "plots", "stage.json",
+        "gan", "quality.json", "model.safetensors", "config.json", "predictions.csv", "floor.csv", "ast.csv",
+        "metrics.json", "answers", "plots", "listen", "report.html", "stage.json",
     }  # fmt: skip
     assert record["synthetic_accepted"] is False and record["synthetic_clips"] == 0
-    assert {path.name for path in (teacher / "plots").iterdir()} >= {"curves.png", "scatter.png", "plane.png"}
+    plots = {"curves.png", "curves-ast.png", "scatter.png", "plane.png", "errors.png", "confusion.png"}
+    assert {path.name for path in (teacher / "plots").iterdir()} == plots
     metrics = read_json(teacher / "metrics.json")
-    assert metrics["test"]["songs"] == 4 and set(metrics["validation"]) == {"songs", "floor", "teacher", "difference"}
+    assert metrics["test"]["songs"] == 4 and list(metrics["validation"]["models"]) == ["floor", "ast", "teacher"]
     rows = read_predictions(teacher / "predictions.csv")
     assert rows.ids == read_predictions(teacher / "floor.csv").ids and len(rows.ids) == 24
     table = Answers.open(teacher / "answers")

@@ -1,4 +1,4 @@
-"""The teacher network: shapes, its two sizes, the three tiers of weights, and the way to disk and back."""
+"""The teacher network: shapes, its sizes, the three tiers of weights, and the way to disk and back."""
 
 from __future__ import annotations
 
@@ -8,32 +8,37 @@ import pytest
 import torch
 from torch import nn
 
-from pocketmood.errors import RunError
-from teacher.config import VitConfig
+from pocketmood.errors import PocketmoodError, RunError
+from teacher.config import HUB_NAMES, VitConfig
+from teacher.pretrained import pretrained_backbone
 from teacher.vit import (
     SPREAD_FLOOR,
     StemVit,
     build_teacher,
+    encoder_layers,
+    final_norm,
     load_teacher,
-    pretrained_backbone,
     save_teacher,
     weights_source,
 )
+from tests.tiny_weights import write_weights
 
 SMALL = VitConfig(width=32, layers=1, heads=2, period_frames=64)
+TITLES = {"base": "ViT-B/16", "ast-base": "AST"}
+MODELS = {"base": "ViTModel", "ast-base": "ASTModel"}
 
 
 @pytest.fixture
 def tiny_weights(tmp_path: Path) -> Path:
-    """Return a folder as `save_pretrained` makes it, of a ViT with 2 layers on 32 x 32 pictures."""
-    from transformers import ViTConfig, ViTModel
+    return write_weights(tmp_path / "tiny-vit", "base")
 
-    torch.manual_seed(1)
-    config = ViTConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8
-    )
-    ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "tiny-vit")
-    return tmp_path / "tiny-vit"
+
+def any_size(size: str, folder: Path) -> VitConfig:
+    """Return a tiny network of a size; `folder` is where it finds weights, where it takes any."""
+    if size in HUB_NAMES:
+        weights = write_weights(folder / f"tiny-{size}", size)
+        return VitConfig(size=size, stride=1, frames=1292, hidden=8, weights=weights)
+    return VitConfig(size=size, width=32, layers=2, heads=2, period_frames=64)
 
 
 def test_the_demo_network_has_the_measured_size() -> None:
@@ -95,17 +100,24 @@ def test_base_sees_a_normalised_picture_and_answers_through_the_class_token(tiny
     torch.testing.assert_close(output.emotion, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_first_tier_loads_the_folder_and_refuses_a_missing_one(tiny_weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", HUB_NAMES)
+def test_first_tier_loads_the_folder_and_refuses_a_missing_one(size: str, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    model, source = pretrained_backbone(tiny_weights, hub="")
-    stored = load_file(tiny_weights / "model.safetensors")
+    folder = write_weights(tmp_path / "tiny", size)
+    backbone = pretrained_backbone(size, folder, hub="")
+    stored = load_file(folder / "model.safetensors")
     # The class token keeps its name over versions of transformers; layer names do not.
     (token,) = [value for name, value in stored.items() if name.endswith("cls_token")]
-    torch.testing.assert_close(model.embeddings.cls_token, token, rtol=0, atol=0)
-    assert source == "folder tiny-vit"
+    torch.testing.assert_close(backbone.backbone.embeddings.cls_token, token, rtol=0, atol=0)
+    assert backbone.source == "folder tiny" and token.abs().max() > 0
     with pytest.raises(RunError, match=r"nowhere: no config\.json"):
-        pretrained_backbone(tmp_path / "nowhere", hub="")
+        pretrained_backbone(size, tmp_path / "nowhere", hub="")
+
+
+def test_weights_of_the_other_network_are_refused(tiny_weights: Path) -> None:
+    with pytest.raises(RunError, match="holds a 'vit', size 'ast-base' needs a 'audio-spectrogram-transformer'"):
+        pretrained_backbone("ast-base", tiny_weights, hub="")
 
 
 def test_a_checkpoint_that_leaves_layers_random_is_refused(tiny_weights: Path) -> None:
@@ -114,48 +126,55 @@ def test_a_checkpoint_that_leaves_layers_random_is_refused(tiny_weights: Path) -
     path = tiny_weights / "model.safetensors"
     tensors = {name: value for name, value in load_file(path).items() if "layernorm_before" not in name}
     save_file(tensors, path, metadata={"format": "pt"})
-    with pytest.raises(RunError, match="lacks 4 of the ViT's tensors"):
-        pretrained_backbone(tiny_weights, hub="")
+    with pytest.raises(RunError, match="lacks 4 of the ViT-B/16's tensors"):
+        pretrained_backbone("base", tiny_weights, hub="")
 
 
-def test_second_tier_asks_the_hub_for_safetensors_only(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import ViTModel
+@pytest.mark.parametrize("size", HUB_NAMES)
+@pytest.mark.parametrize("hub", [None, "someone/some-weights"])
+def test_second_tier_asks_the_hub_for_safetensors_only(
+    size: str, hub: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
 
     asked: list[tuple[str, dict[str, object]]] = []
-    local = ViTModel.from_pretrained
+    folder, model = write_weights(tmp_path / "tiny", size), getattr(transformers, MODELS[size])
+    local = model.from_pretrained
 
     def fake_hub(name: str, **options: object) -> object:
         asked.append((name, options))
-        return local(str(tiny_weights), **options)
+        return local(str(folder), **options)
 
-    monkeypatch.setattr(ViTModel, "from_pretrained", fake_hub)
-    _, source = pretrained_backbone(None, "someone/some-vit")
-    assert source == "hub someone/some-vit" and asked[0][0] == "someone/some-vit"
+    monkeypatch.setattr(model, "from_pretrained", fake_hub)
+    teacher = build_teacher(VitConfig(size=size, stride=1, frames=1292, hub=hub))
+    wanted = hub or HUB_NAMES[size]
+    assert weights_source(teacher) == f"hub {wanted}" and asked[0][0] == wanted
     assert asked[0][1]["use_safetensors"] is True
 
 
+@pytest.mark.parametrize("size", HUB_NAMES)
 def test_third_tier_is_random_and_cannot_be_missed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    size: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import transformers
 
     def unreachable(*args: object, **options: object) -> object:
         raise OSError("We couldn't connect")
 
-    monkeypatch.setattr(transformers.ViTModel, "from_pretrained", unreachable)
-    with pytest.warns(UserWarning, match="RANDOM WEIGHTS"):
-        model, source = pretrained_backbone(None, "google/vit-base-patch16-224-in21k")
-    assert source == "random"
-    assert (model.config.hidden_size, model.config.num_hidden_layers, model.config.patch_size) == (768, 12, 16)
+    monkeypatch.setattr(getattr(transformers, MODELS[size]), "from_pretrained", unreachable)
+    with torch.device("meta"), pytest.warns(UserWarning, match="RANDOM WEIGHTS"):  # the real size, without its memory
+        backbone = pretrained_backbone(size, None, HUB_NAMES[size])
+    assert backbone.source == "random"
+    config = backbone.backbone.config
+    assert (config.hidden_size, config.num_hidden_layers, config.patch_size) == (768, 12, 16)
     out = capsys.readouterr().out
-    assert "!! ViT-B/16 STARTS FROM RANDOM WEIGHTS (We couldn't connect)" in out
+    assert f"!! {TITLES[size]} STARTS FROM RANDOM WEIGHTS (We couldn't connect)" in out
 
 
-@pytest.mark.parametrize("size", ["small", "base"])
-def test_saved_and_loaded_teachers_answer_alike(size: str, tmp_path: Path, tiny_weights: Path) -> None:
+@pytest.mark.parametrize("size", ["small", "base", "ast", "ast-base"])
+def test_saved_and_loaded_teachers_answer_alike(size: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    base = VitConfig(size="base", stride=1, frames=1292, hidden=8, weights=tiny_weights)
-    config = SMALL if size == "small" else base
+    config = any_size(size, tmp_path)
     teacher = build_teacher(config).eval()
     save_teacher(tmp_path / "saved", teacher, config, training_clips=7)
     again, values = load_teacher(tmp_path / "saved")
@@ -164,6 +183,28 @@ def test_saved_and_loaded_teachers_answer_alike(size: str, tmp_path: Path, tiny_
         for one, other in zip(teacher(mel), again(mel), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
     assert values["training_clips"] == 7 and values["vit"]["weights"] is None and not again.training
+    assert {path.suffix for path in (tmp_path / "saved").iterdir()} == {".json", ".safetensors"}
+
+
+@pytest.mark.parametrize("size", ["small", "base", "ast", "ast-base"])
+def test_encoder_layers_come_first_to_last_and_the_norm_after_them(size: str, tmp_path: Path) -> None:
+    teacher = build_teacher(any_size(size, tmp_path)).train()
+    layers, order = encoder_layers(teacher), list[str]()
+    assert len(layers) == 2
+    for name, module in {"first": layers[0], "second": layers[1], "norm": final_norm(teacher)}.items():
+        module.register_forward_hook(lambda *_, name=name: order.append(name))
+    teacher(torch.rand(1, 1, 128, 64))
+    assert order == ["first", "second", "norm"]
+    # Whatever else learns lies below the first layer or above the norm.
+    inside = {id(p) for module in (*layers, final_norm(teacher)) for p in module.parameters()}
+    rest = [name for name, p in teacher.backbone.named_parameters() if id(p) not in inside]
+    words = ("stem.", "patch", "frequency", "time", "token", "position_embeddings")
+    assert rest and all(any(word in name for word in words) for name in rest)
+
+
+def test_weights_for_a_network_from_scratch_are_refused() -> None:
+    with pytest.raises(PocketmoodError, match="size 'ast' starts from scratch"):
+        VitConfig(size="ast", weights=Path("somewhere"))
 
 
 def test_no_teacher_names_the_command(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ and is never part of this repository or of a release.
 from __future__ import annotations
 
 import io
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,12 +64,17 @@ def soundfont() -> Path:
 
 def play(piece: Piece, sample_rate: int, channels: int, seconds: float = PIECE_S) -> NDArray[np.float32]:
     """Return the sound of a piece, [S, channels] in [-1, 1], at its own loudness."""
+    import symusic
+
+    # A new one for each piece (1 ms): it remembers something of what it has played, and two pieces in 800 sounded
+    # otherwise after others, so that the same command did not always make the same corpus.
+    synthesizer = symusic.Synthesizer(str(soundfont()), sample_rate, 0)
     wave = np.zeros((round(seconds * sample_rate), channels), dtype=np.float32)
     layers: dict[int, list[Note]] = {}
     for note in piece.notes:
         layers.setdefault(round(_decibels(note, piece) / LAYER_DB), []).append(note)
     for layer, notes in sorted(layers.items()):
-        sound = _render(notes, piece, sample_rate, channels)
+        sound = _render(notes, piece, synthesizer, channels)
         wave[: len(sound)] += GAIN * 10 ** (layer * LAYER_DB / 20) * sound[: len(wave)]
     return soften(colour(wave, piece.brief.brightness))
 
@@ -88,7 +92,7 @@ def _decibels(note: Note, piece: Piece) -> float:
     return (note.velocity - MIDDLE_VELOCITY) / VELOCITY_PER_DB + piece.brief.mix_db[note.part]
 
 
-def _render(notes: list[Note], piece: Piece, sample_rate: int, channels: int) -> NDArray[np.float32]:
+def _render(notes: list[Note], piece: Piece, synthesizer: Any, channels: int) -> NDArray[np.float32]:
     """Return [S, channels] of some notes of a piece, all equally loud."""
     import symusic
 
@@ -102,7 +106,7 @@ def _render(notes: list[Note], piece: Piece, sample_rate: int, channels: int) ->
                 length = max(1, round(note.end_s * TICKS_PER_SECOND) - start)
                 track.notes.append(symusic.Note(start, length, note.pitch, note.velocity))
         score.tracks.append(track)
-    sound = _synthesizer(sample_rate).render(score, stereo=channels == 2).T
+    sound = synthesizer.render(score, stereo=channels == 2).T
     # For one channel the library adds up left and right, twice each; a quarter of that is their mean.
     return np.asarray(sound if channels == 2 else sound / 4, dtype=np.float32)
 
@@ -126,10 +130,3 @@ def mp3(wave: NDArray[np.float32], sample_rate: int) -> bytes:
         file, wave, sample_rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=COMPRESSION_LEVEL
     )
     return file.getvalue()
-
-
-@lru_cache(maxsize=4)
-def _synthesizer(sample_rate: int) -> Any:
-    import symusic
-
-    return symusic.Synthesizer(str(soundfont()), sample_rate, 0)

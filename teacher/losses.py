@@ -1,0 +1,92 @@
+"""What the teacher is asked to match: people's ratings, and how far people spread around them.
+
+Conventions: answers, ratings, deviations and weights are [B, D] or [B, 2], valence before arousal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from teacher.vit import TeacherOutput
+
+if TYPE_CHECKING:
+    from teacher.config import FineTuneConfig
+
+LEAST_DEVIATION = 0.25
+"""Ratings whose raters agree to the last step of the scale still err by about this much: one point of nine."""
+_TINY = 1e-6
+
+
+def ccc_loss(answer: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return 1 - CCC over a batch, per axis [D], with population moments; 1 where both are constant.
+
+    weight: how much each rating counts in all moments; any positive numbers, the same for all rows if left out.
+    """
+    share = torch.ones_like(label) if weight is None else weight
+    share = share / share.sum(0)
+    answer_mean, label_mean = (share * answer).sum(0), (share * label).sum(0)
+    covariance = (share * (answer - answer_mean) * (label - label_mean)).sum(0)
+    variances = (share * ((answer - answer_mean) ** 2 + (label - label_mean) ** 2)).sum(0)
+    return 1 - 2 * covariance / (variances + (answer_mean - label_mean) ** 2 + _TINY)
+
+
+def spread_loss(answer: Tensor, spread: Tensor, label: Tensor, deviation: Tensor) -> Tensor:
+    """Gaussian negative log likelihood of one listener's rating around the answer, mean over what is known.
+
+    The second moment around the answer is deviation^2 + (label - answer)^2; the answer is detached, so that the spread
+    explains its errors instead of excusing them. Rows with unknown (NaN) deviation do not count.
+    """
+    known = ~deviation.isnan()
+    moment = deviation.nan_to_num() ** 2 + (label - answer.detach()) ** 2
+    likelihood = spread.log() + moment / (2 * spread**2)
+    return torch.where(known, likelihood, 0.0).sum() / known.sum().clamp(min=1)
+
+
+def agreement_weight(deviation: Tensor) -> Tensor:
+    """Weigh a rating by how well its raters agree: 1 / (LEAST_DEVIATION^2 + deviation^2), mean 1 per axis.
+
+    The inverse variance of a mean over equally many raters, bounded for those who agree by chance. A rating whose
+    deviation is unknown (NaN) counts like the average one.
+    """
+    known = ~deviation.isnan()
+    weight = 1 / (LEAST_DEVIATION**2 + deviation.nan_to_num() ** 2)
+    mean = torch.where(known, weight, 0.0).sum(0) / known.sum(0).clamp(min=1)
+    return torch.where(known, weight / mean.clamp(min=_TINY), 1.0)
+
+
+def emotion_loss(output: TeacherOutput, label: Tensor, deviation: Tensor, config: FineTuneConfig) -> dict[str, Tensor]:
+    """Compare answers with people.
+
+    Returns the unweighted terms "ccc", "mse" (valence and arousal by `valence_share`) and "spread", and the weighted
+    sum "loss".
+    """
+    shares = label.new_tensor([config.valence_share, 1 - config.valence_share])
+    emotion, spread = output.emotion.float(), output.spread.float()
+    weight = agreement_weight(deviation) if config.weigh_by_agreement else torch.ones_like(label)
+    terms = {
+        "ccc": (ccc_loss(emotion, label, weight) * shares).sum(),
+        "mse": ((weight * (emotion - label) ** 2).mean(0) * shares).sum(),
+        "spread": spread_loss(emotion, spread, label, deviation),
+    }
+    loss = config.ccc_weight * terms["ccc"] + config.mse_weight * terms["mse"] + config.spread_weight * terms["spread"]
+    return {"loss": loss, **terms}
+
+
+def gather(rows: Tensor) -> Tensor:
+    """Join the rows of all processes to the whole batch, with gradients; unchanged in a single process.
+
+    A correlation over half a batch is another number than one over all of it. Every process then has the same loss, and
+    the mean of their gradients is that of one process with the whole batch.
+    """
+    if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
+        return rows
+    if not rows.requires_grad:
+        parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(rows.contiguous()))

@@ -1,0 +1,171 @@
+"""Backbones with published weights: ViT-B/16 on a picture, and an audio spectrogram transformer (AST).
+
+Both take the front end's spectrogram [B, 1, M, T] in [-1, 1] and answer [B, width]. Their weights come by three tiers:
+a local folder, the model hub, or random numbers with a warning that nobody can miss. Safetensors only.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pocketmood.errors import RunError
+from pocketmood.runs import read_json
+
+_IMAGE_MEAN, _IMAGE_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+AUDIO_MEAN, AUDIO_DEVIATION = -0.47, 0.38
+"""Of all values of our spectrograms, measured on 64 training songs of the stand-in corpus:
+
+    mels = torch.cat([mel for _, mel in whole_mels(store, split.train[:64], MelFrontEnd())])
+    mels.mean(), mels.std()  # -0.469, 0.381; halves of them differ by .01 and .002
+"""
+_AST_DEVIATION = 0.5
+"""Deviation of the inputs that the published AST was trained on; their mean is 0."""
+
+
+class Pretrained(nn.Module):
+    """A model of `transformers` behind the protocol of our own backbones."""
+
+    title: ClassVar[str]
+    """What people call the network."""
+    model_name: ClassVar[str]
+    config_name: ClassVar[str]
+    options: ClassVar[dict[str, Any]] = {}
+    """For the model's constructor."""
+
+    def __init__(self, backbone: nn.Module, source: str = "random") -> None:
+        """Wrap a model; `source` says where its weights came from."""
+        super().__init__()
+        self.backbone, self.source = backbone, source
+        self.width: int = backbone.config.hidden_size
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The transformer layers, first to last."""
+        return self.backbone.layers
+
+    @property
+    def final_norm(self) -> nn.Module:
+        """The norm above the last layer."""
+        return self.backbone.layernorm
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """All numbers of the model, from which `bare_backbone` builds it again."""
+        values: dict[str, Any] = json.loads(self.backbone.config.to_json_string(use_diff=False))
+        return values
+
+
+class ImageVit(Pretrained):
+    """A vision transformer that sees the spectrogram as a picture; answers its CLS token."""
+
+    title = "ViT-B/16"
+    model_name, config_name = "ViTModel", "ViTConfig"
+    options: ClassVar[dict[str, Any]] = {"add_pooling_layer": False}
+
+    def __init__(self, backbone: nn.Module, source: str = "random") -> None:
+        """Wrap a `transformers.ViTModel`."""
+        super().__init__(backbone, source)
+        self.size: int = backbone.config.image_size
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.tensor(_IMAGE_MEAN).reshape(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(_IMAGE_DEVIATION).reshape(1, 3, 1, 1))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Resize, bring [-1, 1] to the pixel range [0, 1], repeat to three channels, normalise as ImageNet was."""
+        image = nn.functional.interpolate(mel, (self.size, self.size), mode="bilinear", align_corners=False)
+        image = ((image + 1) / 2 - self.mean) / self.deviation  # [B, 3, size, size]
+        return self.backbone(pixel_values=image).last_hidden_state[:, 0]
+
+
+class AudioAst(Pretrained):
+    """A pretrained AST; answers the mean of its CLS and its distillation token, which the published head reads.
+
+    What it was trained on is not our spectrogram: Kaldi's filterbank of 16 kHz audio (windows of 25 ms every 10 ms,
+    natural log, HTK mels up to 8 kHz), 10.24 s in 1024 frames. Here 30 s are squeezed into as many, our bands reach
+    11 kHz, and one fixed affine map brings levels to the mean and deviation it knows. So it must be fine-tuned: its
+    features as they are mean little.
+    """
+
+    title = "AST"
+    model_name, config_name = "ASTModel", "ASTConfig"
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Resize to the model's frames (and its bands, where it has other than ours), then scale the level."""
+        config = self.backbone.config
+        size = (config.num_mel_bins, config.max_length)
+        image = nn.functional.interpolate(mel, size, mode="bilinear", align_corners=False)[:, 0]  # [B, M, 1024]
+        values = (image - AUDIO_MEAN) * (_AST_DEVIATION / AUDIO_DEVIATION)
+        return self.backbone(input_values=values.transpose(1, 2)).pooler_output
+
+
+_KINDS: dict[str, type[Pretrained]] = {"base": ImageVit, "ast-base": AudioAst}
+
+
+def bare_backbone(size: str, architecture: dict[str, Any] | None = None) -> Pretrained:
+    """Build a backbone with random weights: as published, or by the numbers of `architecture`."""
+    import transformers
+
+    kind = _KINDS[size]
+    config = getattr(transformers, kind.config_name).from_dict(architecture or {})
+    return kind(getattr(transformers, kind.model_name)(config, **kind.options))
+
+
+def pretrained_backbone(size: str, weights: Path | None, hub: str) -> Pretrained:
+    """Load weights by three tiers: the folder `weights`, the hub's `hub`, else random with a loud warning.
+
+    The result's `source` is "folder ...", "hub ..." or "random". A folder that is named must work (RunError); only an
+    unreachable hub falls through.
+    """
+    kind = _KINDS[size]
+    if weights is not None:
+        return kind(_from_folder(weights, size), f"folder {weights.name}")
+    if hub:
+        try:
+            return kind(_from_pretrained(kind, hub, local=False), f"hub {hub}")
+        except OSError as error:
+            reason = str(error).strip().splitlines()[0]
+    else:
+        reason = "no folder and no hub name were given"
+    _shout(f"{kind.title} STARTS FROM RANDOM WEIGHTS ({reason})")
+    return bare_backbone(size)
+
+
+def _from_folder(weights: Path, size: str) -> nn.Module:
+    """Load a folder made by `save_pretrained`, if it holds the right kind of network."""
+    import transformers
+
+    kind = _KINDS[size]
+    if not (weights / "config.json").is_file():
+        raise RunError(f"{weights}: no config.json, so no {kind.title} weights; give a folder made by save_pretrained")
+    wanted = getattr(transformers, kind.config_name).model_type
+    found = read_json(weights / "config.json").get("model_type")
+    if found != wanted:
+        raise RunError(f"{weights}: holds a {found!r}, size {size!r} needs a {wanted!r}; give another folder or size")
+    return _from_pretrained(kind, str(weights), local=True)
+
+
+def _from_pretrained(kind: type[Pretrained], name: str, local: bool) -> nn.Module:
+    """Load safetensors weights only, and refuse a checkpoint that leaves part of the network random."""
+    import transformers
+
+    model, report = getattr(transformers, kind.model_name).from_pretrained(
+        name, **kind.options, use_safetensors=True, local_files_only=local, output_loading_info=True
+    )
+    if report["missing_keys"]:
+        raise RunError(f"{name}: the checkpoint lacks {len(report['missing_keys'])} of the {kind.title}'s tensors")
+    return model
+
+
+def _shout(message: str) -> None:
+    """Warn so that nobody can miss it: a box on standard output, and a Python warning for programs."""
+    lines = [message, "Trained from scratch on a few hundred songs, it will hardly beat the ridge floor."]
+    bar = "!" * (max(map(len, lines)) + 6)
+    print("\n".join([bar, *(f"!! {line.ljust(len(bar) - 6)} !!" for line in lines), bar]), flush=True)
+    warnings.warn(message, stacklevel=4)

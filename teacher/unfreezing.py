@@ -1,0 +1,77 @@
+"""Which layers learn when, and how fast: heads first, then the last layers of a backbone, a few at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from teacher.vit import encoder_layers, final_norm
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from teacher.config import FineTuneConfig
+    from teacher.vit import Teacher
+
+_UNDECAYED = ("frequency", "time", "token", "cls_token", "distillation_token", "position_embeddings")
+"""Last parts of the names of learnt positions and tokens."""
+
+
+def layers_at(epoch: int, unfreeze: tuple[tuple[int, int], ...]) -> int:
+    """Return how many of the last layers learn in an epoch, counted from 0."""
+    return max((layers for first, layers in unfreeze if first <= epoch + 1), default=0)
+
+
+def waiting(teacher: Teacher, config: FineTuneConfig) -> list[tuple[int, nn.Module]]:
+    """List the parts of the backbone that start to learn after the first epoch, each with its epoch (from 0)."""
+    layers = encoder_layers(teacher)
+    parts = []
+    for number, layer in enumerate(reversed(layers), 1):
+        starts = [first for first, count in config.unfreeze if count >= number]
+        if starts:
+            parts.append((min(starts) - 1, layer))
+    norm = final_norm(teacher)
+    if parts and norm is not None:
+        parts.append((min(epoch for epoch, _ in parts), norm))
+    return parts
+
+
+def prepare(teacher: Teacher, config: FineTuneConfig) -> None:
+    """Freeze for good what no epoch trains; leave everything else trainable. Without `unfreeze` all is trained."""
+    if not config.unfreeze:
+        return
+    teacher.backbone.requires_grad_(False)
+    for _, part in waiting(teacher, config):
+        part.requires_grad_(True)
+
+
+def begin_epoch(teacher: Teacher, config: FineTuneConfig, epoch: int) -> None:
+    """Let the parts learn whose epoch (from 0) has come, and no others; heads always learn."""
+    for start, part in waiting(teacher, config):
+        part.requires_grad_(epoch >= start)
+
+
+def restarts(config: FineTuneConfig) -> tuple[int, ...]:
+    """Return after how many epochs the schedule begins anew: wherever further layers join."""
+    return tuple(first - 1 for first, _ in config.unfreeze if 1 < first <= config.epochs)
+
+
+def parameter_groups(teacher: Teacher, config: FineTuneConfig) -> list[dict[str, Any]]:
+    """Split what is ever trained by first epoch, rate (backbone, heads) and decay (biases, norms, positions have none).
+
+    Each group names its first epoch (from 0) as "epoch". Optimisers skip parameters without a gradient, so a group that
+    waits is not moved, and one that already learns keeps its moments when others join.
+    """
+    starts = {id(p): epoch for epoch, part in waiting(teacher, config) for p in part.parameters()}
+    groups: dict[tuple[int, float, float], list[nn.Parameter]] = {}
+    for name, parameter in teacher.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        inside = name.startswith("backbone.") and config.backbone_learning_rate is not None
+        rate = config.backbone_learning_rate if inside else config.learning_rate
+        decay = 0.0 if parameter.ndim < 2 or name.rsplit(".", 1)[-1] in _UNDECAYED else config.weight_decay
+        key = (starts.get(id(parameter), 0), rate or config.learning_rate, decay)
+        groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": rows, "lr": rate, "weight_decay": decay, "epoch": epoch}
+        for (epoch, rate, decay), rows in sorted(groups.items(), key=lambda item: item[0][0])
+    ]
