@@ -236,7 +236,7 @@ _BASE_TRAINING = FineTuneConfig(
 )
 # From scratch and without a convolutional stem: a lower rate than the hybrid's, and crops of 7.4 s (320 frames).
 _AST_TRAINING = FineTuneConfig(epochs=40, learning_rate=3e-4, ema_decay=0.999, patience=10, crop_frames=320)
-_AST_DEMO_TRAINING = FineTuneConfig(epochs=10, learning_rate=5e-4)
+_AST_DEMO_TRAINING = FineTuneConfig(epochs=6, learning_rate=7e-4)
 PRESETS = {
     "full": TeacherConfig(gan=GAN_PRESETS["full"], vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING),
     "streamlined": TeacherConfig(
@@ -249,8 +249,8 @@ PRESETS = {
     "demo": TeacherConfig(
         synthetic=96,
         gan=GAN_PRESETS["demo"],
-        listen_s=6.0,
-        training=FineTuneConfig(epochs=14),
+        listen_s=5.0,
+        training=FineTuneConfig(epochs=13),
         ast=AST_DEMO,
         ast_training=_AST_DEMO_TRAINING,
     ),

@@ -180,9 +180,9 @@ def test_mp3_keeps_length_and_the_range_of_the_spectrogram():
     assert 10 * np.log10(high / middle) > -6
 
 
-def test_formats_are_mostly_mono_at_44100():
+def test_formats_are_mostly_mono_at_22050():
     formats = [sound_format(song) for song in range(200)]
-    assert formats.count((44_100, 1)) > 180
+    assert formats.count((22_050, 1)) > 160
     assert {rate_hz for rate_hz, _ in formats} == {22_050, 44_100, 48_000}
     assert {channels for _, channels in formats} == {1, 2}
 

@@ -118,8 +118,11 @@ def song_id(song: int) -> int:
 
 
 def sound_format(song: int) -> tuple[int, int]:
-    """Return sample rate and channels: nearly always 44.1 kHz mono, with enough others to keep a loader honest."""
-    sample_rate = {7: 48_000, 57: 48_000, 33: 22_050}.get(song % 100, 44_100)
+    """Return sample rate and channels: mostly 22 050 Hz mono, with enough others to keep a loader honest.
+
+    DEAM has 44.1 kHz nearly everywhere; half of that takes two thirds of the time to encode.
+    """
+    sample_rate = 48_000 if song % 50 == 7 else 44_100 if song % 10 == 3 else 22_050
     return sample_rate, 2 if song % 20 == 3 else 1
 
 
@@ -148,7 +151,7 @@ def recipe() -> str:
     from pocketmood.corpora.raters import rate
 
     examples = [compose(0, song) for song in range(2)]
-    settings = [synthesis.GAIN, synthesis.KNEE, synthesis.COMPRESSION_LEVEL, synthesis.LAYER_DB]
+    settings = [synthesis.GAIN, synthesis.KNEE, synthesis.COMPRESSION_LEVEL, synthesis.LAYER_DB, sound_format(0)]
     opinions = [rate(piece.cues, 0, song).scores.tolist() for song, piece in enumerate(examples)]
     return fingerprint([[list(note) for note in piece.notes] for piece in examples] + [settings, opinions])
 
@@ -185,12 +188,12 @@ def render_in_pool(tasks: Sequence[Task], workers: int) -> Iterator[None]:
 def render(task: Task) -> None:
     """Compose, play and encode one song."""
     from pocketmood.corpora.composer import compose
-    from pocketmood.corpora.synthesis import mp3, play
+    from pocketmood.corpora.synthesis import LEAST_RATE, at_rate, mp3, play
     from pocketmood.runs import write_bytes
 
     sample_rate, channels = sound_format(task.song)
-    sound = play(compose(task.seed, task.song), sample_rate, channels)
-    write_bytes(task.path, mp3(sound, sample_rate))
+    sound = play(compose(task.seed, task.song), max(sample_rate, LEAST_RATE), channels)
+    write_bytes(task.path, mp3(at_rate(sound, max(sample_rate, LEAST_RATE), sample_rate), sample_rate))
 
 
 def available_cores() -> int:
