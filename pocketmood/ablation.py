@@ -1,8 +1,9 @@
 """What each part of a recipe is worth: several arms, several seeds each, compared on the same test songs.
 
 Conventions: an arm's answers are [K, N, D], K seeds, N songs, D the two axes. An arm's CCC is the mean over its seeds;
-intervals resample songs, with all seeds and arms of a resampling on the same songs, so that they are paired. They say
-how sure the songs are, not how far further seeds would scatter: that is the deviation over seeds beside them.
+intervals resample songs and seeds, all arms of a resampling on the same songs and seeds, so that they are paired. Songs
+alone would call a lucky seed an improvement; with one seed they are all there is, and with three the seeds' part is a
+rough guess.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Arm:
     """Mean CCC of valence and arousal, mean over seeds."""
     low: float
     high: float
-    """95 % interval of `ccc` over songs."""
+    """95 % interval of `ccc` over songs and seeds."""
     seed_deviation: float
     """Standard deviation of the mean CCC over seeds; 0 for one seed."""
     seeds: int
@@ -57,7 +58,10 @@ def compare(
         if pred.ndim != 3 or pred.shape[1:] != label.shape:
             raise DataError(f"arm {name!r}: answers {pred.shape} for ratings {label.shape}; want [seeds, songs, 2]")
     whole = {name: np.array([_point(one, label) for one in pred]) for name, pred in flat.items()}
-    drawn = {name: np.mean(mean_ccc_samples(list(pred), label, songs, repeats, seed), 0) for name, pred in flat.items()}
+    drawn = {
+        name: _over_seeds(np.array(mean_ccc_samples(list(pred), label, songs, repeats, seed)), seed)
+        for name, pred in flat.items()
+    }
     first = next(iter(flat))
     rows = []
     for name, points in whole.items():
@@ -112,6 +116,13 @@ def _point(pred: Array, label: Array) -> float:
     from pocketmood.metrics import score
 
     return score(pred, label)["ccc_mean"]
+
+
+def _over_seeds(samples: Array, seed: int) -> Array:
+    """Return the mean over seeds drawn with replacement of [K, R] resamplings; arms of one K draw the same seeds."""
+    chosen = np.random.default_rng([seed, len(samples)]).integers(len(samples), size=samples.shape)
+    mean: Array = np.take_along_axis(samples, chosen, 0).mean(0)
+    return mean
 
 
 def _interval(samples: NDArray[np.float64]) -> tuple[float, float]:

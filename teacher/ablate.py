@@ -11,6 +11,8 @@ kept under RUN/ablation/teacher; a killed ablation continues.
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,11 +62,13 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the ablation from the command line."""
     from pocketmood.command import parse
 
-    run(parse(PRESETS, "python -m teacher ablate", DESCRIPTION, args))
+    args = sys.argv[2:] if args is None else args
+    command = shlex.join(["python", "-m", "teacher", "ablate", *args])
+    run(parse(PRESETS, "python -m teacher ablate", DESCRIPTION, args), command)
     return 0
 
 
-def run(config: AblateConfig) -> str:
+def run(config: AblateConfig, command: str = "python -m teacher ablate") -> str:
     """Train every arm with every seed, compare them on the test songs, and write the table."""
     from pocketmood import ablation
     from pocketmood.clips import ClipStore
@@ -98,7 +102,6 @@ def run(config: AblateConfig) -> str:
         f"{len(split.test)} test songs; every arm took the same optimiser steps. The kept epoch is the best on "
         "validation, of which arms with fewer items have more to choose from.",
     ]
-    command = f"python -m teacher ablate --teacher.run {teacher.run} --seeds {config.seeds}"
     text = ablation.write(config.out, rows, "What the GAN is worth to the teacher", command, notes)
     print(text, flush=True)
     return text

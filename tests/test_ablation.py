@@ -45,6 +45,18 @@ def test_one_seed_is_the_plain_paired_difference(label: np.ndarray) -> None:
     assert row.seed_deviation == 0
 
 
+def test_seeds_that_scatter_widen_the_interval(label: np.ndarray) -> None:
+    plain = np.stack([noisy(label, 0.3, seed) for seed in (1, 2, 3)])
+    steady = np.stack([noisy(label, 0.25, seed) for seed in (4, 5, 6)])
+    lucky = np.stack([noisy(label, noise, seed) for noise, seed in ((0.05, 4), (0.3, 5), (0.5, 6))])
+    rows = {row.name: row for row in ablation.compare({"plain": plain, "steady": steady, "lucky": lucky}, label)}
+    widths = {name: row.high - row.low for name, row in rows.items()}
+    assert widths["lucky"] > 2 * widths["steady"]
+    slow = [np.mean([score(one, label)["ccc_mean"] for one in lucky[list(pick)]]) for pick in np.ndindex(3, 3, 3)]
+    # All 27 draws of seeds on the songs as they are: the interval spans about what these do.
+    assert widths["lucky"] == pytest.approx(np.percentile(slow, 97.5) - np.percentile(slow, 2.5), rel=0.4, abs=0)
+
+
 def test_sentences_follow_the_interval(label: np.ndarray) -> None:
     arms = {"plain": noisy(label, 0.3, 1), "good": noisy(label, 0.05, 2), "same": noisy(label, 0.3, 3), "bad": -label}
     plain, good, same, bad = ablation.compare({name: pred[None] for name, pred in arms.items()}, label)
