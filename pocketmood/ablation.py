@@ -118,10 +118,10 @@ def _point(pred: Array, label: Array) -> float:
     return score(pred, label)["ccc_mean"]
 
 
-def _over_seeds(samples: Array, seed: int) -> Array:
+def _over_seeds(samples: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Return the mean over seeds drawn with replacement of [K, R] resamplings; arms of one K draw the same seeds."""
     chosen = np.random.default_rng([seed, len(samples)]).integers(len(samples), size=samples.shape)
-    mean: Array = np.take_along_axis(samples, chosen, 0).mean(0)
+    mean: NDArray[np.float64] = np.take_along_axis(samples, chosen, 0).mean(0)
     return mean
 
 
