@@ -257,7 +257,7 @@ PRESETS = {
     "smoke": TeacherConfig(
         synthetic=8,
         gan=GAN_PRESETS["smoke"],
-        listen_s=2.0,
+        listen_s=0.0,  # librosa compiles itself for half a minute at its first use
         vit=VitConfig(width=32, layers=1, heads=2, period_frames=64),
         training=FineTuneConfig(epochs=2, batch_size=8, crop_frames=64),
         ast=replace(AST_DEMO, width=32, layers=1, heads=2, period_frames=64),

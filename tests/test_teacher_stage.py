@@ -23,7 +23,7 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
 ) -> None:
     from teacher import answers, stage, train_gan
 
-    whole = replace(PRESETS["smoke"], run=tiny_run)
+    whole = replace(PRESETS["smoke"], run=tiny_run, listen_s=1.0)
     other = tmp_path / "other"
     other.mkdir()
     (other / "data").symlink_to(tiny_run / "data", target_is_directory=True)
