@@ -52,6 +52,8 @@ class ExportConfig:
     """Further clips, from test and validation, that the programs are compared on."""
     calibration: int = 48
     """Training clips that set the ranges of the int8 activations."""
+    qat_steps: int = 0
+    """Steps of a quantisation-aware finish where int8 costs more than .01 of mean CCC on validation; 0 never tries."""
     fp32_limit: float = 1e-4
     """Largest difference allowed between an fp32 program and PyTorch, in both outputs."""
     int8_limit: float = 5e-3
@@ -63,8 +65,8 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that prove nothing and choices that write nothing."""
-        if min(self.golden, self.calibration, self.processes) < 1 or self.held_out < 0:
-            raise ExportError("golden, calibration and processes must be at least 1, held_out at least 0")
+        if min(self.golden, self.calibration, self.processes) < 1 or min(self.held_out, self.qat_steps) < 0:
+            raise ExportError("golden, calibration, processes must be at least 1, held_out and qat_steps at least 0")
         if not self.artefacts:
             asked = f"{', '.join(self.to) or 'no format'} in {', '.join(self.precision) or 'no precision'}"
             raise ExportError(

@@ -51,18 +51,25 @@ class Quantised(NamedTuple):
     """How many operators of each kind compute in float."""
 
 
-def quantise(pipeline: Pipeline, clips: Iterable[Tensor]) -> Quantised:
-    """Quantise a pipeline that was rewritten for XNNPACK; clips: waveforms [1, S] that set the activation ranges."""
+def quantiser(learning: bool = False) -> Any:
+    """Return XNNPACK's quantiser for the operators of `may_be_quantised`; learning: with fake quantisation to train."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
     )
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    config = get_symmetric_quantization_config(is_per_channel=True, is_qat=learning)
+    found = XNNPACKQuantizer().set_global(config)
+    found.set_filter_function(may_be_quantised)
+    return found
+
+
+def quantise(pipeline: Pipeline, clips: Iterable[Tensor]) -> Quantised:
+    """Quantise a pipeline that was rewritten for XNNPACK; clips: waveforms [1, S] that set the activation ranges."""
+    from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
     example = torch.zeros(1, pipeline.spec.samples)
-    quantiser = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    quantiser.set_filter_function(may_be_quantised)
-    prepared = prepare_pt2e(torch.export.export(copy.deepcopy(pipeline), (example,)).module(), quantiser)
+    prepared = prepare_pt2e(torch.export.export(copy.deepcopy(pipeline), (example,)).module(), quantiser())
     count = 0
     with torch.inference_mode():
         for clip in clips:
@@ -70,12 +77,19 @@ def quantise(pipeline: Pipeline, clips: Iterable[Tensor]) -> Quantised:
             count += 1
     if not count:
         raise ExportError("int8 needs at least one training clip to calibrate on; the ranges of noise mean nothing")
-    converted = convert_pt2e(prepared)
-    snap_biases(converted)
-    quantised, left_float = count_operators(converted)
+    return converted(prepared)
+
+
+def converted(prepared: fx.GraphModule) -> Quantised:
+    """Turn a program with observers, or with fake quantisation, into its int8 graph with the runtime's biases."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+
+    module = convert_pt2e(prepared)
+    snap_biases(module)
+    quantised, left_float = count_operators(module)
     if not quantised.get("linear"):
         raise ExportError(f"no linear layer was quantised (left in float: {left_float}); does the student have any?")
-    return Quantised(converted, quantised, left_float)
+    return Quantised(module, quantised, left_float)
 
 
 def may_be_quantised(node: fx.Node) -> bool:

@@ -23,6 +23,8 @@ from export.pipeline import Pipeline, build
 from export.to_onnx import Runner
 from pocketmood.clips import ClipStore
 from pocketmood.errors import ExportError, PocketmoodError
+from pocketmood.metrics import score
+from pocketmood.split import Split
 
 
 def run_step(job: Job, step: str) -> str:
@@ -55,6 +57,22 @@ def answer(run: Runner, store: ClipStore, ids: Sequence[str]) -> NDArray[np.floa
     """Let a program answer clip by clip: [N, 4], valence, arousal, and their spreads."""
     rows = [np.concatenate([part.reshape(-1) for part in run(store.waveform(id_)[None])]) for id_ in ids]
     return np.stack(rows).astype(np.float32)
+
+
+class Waves:
+    """Clips of a store as waveforms [1, S], read when they are asked for."""
+
+    def __init__(self, store: ClipStore, ids: Sequence[str]) -> None:
+        """Choose clips by id."""
+        self.store, self.ids = store, ids
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.ids)
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        """Return one."""
+        return torch.from_numpy(self.store.waveform(self.ids[row])[None])
 
 
 def load_pipeline(config: ExportConfig) -> Pipeline:
@@ -128,25 +146,42 @@ def _executorch(
     job: Job, artefact: Artefact, pipeline: Pipeline, path: Path, store: ClipStore, folder: Path
 ) -> tuple[Runner, dict[str, Any]]:
     from export import to_executorch
-    from export.quantise import quantise
     from export.rewrite import for_xnnpack
 
     module: torch.nn.Module = for_xnnpack(pipeline)
     facts: dict[str, Any] = {}
     if artefact.precision == "int8":
-        waves = (torch.from_numpy(store.waveform(id_)[None]) for id_ in job.clips.calibration)
-        module, quantised, left_float = quantise(for_xnnpack(pipeline), waves)
-        np.save(folder / GRAPH_ANSWERS, answer(in_torch(module), store, job.clips.proven))
-        facts = {
-            "quantised_ops": sum(quantised.values()),
-            "float_ops": sum(left_float.values()),
-            "quantised": _say(quantised),
-            "left_float": _say(left_float),
-            "calibration_clips": len(job.clips.calibration),
-        }
+        module, facts = _int8(job, for_xnnpack(pipeline), store, folder)
     facts |= to_executorch.write(module, pipeline.spec.samples, path, job.contract)
     _require_contract(job, to_executorch.read_contract(path), path.name)
     return to_executorch.read(path), facts
+
+
+def _int8(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Quantise a rewritten pipeline, finish it where that is asked for and worth it; keep the graph's own answers."""
+    from export.quantise import quantise
+
+    waves = (torch.from_numpy(store.waveform(id_)[None]) for id_ in job.clips.calibration)
+    int8 = quantise(pipeline, waves)
+    facts: dict[str, Any] = {}
+    if job.config.qat_steps:
+        from export.qat import improve
+
+        split = Split.load(job.config.run / "data" / "split.json")
+        labels = store.labels(split.validation)
+
+        def rate(module: torch.nn.Module) -> float:
+            return score(answer(in_torch(module), store, split.validation)[:, :2], labels)["ccc_mean"]
+
+        int8, facts = improve(pipeline, int8, Waves(store, split.train), rate, job.config.qat_steps)
+    np.save(folder / GRAPH_ANSWERS, answer(in_torch(int8.module), store, job.clips.proven))
+    return int8.module, facts | {
+        "quantised_ops": sum(int8.quantised.values()),
+        "float_ops": sum(int8.left_float.values()),
+        "quantised": _say(int8.quantised),
+        "left_float": _say(int8.left_float),
+        "calibration_clips": len(job.clips.calibration),
+    }
 
 
 def _require_contract(job: Job, found: dict[str, Any], name: str) -> None:

@@ -20,6 +20,7 @@ ModelName = Literal[
     "mobilevitv2_175",
     "mobilevitv2_200",
 ]
+FeatureMeasure = Literal["cosine", "relational", "distance-correlation"]
 SIDE = 64
 """Both sides of the input must be multiples of this: 32 from the strides of the network, 2 from its patches."""
 
@@ -33,11 +34,15 @@ class LossConfig:
     response: float = 1.0
     """Distance to the teacher's emotion for the same crop, in the measure of `response_measure`."""
     features: float = 0.5
-    """1 - cosine between projected student features and the teacher's."""
+    """How far the features are from the teacher's, in the measure of `feature_measure`."""
     spread: float = 0.1
     """Gaussian negative log likelihood of a listener's rating; moves the spread alone."""
     response_measure: Literal["mse", "ccc"] = "mse"
     """mse, or 1 - CCC over the batch."""
+    gate: bool = False
+    """Leave out the response of rated crops where the teacher is further from the rating than the student, per axis."""
+    feature_measure: FeatureMeasure = "cosine"
+    """cosine after a projector, relational (distances and angles between crops), or distance-correlation."""
 
     def __post_init__(self) -> None:
         """Refuse weights that teach nothing."""
@@ -49,19 +54,21 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Changes to what the student hears in training; the teacher's answer stays that of the untouched crop."""
+    """Changes to what the student hears in training; the teacher's answers stay those of untouched crops."""
 
     gain_db: float = 2.0
     """Largest random change of level."""
     hidden_bands: int = 12
     """Widest run of mel bands hidden per crop; 0 hides none."""
     hidden_frames: int = 8
-    """Widest run of frames hidden per crop; 0 hides none."""
+    """Widest run of frames hidden per crop; 0 hides none. At most half of a crop."""
+    mixup: float = 0.0
+    """Mix each crop with another one in proportions drawn from Beta(mixup, mixup); 0 mixes nothing."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        if min(self.gain_db, self.hidden_bands, self.hidden_frames) < 0:
-            raise PocketmoodError("augmentation: gain_db, hidden_bands and hidden_frames must not be negative")
+        if min(self.gain_db, self.hidden_bands, self.hidden_frames, self.mixup) < 0:
+            raise PocketmoodError("augmentation: gain_db, hidden_bands, hidden_frames and mixup must not be negative")
 
 
 @dataclass(frozen=True)

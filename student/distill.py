@@ -13,37 +13,27 @@ from torch import Tensor, nn
 
 from pocketmood.clips import ClipStore
 from pocketmood.errors import DataError
-from pocketmood.mel import MelFrontEnd, context
+from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
 from pocketmood.spec import MelSpec
 from pocketmood.split import Split
 from pocketmood.training import Schedule, fit
-from student.config import AugmentConfig, LossConfig, StudentConfig
-from student.losses import Projector, Targets, distillation_loss
+from student.config import LossConfig, StudentConfig
+from student.feature_losses import Projector
+from student.losses import Targets, distillation_loss
 from student.mobilevit import Student, StudentOutput
+from teacher import crops
+from teacher.losses import gather
 
 if TYPE_CHECKING:
     from teacher.answers import Answers
 
+Item = Mapping[str, Any]
+"""One crop: "context" [C], the waveform whose spectrogram is just its frames; "hidden" [4], see `teacher.crops.hide`;
+"labels" and "deviations" [2], NaN where nobody rated; "emotion" [2] and "features" [F], the teacher's for this crop."""
+_MIXED = ("labels", "deviations", "emotion", "features")
 _WHOLE_CLIPS_PER_BATCH = 16
 _CLIPS_FOR_STATISTICS = 64
-
-
-class Draw(NamedTuple):
-    """One crop of one clip, with what is known of it."""
-
-    context: NDArray[np.float32]
-    """[C] waveform whose spectrogram is just the crop's frames."""
-    changes: NDArray[np.float32]
-    """[5] gain in dB, first hidden band and how many, first hidden frame and how many."""
-    label: NDArray[np.float32]
-    """[2] mean rating, NaN where nobody rated."""
-    deviation: NDArray[np.float32]
-    """[2] standard deviation of the raters, NaN where unknown."""
-    emotion: NDArray[np.float32]
-    """[2] the teacher's answer for this crop."""
-    features: NDArray[np.float32]
-    """[F] the teacher's features for this crop."""
 
 
 class Crops:
@@ -52,100 +42,102 @@ class Crops:
     def __init__(self, store: ClipStore, answers: Answers, spec: MelSpec, config: StudentConfig) -> None:
         """Join store and table by clip id; DataError where the table has no crop of the wanted length."""
         self.epoch = 0
-        self.store, self.answers, self.spec, self.config = store, answers, spec, config
-        self.labels, self.deviations = store.labels(answers.ids), store.deviations(answers.ids)
-        self.rows = [store.index(id_) for id_ in answers.ids]
-        self.cropped = [k for k, (_, frames) in enumerate(answers.crops) if frames == config.crop_frames]
-        if not self.cropped:
+        self.answers, self.config = answers, config
+        cropped = [k for k, (_, frames) in enumerate(answers.crops) if frames == config.crop_frames]
+        if not cropped:
             raise DataError(
                 f"the teacher answered crops of {sorted({frames for _, frames in answers.crops})} frames, none of "
                 f"{config.crop_frames}; pass --crop-frames, or run the teacher with --answers.crop-frames"
             )
+        augment = crops.Augment(config.augment.gain_db, config.augment.hidden_bands, config.augment.hidden_frames)
+
+        def choose(rows: Sequence[int]) -> tuple[Sequence[int], crops.CropDataset]:
+            chosen = [answers.crops[row] for row in rows]
+            items = crops.CropDataset(
+                store, list(answers.ids) * config.draws, stride=config.stride, frames=config.frames, crops=chosen,
+                augment=augment, spec=spec, seed=config.seed,
+            )  # fmt: skip
+            return rows, items
+
+        self.cropped, self.whole = choose(cropped), choose([0])
 
     def __len__(self) -> int:
         """Count the items of an epoch: each clip `draws` times."""
-        return len(self.rows) * self.config.draws
+        return len(self.answers.ids) * self.config.draws
 
-    def __getitem__(self, index: int) -> Draw:
-        """Draw item `index` of the current epoch."""
-        rng = np.random.default_rng([self.config.seed, self.epoch, index])
-        clip = index % len(self.rows)
-        crop = 0 if self.epoch >= self.first_whole_epoch else int(rng.choice(self.cropped))
-        start_hop, frames = self.answers.crops[crop]
-        wave = self.store.raw[self.rows[clip]]
-        return Draw(
-            context(wave, start_hop, frames, self.spec, self.config.stride),
-            draw_changes(rng, self.spec.bands, frames, self.config.augment),
-            self.labels[clip],
-            self.deviations[clip],
-            self.answers.emotion[clip, crop],
-            self.answers.features[clip, crop],
-        )
+    def __getitem__(self, index: int) -> Item:
+        """Draw item `index` of the current epoch, mixed with another item of it if the config says so."""
+        alpha = self.config.augment.mixup
+        if not alpha:
+            return self._crop(index)
+        rng = np.random.default_rng([self.config.seed, self.epoch, index, 1])  # the crop's own numbers lack the 1
+        share = float(rng.beta(alpha, alpha))
+        return mix(self._crop(index), self._crop(int(rng.integers(len(self)))), share)
 
     @property
     def first_whole_epoch(self) -> int:
         """The first epoch (from 0) that trains on whole clips, crop 0 of the table."""
         return round(self.config.epochs * (1 - self.config.whole_share)) if self.config.whole_share else 2**31
 
-
-def draw_changes(rng: np.random.Generator, bands: int, frames: int, augment: AugmentConfig) -> NDArray[np.float32]:
-    """Draw a gain in dB, a run of bands and a run of frames to hide."""
-    hidden_bands = int(rng.integers(0, min(augment.hidden_bands, bands) + 1))
-    hidden_frames = int(rng.integers(0, min(augment.hidden_frames, frames) + 1))
-    first_band = int(rng.integers(0, bands - hidden_bands + 1))
-    first_frame = int(rng.integers(0, frames - hidden_frames + 1))
-    gain_db = rng.uniform(-1, 1) * augment.gain_db
-    return np.array([gain_db, first_band, hidden_bands, first_frame, hidden_frames], np.float32)
-
-
-def collate(draws: Sequence[Draw]) -> dict[str, Tensor]:
-    """Stack crops to a batch; an unknown label becomes 0 with `labelled` False, never a rating in the middle."""
-    columns = [torch.from_numpy(np.stack(column)) for column in zip(*draws, strict=True)]
-    batch = dict(zip(Draw._fields, columns, strict=True))
-    batch["labelled"] = torch.isfinite(batch["label"]).all(1)
-    return {name: torch.nan_to_num(value) if value.is_floating_point() else value for name, value in batch.items()}
+    def _crop(self, index: int) -> Item:
+        """Cut one crop, and add what the teacher said of it."""
+        rows, items = self.whole if self.epoch >= self.first_whole_epoch else self.cropped
+        items.epoch = self.epoch
+        item = items[index]
+        clip, row = index % len(self.answers.ids), rows[item["crop"]]
+        told = {"emotion": self.answers.emotion[clip, row], "features": self.answers.features[clip, row]}
+        return {name: item[name] for name in ("context", "hidden", "labels", "deviations")} | told
 
 
-def apply_changes(mel: Tensor, changes: Tensor, spec: MelSpec) -> Tensor:
-    """Change the level of spectrograms [B, 1, M, T] and hide runs of bands and frames behind the batch's mean level.
+def mix(one: Item, other: Item, share: float) -> Item:
+    """Mix two crops (Zhang et al. 2018): `share` of the first and the rest of the second, hidden where the first is.
 
-    A gain of g dB is a shift by 2 g / (high_db - low_db) of the normalised spectrogram: cheaper than scaling the sound.
+    The sounds are scaled by the roots of their shares, so that energies add up by their shares: each value of the power
+    spectrogram, too, is in expectation the weighted mean of both, and loudness, the first cue of arousal, moves as the
+    ratings do. Ratings, deviations and the teacher's answers are weighted means; what is NaN in either stays so: a pair
+    with an unrated crop has no rating.
     """
-    gain, first_band, bands, first_frame, frames = (changes[:, i].reshape(-1, 1, 1, 1) for i in range(5))
-    band = torch.arange(mel.shape[2], device=mel.device).reshape(1, 1, -1, 1)
-    frame = torch.arange(mel.shape[3], device=mel.device)
-    hidden = ((band >= first_band) & (band < first_band + bands)) | (
-        (frame >= first_frame) & (frame < first_frame + frames)
-    )
-    louder = (mel + gain * (2 / (spec.high_db - spec.low_db))).clamp(-1, 1)
-    return torch.where(hidden, mel.mean(), louder)
+    low, high = np.float32(share), np.float32(1 - share)
+    sound = np.sqrt(low) * one["context"] + np.sqrt(high) * other["context"]
+    return {**one, "context": sound, **{name: low * one[name] + high * other[name] for name in _MIXED}}
+
+
+def collate(items: Sequence[Item]) -> dict[str, Tensor]:
+    """Stack crops to a batch; an unknown label becomes 0 with `labelled` False, never a rating in the middle."""
+    batch = crops.collate(items)
+    batch |= {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in ("emotion", "features")}
+    batch["labelled"] = torch.isfinite(batch["labels"]).all(1)
+    batch["labels"] = torch.nan_to_num(batch["labels"])
+    return batch
 
 
 class Distiller(nn.Module):
-    """The student in its training harness: front end, changes, projector, losses. Only `student` is ever saved."""
+    """The student in its training harness: front end, projector, losses. Only `student` is ever saved."""
 
     def __init__(self, student: Student, teacher_width: int, weights: LossConfig) -> None:
         """Put the harness around a student."""
         super().__init__()
         self.front = MelFrontEnd(student.spec, student.stride, student.frames)
-        self.student, self.projector = student, Projector(student.width, teacher_width)
+        projected = weights.feature_measure == "cosine"  # the others compare spaces of any two widths
+        self.student = student
+        self.projector: nn.Module = Projector(student.width, teacher_width) if projected else nn.Identity()
         self.weights = weights
         # Convolutions on channels-last maps run about a fifth faster, on CPU and GPU.
         self.student.to(memory_format=torch.channels_last)
 
     def forward(
-        self, context: Tensor, changes: Tensor, label: Tensor, deviation: Tensor, labelled: Tensor, emotion: Tensor,
+        self, context: Tensor, hidden: Tensor, labels: Tensor, deviations: Tensor, labelled: Tensor, emotion: Tensor,
         features: Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """Return the loss and its terms for a batch as `collate` makes it."""
-        with torch.no_grad(), torch.autocast(context.device.type, enabled=False):
-            mel = apply_changes(self.front.from_context(context), changes, self.student.spec)
+        """Return the loss and its terms for a batch as `collate` makes it; over all processes' batches together."""
+        mel = crops.hide(crops.spectrogram(self.front, context), hidden)
         answer = self.student(mel.contiguous(memory_format=torch.channels_last))
-        projected = self.projector(answer.features).float()
-        answer = StudentOutput(*(part.float() for part in answer))
-        return distillation_loss(
-            answer, projected, Targets(label, labelled, deviation, emotion, features), self.weights
-        )
+        compared = gather(self.projector(answer.features).float())
+        answer = StudentOutput(*(gather(part.float()) for part in answer))
+        known = gather(labelled.to(torch.uint8)).bool()
+        targets = Targets(gather(labels), known, gather(deviations), gather(emotion), gather(features))
+        with torch.autocast(context.device.type, enabled=False):  # sums of small differences
+            return distillation_loss(answer, compared, targets, self.weights)
 
 
 class Answered(NamedTuple):
@@ -159,10 +151,7 @@ class Answered(NamedTuple):
 
 def whole_clips(store: ClipStore, ids: Sequence[str], front: MelFrontEnd) -> Tensor:
     """Compute the spectrograms [N, 1, M, T] of whole clips once, on the CPU, for repeated validation."""
-    front = front.to("cpu")
-    with torch.no_grad():
-        mels = [front(torch.from_numpy(store.waveform(id_))[None]) for id_ in ids]
-    return torch.cat(mels)
+    return torch.cat([mels for _, mels in crops.whole_mels(store, ids, front.to("cpu"))])
 
 
 def answer(student: nn.Module, mels: Tensor) -> Answered:
@@ -199,7 +188,13 @@ def train(
     front = MelFrontEnd(student.spec, config.stride, config.frames)
     heard = whole_clips(store, split.train[:: -(-len(split.train) // _CLIPS_FOR_STATISTICS)], front)
     validate = validator(whole_clips(store, split.validation, front), store.labels(split.validation), heard)
-    schedule = Schedule(
+    items = Crops(store, answers, student.spec, config)
+    return fit(distiller, items, collate, validate, folder, schedule(config))
+
+
+def schedule(config: StudentConfig) -> Schedule:
+    """Hand the training numbers to the shared loop."""
+    return Schedule(
         epochs=config.epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -210,8 +205,6 @@ def train(
         patience=config.patience,
         workers=config.workers,
     )
-    crops = Crops(store, answers, student.spec, config)
-    return fit(distiller, crops, collate, validate, folder, schedule)
 
 
 def validator(mels: Tensor, labels: NDArray[np.float32], heard: Tensor) -> Callable[[nn.Module], Mapping[str, float]]:
@@ -221,12 +214,27 @@ def validator(mels: Tensor, labels: NDArray[np.float32], heard: Tensor) -> Calla
     """
 
     def validate(distiller: nn.Module) -> Mapping[str, float]:
-        student = distiller.get_submodule("student")
-        refresh_statistics(student, heard)
-        scores = score(answer(student, mels).emotion, labels)
+        student: Student = distiller.get_submodule("student")  # type: ignore[assignment]
+        alone = unsynchronised(student)
+        refresh_statistics(alone, heard)
+        if alone is not student:
+            student.load_state_dict(alone.state_dict())
+        scores = score(answer(alone, mels).emotion, labels)
         return {name: scores[name] for name in ("ccc_mean", "ccc_valence", "ccc_arousal", "rmse_mean")}
 
     return validate
+
+
+def unsynchronised(student: Student) -> Student:
+    """Return the student itself, or a plain twin of one whose batch norms ask the other processes.
+
+    Only one process validates; statistics gathered there by synchronised norms would wait for the others for ever.
+    """
+    if not any(isinstance(module, nn.SyncBatchNorm) for module in student.modules()):
+        return student
+    twin = Student(student.name, student.stride, student.frames, student.spec, student.layers)
+    twin.load_state_dict(student.state_dict())
+    return twin.to(next(student.parameters()).device, memory_format=torch.channels_last)
 
 
 def refresh_statistics(student: nn.Module, mels: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 Conventions: input is the front end's spectrogram [B, 1, M, T] in [-1, 1] at the config's frame stride, M and T
 multiples of 64. `emotion` [B, 2] lies in (-1, 1); `spread` [B, 2] is the standard deviation expected of one listener's
-rating, above `SPREAD_FLOOR`.
+rating: the head's own, above `SPREAD_FLOOR`, times `spread_scale`, which is 1 until calibrated on validation songs.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pocketmood.spec import MelSpec
 from student.config import require_size
 
 SPREAD_FLOOR = 0.02
-"""Smallest spread a student can answer; a rating step is .25."""
+"""Smallest spread of the head before calibration; a rating step is .25."""
 _SPREAD_START = 0.45
 """Spread before training: a DEAM listener's typical deviation of 1.8 rating points."""
 _STEM = "stem.conv.weight"
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 class StudentOutput(NamedTuple):
@@ -61,7 +61,7 @@ class Student(nn.Module):
         # Fused attention decomposes into operators that XNNPACK does not take: 26 instead of 12 ms on xxs.
         set_fused_attn(False)
         self.body: nn.Module = timm.create_model(
-            name, pretrained=False, in_chans=1, num_classes=0, **_shallower(name, layers)
+            name, pretrained=False, in_chans=1, num_classes=0, **shallower(name, layers)
         )
         self.width = int(self.body.num_features)
         self.emotion_head, self.spread_head = nn.Linear(self.width, 2), nn.Linear(self.width, 2)
@@ -69,17 +69,19 @@ class Student(nn.Module):
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
         nn.init.constant_(self.spread_head.bias, math.log(math.expm1(_SPREAD_START - SPREAD_FLOOR)))
+        self.spread_scale: Tensor
+        self.register_buffer("spread_scale", torch.ones(2))
 
     def forward(self, mel: Tensor) -> StudentOutput:
         """Answer for spectrograms [B, 1, M, T]."""
         features = self.body(mel)  # [B, F]
         emotion = torch.tanh(self.emotion_head(features))
         # Detached: the spread is read off features that serve the emotion, and its loss cannot bend them.
-        spread = nn.functional.softplus(self.spread_head(features.detach())) + SPREAD_FLOOR
+        spread = (nn.functional.softplus(self.spread_head(features.detach())) + SPREAD_FLOOR) * self.spread_scale
         return StudentOutput(emotion, spread, features)
 
 
-def _shallower(name: str, layers: int) -> dict[str, Any]:
+def shallower(name: str, layers: int) -> dict[str, Any]:
     """Return what makes timm build the network with at most so many transformer layers per block; {} for 0."""
     if layers == 0:
         return {}
@@ -111,6 +113,7 @@ def save_student(student: Student, folder: Path, facts: dict[str, Any]) -> None:
         "parameters": sum(p.numel() for p in student.parameters()),
         "spec": student.spec.to_dict(),
         "spec_hash": student.spec.hash,
+        "spread_scale": student.spread_scale.tolist(),
         **facts,
     }
     write_json(folder / "config.json", config)
@@ -122,7 +125,10 @@ def load_student(folder: Path) -> tuple[Student, dict[str, Any]]:
         raise RunError(f"{folder}: no trained student here; run: python -m student --run {folder.parent}")
     config: dict[str, Any] = read_json(folder / "config.json")
     if config.get("schema") != _SCHEMA:
-        raise RunError(f"{folder}: config.json has schema {config.get('schema')}, this version reads {_SCHEMA}")
+        raise RunError(
+            f"{folder}: config.json has schema {config.get('schema')}, this version reads {_SCHEMA}; run: python -m "
+            f"student --run {folder.parent}"
+        )
     spec = MelSpec.from_dict(config["spec"])
     student = Student(config["name"], config["stride"], config["frames"], spec, config["layers"])
     student.load_state_dict(load_tensors(folder / "model.safetensors"))

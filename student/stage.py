@@ -1,4 +1,4 @@
-"""The student stage: read the run folder, distil, answer for all rated clips, score, draw, and say how it went."""
+"""The student stage: read the run folder, distil, calibrate, answer for all rated clips, score, draw, report."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from pocketmood.clips import ClipStore
 from pocketmood.errors import DataError
-from pocketmood.mel import MelFrontEnd
-from pocketmood.metrics import bootstrap, paired_difference, paired_ratio, score
+from pocketmood.metrics import AXES, bootstrap, paired_difference, paired_ratio, score
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
-from pocketmood.runs import Stage, stage_fingerprint, stage_record, write_json
-from pocketmood.spec import MelSpec
-from pocketmood.split import Split
+from pocketmood.runs import Stage, stage_record, write_json
 from pocketmood.training import HISTORY, is_main_process
 from student.config import StudentConfig
-from student.distill import answer, train, whole_clips
-from student.mobilevit import Student, load_imagenet, save_student
+from student.distill import Answered
+from student.mobilevit import Student, save_student
 from student.plots import plot_all
-from teacher.answers import Answers
+from student.spread import LEVELS, calibration, coverage
+from student.trial import Material, Trained, discard, distil, open_material, stage_inputs, whole_answers
 from teacher.cpu import keep_freed_memory
 
 PARTS = ("validation", "test")
@@ -35,77 +32,83 @@ _LABELLING = ("label_set", "label_fix", "synthetic_labels")
 
 def run(config: StudentConfig) -> None:
     """Make `RUN/student`, or say that it is up to date; killed and started again it continues."""
-    data, teacher = config.run / "data", config.run / "teacher"
     command = f"python -m student --run {config.run}"
-    inputs = {
-        "data": stage_fingerprint(data, "make data"),
-        "teacher": stage_fingerprint(teacher, f"python -m teacher --run {config.run}"),
-    }
-    stage = Stage(config.run, "student", config, inputs, command)
+    stage = Stage(config.run, "student", config, stage_inputs(config.run), command)
     if stage.up_to_date(quiet=not is_main_process()):
         return
     keep_freed_memory()
+    material = open_material(config.run)
     if is_main_process():
         with stage.work() as folder:
-            _work(config, folder, stage.record)
+            _work(config, material, folder, stage.record)
     else:
-        _distil(config, stage.part / "training")
+        distil(material, config, stage.part / "training")
 
 
-def _work(config: StudentConfig, folder: Path, record: dict[str, Any]) -> None:
+def _work(config: StudentConfig, material: Material, folder: Path, record: dict[str, Any]) -> None:
     """Fill the stage's folder."""
-    student, history, warning = _distil(config, folder / "training")
-    data, teacher = config.run / "data", config.run / "teacher"
-    store, split = ClipStore.open(data / "store"), Split.load(data / "split.json")
-    part_of = split.part_of()
-    ids = list(part_of)
-    labels = store.labels(ids)
-    said = answer(student, whole_clips(store, ids, MelFrontEnd(student.spec, config.stride, config.frames)))
-    write_predictions(folder / "predictions.csv", ids, list(part_of.values()), said.emotion, said.spread, labels)
+    trained = distil(material, config, folder / "training")
+    part_of = material.split.part_of()
+    ids, parts = list(part_of), list(part_of.values())
+    said, labels = whole_answers(trained.student, material.store, ids), material.store.labels(ids)
+    deviations = material.store.deviations(ids)
+    warnings = [trained.warning] if trained.warning else []
+    warnings += calibrate(trained.student, said, labels, deviations, np.array(parts) == "validation")
+    spread = said.spread * trained.student.spread_scale.numpy()
+    write_predictions(folder / "predictions.csv", ids, parts, said.emotion, spread, labels)
 
     ours = read_predictions(folder / "predictions.csv")
-    theirs = {name: read_predictions(teacher / f"{file}.csv") for name, file in _OTHERS.items()}
-    metrics = compare(ours, theirs)
-    metrics |= {
-        "parameters": sum(p.numel() for p in student.parameters()),
-        "epochs": len(history),
-        "step_seconds": float(np.median([line["step_seconds"] for line in history])),
-    }
-    metrics["examples_per_second"] = config.batch_size / metrics["step_seconds"]
+    theirs = {name: read_predictions(config.run / "teacher" / f"{file}.csv") for name, file in _OTHERS.items()}
+    metrics = compare(ours, theirs) | _facts(config, trained)
+    for part in PARTS:
+        here = ours.only(part)
+        known = material.store.deviations(here.ids)
+        metrics[part]["coverage"] = coverage(here.emotion, here.spread, here.labels, known)
     write_json(folder / "metrics.json", metrics)
-    labelling = {key: stage_record(data, "make data")["record"].get(key) for key in _LABELLING}
-    facts = {"weights": config.weights, "started_from_random": bool(warning) or config.weights == "random"}
-    save_student(student, folder, {**facts, "labels": labelling, "config": asdict(config) | {"run": None}})
-    plot_all(folder / "plots", history, ours.only("test"), theirs["teacher"].only("test"))
+    _save(config, trained, folder)
+    plot_all(folder / "plots", trained.history, ours.only("test"), theirs["teacher"].only("test"))
     shutil.copyfile(folder / "training" / HISTORY, folder / HISTORY)
-    record |= {"model": config.model, "metrics": metrics, "warnings": [warning] if warning else []}
+    record |= {"model": config.model, "metrics": metrics, "warnings": warnings}
     record["throughput"] = {name: metrics[name] for name in ("step_seconds", "examples_per_second")}
     print(table(config.model, metrics), flush=True)
-    shutil.rmtree(folder / "training")
+    discard(folder / "training")
 
 
-def _distil(config: StudentConfig, folder: Path) -> tuple[Student, list[dict[str, Any]], str | None]:
-    """Train a student in `folder`; return it, its history, and the warning about its first weights, if any."""
-    data = config.run / "data"
-    store, split = ClipStore.open(data / "store"), Split.load(data / "split.json")
-    answers = Answers.open(config.run / "teacher" / "answers")
-    torch.manual_seed(config.seed)
-    student = Student(config.model, config.stride, config.frames, MelSpec(), config.layers)
-    warning = load_imagenet(student, config.weights)
-    if is_main_process():  # the others would make the work folder before its owner has
-        folder.mkdir(parents=True, exist_ok=True)
-        if warning:
-            rule = "!" * 80
-            print(f"{rule}\n{warning}\n{rule}", flush=True)
-        unlabelled = len(answers.ids) - len(split.train)
-        print(
-            f"student: {config.model}, {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters; "
-            f"{len(split.train)} rated clips and {unlabelled} unrated, {config.draws} crops of {config.crop_frames} "
-            f"frames each per epoch, batches of {config.batch_size}",
-            flush=True,
-        )
-    history = train(student, store, answers, split, config, folder)
-    return student.cpu().eval(), history, warning
+def calibrate(student: Student, said: Answered, labels: Any, deviations: Any, rows: Any) -> list[str]:
+    """Set a student's `spread_scale` from what it said of the chosen rows; returns the warning where that cannot be."""
+    try:
+        scale = calibration(said.emotion[rows], said.spread[rows], labels[rows], deviations[rows])
+    except DataError as error:
+        warning = f"spreads stay as trained: {error}"
+        print(f"student: {warning}", flush=True)
+        return [warning]
+    with torch.no_grad():
+        student.spread_scale.mul_(torch.from_numpy(scale))
+    return []
+
+
+def _facts(config: StudentConfig, trained: Trained) -> dict[str, Any]:
+    """Return what is known beside the scores."""
+    step_s = float(np.median([line["step_seconds"] for line in trained.history]))
+    return {
+        "spread_scale": dict(zip(AXES, trained.student.spread_scale.tolist(), strict=True)),
+        "parameters": sum(p.numel() for p in trained.student.parameters()),
+        "epochs": len(trained.history),
+        "step_seconds": step_s,
+        "examples_per_second": config.batch_size / step_s,
+    }
+
+
+def _save(config: StudentConfig, trained: Trained, folder: Path) -> None:
+    """Write the student with what later stages must know of it."""
+    labelling = stage_record(config.run / "data", "make data")["record"]
+    facts = {
+        "weights": config.weights,
+        "started_from_random": bool(trained.warning) or config.weights == "random",
+        "labels": {key: labelling.get(key) for key in _LABELLING},
+        "config": asdict(config) | {"run": None},
+    }
+    save_student(trained.student, folder, facts)
 
 
 def compare(ours: Predictions, others: Mapping[str, Predictions]) -> dict[str, Any]:
@@ -170,5 +173,18 @@ def table(model: str, metrics: Mapping[str, Any]) -> str:
     rows.append(f"kept of the teacher: {share}")
     above = test["difference_to_floor"]
     rows.append(f"above the floor: {above['difference']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]")
+    rows += spread_lines(metrics)
     rows.append(f"mean CCC on {test['songs']} test songs; {metrics['examples_per_second']:.0f} crops per second")
     return "\n".join(rows)
+
+
+def spread_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Say how often ratings of test songs lie inside the intervals, and what the calibration did."""
+    covered, scale = metrics["test"]["coverage"], metrics["spread_scale"]
+    factors = ", ".join(f"{axis} x{scale[axis]:.2f}" for axis in AXES)
+    lines = [f"spread, scaled on validation ({factors}):"]
+    for level in LEVELS:
+        single, songs = covered["listeners"][level], covered["songs"][level]
+        share = f"{single['mean']:.0%} of single listeners' ratings (expected)" if single else "(no deviations known)"
+        lines.append(f"  inside the {level} % interval: {share}, {songs['mean']:.0%} of songs' mean ratings")
+    return lines

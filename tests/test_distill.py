@@ -1,4 +1,4 @@
-"""Distillation: the same crop on both sides, items without hidden state, changes, and what is never saved."""
+"""Distillation: the same crop on both sides, items without hidden state, mixtures, and what is never saved."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pocketmood.checkpoints import load_tensors
-from pocketmood.clips import ClipStore
-from pocketmood.errors import DataError
+from pocketmood.clips import Clip, ClipStore
+from pocketmood.errors import DataError, PocketmoodError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec
 from pocketmood.split import Split
@@ -20,15 +20,16 @@ from student.distill import (
     Crops,
     Distiller,
     answer,
-    apply_changes,
     collate,
-    draw_changes,
+    mix,
     refresh_statistics,
     refuse_foreign,
+    unsynchronised,
     whole_clips,
 )
 from student.mobilevit import Student, save_student
-from teacher.answers import Answers
+from teacher.answers import Answers, answered_ids
+from teacher.crops import spectrogram
 from tests.answers import CROPS, FEATURES, make_teacher
 
 SPEC = MelSpec()
@@ -51,36 +52,34 @@ def test_crop_is_the_very_slice_of_the_whole_clip(parts: tuple[ClipStore, Answer
     crops = Crops(store, answers, SPEC, smoke())
     front = MelFrontEnd(SPEC, stride=5, frames=256)
     for index in range(4):
-        draw = crops[index]
+        item = crops[index]
         whole = front(torch.from_numpy(store.waveform(answers.ids[index]))[None])
-        seen = front.from_context(torch.from_numpy(draw.context)[None])
+        seen = front.from_context(torch.from_numpy(item["context"])[None])
         matches = []
         for k, (start_hop, frames) in enumerate(CROPS[1:], 1):
             expected = whole[..., start_hop // 5 : start_hop // 5 + frames]
-            if expected.shape == seen.shape and torch.equal(draw_answer(answers, index, k), torch.tensor(draw.emotion)):
+            if np.array_equal(item["emotion"], answers.emotion[index, k]):
                 # equal but for the order in which a matrix product sums: 1e-6 of the range of 2
                 assert torch.allclose(seen, expected, rtol=0, atol=2e-6)
+                assert np.array_equal(item["features"], answers.features[index, k])
                 matches.append(k)
         assert len(matches) == 1
 
 
-def draw_answer(answers: Answers, clip: int, crop: int) -> torch.Tensor:
-    return torch.from_numpy(answers.emotion[clip, crop])
-
-
 def test_items_follow_from_seed_epoch_and_index(parts: tuple[ClipStore, Answers, Split]) -> None:
     store, answers, _ = parts
-    config = smoke(draws=3, augment=AugmentConfig())
+    config = smoke(draws=3, augment=AugmentConfig(mixup=0.4))
     first, second = (Crops(store, answers, SPEC, config) for _ in range(2))
     assert len(first) == 3 * len(answers.ids)
     a = first[7]
     second[3]  # what was drawn before does not matter
-    assert all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, second[7], strict=True))
+    again = second[7]
+    assert a.keys() == again.keys() and all(np.array_equal(a[name], again[name], equal_nan=True) for name in a)
     second.epoch = 1
-    drawn = {tuple(second[index].changes) for index in range(7, len(second), len(answers.ids))}
-    assert len(drawn) == 3 and tuple(a.changes) not in drawn
-    other = Crops(store, answers, SPEC, replace(config, seed=1))
-    assert not np.array_equal(other[7].changes, a.changes)
+    drawn = {tuple(second[index]["hidden"]) for index in range(7, len(second), len(answers.ids))}
+    assert len(drawn) == 3 and tuple(a["hidden"]) not in drawn
+    other = Crops(store, answers, SPEC, replace(config, seed=1))[7]
+    assert not np.array_equal(other["hidden"], a["hidden"]) and not np.array_equal(other["emotion"], a["emotion"])
 
 
 def test_last_epochs_may_hear_whole_clips(parts: tuple[ClipStore, Answers, Split]) -> None:
@@ -89,27 +88,106 @@ def test_last_epochs_may_hear_whole_clips(parts: tuple[ClipStore, Answers, Split
     lengths = []
     for epoch in range(4):
         crops.epoch = epoch
-        lengths.append(len(crops[0].context))
+        lengths.append(len(crops[0]["context"]))
     step = SPEC.hop * 5
     short, long = (frames * step - step + SPEC.n_fft for frames in (64, 256))
     assert lengths == [short, short, long, long]
-    assert np.array_equal(crops[0].emotion, answers.emotion[0, 0])
+    assert np.array_equal(crops[0]["emotion"], answers.emotion[0, 0])
+
+
+def test_mixture_by_hand() -> None:
+    unlike = {"hidden": np.array([0, 1, 0, 1]), "deviations": np.float32([0.2, np.nan]), "features": np.float32([1, 0])}
+    one = {"context": np.float32([1, 0, 2]), "labels": np.float32([0.4, 0]), **unlike}
+    one["emotion"] = np.float32([0.8, -0.8])
+    other = {"context": np.float32([0, 3, 2]), "labels": np.float32([-0.4, 1]), "emotion": np.float32([0, 0])}
+    other |= {"hidden": np.zeros(4, int), "deviations": np.float32([0.6, 0.3]), "features": np.float32([0, 4])}
+    found = mix(one, other, 0.25)
+    half, rest = 0.5, np.sqrt(0.75)
+    # roots of the shares: the first two samples, heard in one sound only, keep 1/4 and 3/4 of their energy
+    assert np.allclose(found["context"], [half, 3 * rest, 2 * half + 2 * rest], rtol=1e-6, atol=0)
+    assert np.allclose(found["labels"], [-0.2, 0.75], rtol=1e-6, atol=0)
+    assert np.allclose(found["emotion"], [0.2, -0.2], rtol=1e-6, atol=0)
+    assert np.allclose(found["features"], [0.25, 3], rtol=1e-6, atol=0)
+    assert np.allclose(found["deviations"], [0.5, np.nan], rtol=1e-6, atol=0, equal_nan=True)
+    assert found["hidden"] is one["hidden"] and found["context"].dtype == found["labels"].dtype == np.float32
+
+
+def test_energies_of_unrelated_sounds_add_up_by_their_shares() -> None:
+    rng = np.random.default_rng(0)
+    loud, soft = (level * rng.standard_normal(200_000).astype(np.float32) for level in (1.0, 0.1))
+    nothing = {name: np.zeros(2, np.float32) for name in ("labels", "deviations", "emotion", "features")}
+    sound = mix({"context": loud, **nothing}, {"context": soft, **nothing}, 0.3)["context"]
+    # 200 000 samples: the cross term scatters by 2 sqrt(.21) .1 / 447
+    assert float((sound**2).mean()) == pytest.approx(0.3 * 1.0 + 0.7 * 0.01, rel=0.01, abs=0)
+
+
+def test_a_pair_with_an_unrated_clip_has_no_label(parts: tuple[ClipStore, Answers, Split]) -> None:
+    store, answers, _ = parts
+    crops = Crops(store, answers, SPEC, smoke(augment=AugmentConfig(0, 0, 0, mixup=0.5)))
+    plain = Crops(store, answers, SPEC, smoke())
+    rated, unrated = plain[0], {**plain[1], "labels": np.full(2, np.nan, np.float32)}
+    batch = collate([mix(rated, unrated, 0.5), mix(unrated, rated, 1.0), mix(rated, rated, 0.5), crops[2]])
+    assert batch["labelled"].tolist() == [False, False, True, True]
+    assert torch.isfinite(batch["labels"]).all() and torch.isfinite(batch["emotion"]).all()
+    whole = {tuple(answers.emotion[clip, k]) for clip in range(len(answers.ids)) for k in range(1, len(CROPS))}
+    assert tuple(crops[2]["emotion"]) not in whole  # between two of the teacher's answers
 
 
 def test_unrated_clips_are_marked_not_invented(parts: tuple[ClipStore, Answers, Split]) -> None:
     store, answers, _ = parts
     crops = Crops(store, answers, SPEC, smoke())
-    crops.labels[1] = np.nan
-    batch = collate([crops[0], crops[1]])
+    nobody = {name: np.full(2, np.nan, np.float32) for name in ("labels", "deviations")}
+    batch = collate([crops[0], {**crops[1], **nobody}])
     assert batch["labelled"].tolist() == [True, False]
-    assert torch.isfinite(batch["label"]).all()
+    assert torch.isfinite(batch["labels"]).all() and batch["deviations"][1].isnan().all()
     assert batch["features"].shape == (2, FEATURES)
+
+
+def test_music_without_ratings_reaches_the_student_and_teaches_through_the_teacher_only(
+    parts: tuple[ClipStore, Answers, Split], tmp_path: Path
+) -> None:
+    rated, _, split = parts
+    ids = split.train[:2]
+    clips = [rated.clips[rated.index(id_)] for id_ in ids] + [Clip("unlabelled-x", None, None, None)]
+    waves = [rated.waveform(id_) for id_ in (*ids, split.train[2])]
+    run = tmp_path / "unlabelled"
+    store = ClipStore.write(run / "data" / "store", clips, waves, SPEC)
+    answered = answered_ids(store, replace(split, train=ids))
+    assert answered == [*ids, "unlabelled-x"]
+    rng = np.random.default_rng(0)
+    told = {name: rng.normal(0, 0.3, (3, len(CROPS), size)).astype(np.float32) for name, size in
+            (("emotion", 2), ("spread", 2), ("features", FEATURES))}  # fmt: skip
+    answers = Answers(tuple(answered), tuple(map(tuple, CROPS)), 5, 256, SPEC.hash, "made up", **told)
+    crops = Crops(store, answers, SPEC, smoke())
+    assert len(crops) == 3
+    batch = collate([crops[index] for index in range(3)])
+    assert batch["labelled"].tolist() == [True, True, False]
+    torch.manual_seed(0)
+    distiller = Distiller(Student("mobilevit_xxs", layers=1), FEATURES, LossConfig()).requires_grad_(False)
+    terms = distiller(**batch)
+    other = {**batch, "labels": batch["labels"].clone(), "deviations": batch["deviations"].clone()}
+    other["labels"][2], other["deviations"][2] = 0.9, 0.1  # whatever stands where nobody rated
+    again = distiller(**other)
+    for name in ("labels", "spread", "response", "features"):
+        assert torch.equal(terms[name], again[name]), name
+    other = {**batch, "emotion": batch["emotion"].clone(), "features": batch["features"].clone()}
+    other["emotion"][2] += 0.5
+    other["features"][2] *= -1
+    again = distiller(**other)
+    assert torch.equal(terms["labels"], again["labels"]) and torch.equal(terms["spread"], again["spread"])
+    assert abs(float(terms["response"]) - float(again["response"])) > 1e-3
+    assert abs(float(terms["features"]) - float(again["features"])) > 1e-3
 
 
 def test_lengths_the_teacher_did_not_answer_are_refused(parts: tuple[ClipStore, Answers, Split]) -> None:
     store, answers, _ = parts
     with pytest.raises(DataError, match=r"answered crops of \[64, 256\] frames, none of 128"):
         Crops(store, answers, SPEC, smoke(crop_frames=128))
+
+
+def test_changes_that_cannot_be_drawn_are_refused() -> None:
+    with pytest.raises(PocketmoodError, match="mixup must not be negative"):
+        AugmentConfig(mixup=-0.1)
 
 
 def test_foreign_tables_are_refused(parts: tuple[ClipStore, Answers, Split], tiny_run: Path) -> None:
@@ -125,37 +203,23 @@ def test_foreign_tables_are_refused(parts: tuple[ClipStore, Answers, Split], tin
         refuse_foreign(lacking, split, smoke(), SPEC)
 
 
-def test_gain_is_a_change_of_level_in_db() -> None:
-    wave = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (1, 30_000)).astype(np.float32))
-    front = MelFrontEnd(SPEC)
-    changes = torch.tensor([[6.0, 0, 0, 0, 0]])
-    louder = front(wave * 10 ** (6 / 20))
-    # the same to float32's rounding of a power of about 30 dB, in units of 50 dB
-    assert torch.allclose(apply_changes(front(wave), changes, SPEC), louder, rtol=0, atol=1e-5)
+def test_gain_reaches_the_spectrogram_in_db(parts: tuple[ClipStore, Answers, Split]) -> None:
+    store, answers, _ = parts
+    front = MelFrontEnd(SPEC, stride=5, frames=256)
+    levels = [
+        spectrogram(front, torch.from_numpy(Crops(store, answers, SPEC, smoke(augment=augment))[3]["context"])[None])
+        for augment in (AugmentConfig(0, 0, 0), AugmentConfig(6, 0, 0))
+    ]
+    change = (levels[1] - levels[0]) * (SPEC.high_db - SPEC.low_db) / 2
+    inside = (levels[0].abs() < 0.9) & (levels[1].abs() < 0.9)
+    assert float(change[inside].std()) < 1e-2 and 0.1 < abs(float(change[inside].mean())) <= 6
 
 
-def test_hidden_runs_are_where_they_should_be() -> None:
-    mel = torch.rand(2, 1, 128, 64, generator=torch.Generator().manual_seed(0))
-    changes = torch.tensor([[0.0, 10, 3, 5, 2], [0, 0, 0, 0, 0]])
-    changed = apply_changes(mel, changes, SPEC)
-    expected = mel.clone()
-    expected[0, 0, 10:13] = mel.mean()
-    expected[0, 0, :, 5:7] = mel.mean()
-    assert torch.equal(changed, expected)
-
-
-def test_changes_stay_inside() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        gain, band, bands, frame, frames = draw_changes(rng, 128, 64, AugmentConfig(3, 20, 90))
-        assert abs(gain) <= 3 and 0 <= band <= 128 - bands and 0 <= frame <= 64 - frames and bands <= 20
-    assert not draw_changes(rng, 128, 64, AugmentConfig(0, 0, 0))[[0, 2, 4]].any()
-
-
-def test_projector_and_front_end_never_reach_the_saved_student(tmp_path: Path) -> None:
+@pytest.mark.parametrize("measure", ["cosine", "relational"])
+def test_projector_and_front_end_never_reach_the_saved_student(measure: str, tmp_path: Path) -> None:
     student = Student("mobilevit_xxs", frames=64)
-    distiller = Distiller(student, FEATURES, LossConfig())
-    assert any(name.startswith("projector.") for name in distiller.state_dict())
+    distiller = Distiller(student, FEATURES, LossConfig(feature_measure=measure))  # type: ignore[arg-type]
+    assert any(name.startswith("projector.") for name in distiller.state_dict()) == (measure == "cosine")
     save_student(distiller.student, tmp_path, {})
     saved = load_tensors(tmp_path / "model.safetensors")
     assert saved.keys() == Student("mobilevit_xxs", frames=64).state_dict().keys()
@@ -163,14 +227,18 @@ def test_projector_and_front_end_never_reach_the_saved_student(tmp_path: Path) -
     assert not any(FEATURES in tensor.shape for tensor in saved.values())
 
 
-def test_a_batch_gives_every_part_a_gradient(parts: tuple[ClipStore, Answers, Split]) -> None:
+@pytest.mark.parametrize("measure", ["cosine", "relational", "distance-correlation"])
+def test_a_batch_gives_every_part_a_gradient(measure: str, parts: tuple[ClipStore, Answers, Split]) -> None:
     store, answers, _ = parts
     crops = Crops(store, answers, SPEC, smoke())
     torch.manual_seed(0)
-    distiller = Distiller(Student("mobilevit_xxs"), FEATURES, LossConfig())
-    distiller(**collate([crops[index] for index in range(3)]))["loss"].backward()
-    without = [name for name, value in distiller.named_parameters() if value.grad is None]
-    assert without == []
+    weights = LossConfig(feature_measure=measure, gate=True)  # type: ignore[arg-type]
+    distiller = Distiller(Student("mobilevit_xxs", layers=1), FEATURES, weights)
+    terms = distiller(**collate([crops[index] for index in range(4)]))
+    terms["loss"].backward()
+    assert [name for name, value in distiller.named_parameters() if value.grad is None] == []
+    shown = {name for name in terms if "share" not in name}  # what an epoch's line prints
+    assert shown == {"loss", "labels", "response", "features", "spread"} and len(terms) == 10
 
 
 def test_answers_for_whole_clips_do_not_depend_on_the_batch(parts: tuple[ClipStore, Answers, Split]) -> None:
@@ -198,3 +266,20 @@ def test_statistics_are_those_of_whole_clips_and_nothing_else_moves() -> None:
     assert torch.allclose(norm.running_var, expected.reshape(1), rtol=1e-5, atol=0)
     assert norm.momentum == 0.1 and not any(module.training for module in network.modules())
     assert all(torch.equal(weights[name], value) for name, value in network.named_parameters())
+
+
+def test_synchronised_norms_are_measured_on_a_plain_twin() -> None:
+    from timm.layers import convert_sync_batchnorm
+
+    torch.manual_seed(0)
+    student = Student("mobilevit_xxs", frames=64, layers=1).eval()
+    assert unsynchronised(student) is student
+    mel = torch.rand(1, 1, 128, 64)
+    with torch.no_grad():
+        expected = student(mel)
+    twin = unsynchronised(convert_sync_batchnorm(student)).eval()
+    assert twin is not student and not any(isinstance(part, torch.nn.SyncBatchNorm) for part in twin.modules())
+    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in student.modules())
+    with torch.no_grad():
+        # the same network in another memory layout, which sums in another order
+        assert torch.allclose(twin(mel).emotion, expected.emotion, rtol=0, atol=1e-5)

@@ -11,13 +11,13 @@ from torch import Tensor
 from pocketmood.errors import PocketmoodError
 from pocketmood.metrics import ccc
 from student.config import LossConfig
+from student.feature_losses import FEATURE_TERMS, Projector
 from student.losses import (
-    Projector,
     Targets,
     distillation_loss,
-    feature_term,
     label_term,
     one_minus_ccc,
+    open_gate,
     response_term,
     spread_term,
 )
@@ -81,12 +81,79 @@ def test_response_by_hand() -> None:
     assert float(response_term(pairs(0, 2), pairs(1, 3), "ccc")) == pytest.approx(1 / 3, **TOLERANCE)
 
 
-def test_features_by_hand_see_direction_only() -> None:
-    ours = torch.tensor([[1.0, 0.0, -1.0]])
-    assert float(feature_term(ours, 50 * ours + 7)) == pytest.approx(0, abs=1e-5)
-    assert float(feature_term(ours, -ours)) == pytest.approx(2, abs=1e-5)
-    # layer-normalised: (1, 0, -1) and (1, -2, 1) are at right angles
-    assert float(feature_term(ours, torch.tensor([[1.0, -2.0, 1.0]]))) == pytest.approx(1, abs=1e-5)
+def test_closed_gate_by_hand() -> None:
+    # The teacher is .2, .2, 0 and 1 off, the student .1, .3, 0 and 0: worse in the first and last; the last is unrated.
+    known = targets([True, True, True, False], label=0.0)._replace(emotion=pairs(0.2, 0.2, 0, 1))
+    emotion = pairs(0.1, 0.3, 0, 0).requires_grad_()
+    gate = open_gate(emotion, known)
+    assert gate[:, 0].tolist() == [False, True, True, True]
+    value = response_term(emotion, known.emotion, "mse", gate)
+    assert float(value.detach()) == pytest.approx((0.1**2 + 0 + 1) / 4, **TOLERANCE)
+    value.backward()
+    # 2 (emotion - teacher) / 8 for each open answer: no steeper than without a gate
+    expected = pairs(0, 0.025, 0, -0.25)
+    assert torch.allclose(emotion.grad, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_gate_decides_axis_by_axis() -> None:
+    known = targets([True], label=0.0)._replace(emotion=torch.tensor([[0.3, 0.1]]))
+    emotion = torch.tensor([[0.2, 0.2]], requires_grad=True)
+    response_term(emotion, known.emotion, "mse", open_gate(emotion, known)).backward()
+    assert emotion.grad[0, 0] == 0 and float(emotion.grad[0, 1]) == pytest.approx(0.1, **TOLERANCE)
+
+
+def test_gate_leaves_rows_out_of_the_correlation() -> None:
+    pred, teacher = pairs(0, 9, 2), pairs(1, -9, 3)
+    gate = torch.tensor([[True, False], [False, False], [True, False]])
+    # valence as in test_ccc_by_hand; arousal has no open row and counts 0
+    assert float(response_term(pred, teacher, "ccc", gate)) == pytest.approx((1 / 3 + 0) / 2, **TOLERANCE)
+
+
+def test_gate_is_asked_for_and_logged() -> None:
+    known = targets([True, True, False], label=0.0)._replace(emotion=pairs(0.2, 0.2, 1))
+    student = StudentOutput(pairs(0.1, 0.3, 0), torch.full((3, 2), 0.7), torch.zeros(3, 4))
+    features = torch.ones(3, 3) * torch.tensor([1.0, 0.0, -1.0])
+    plain = distillation_loss(student, features, known, LossConfig())
+    gated = distillation_loss(student, features, known, LossConfig(gate=True))
+    assert "gate_open_share" not in plain
+    assert float(gated["gate_open_share"]) == pytest.approx(0.5, **TOLERANCE)  # of the two that are rated
+    assert float(plain["response"]) == pytest.approx((0.1**2 + 0.1**2 + 1) / 3, **TOLERANCE)
+    assert float(gated["response"]) == pytest.approx((0.1**2 + 1) / 3, **TOLERANCE)
+
+
+def test_unknown_deviations_do_not_count() -> None:
+    known = targets([True, True])
+    known.deviations[1, 0] = math.nan
+    spread = torch.full((2, 2), 0.5, requires_grad=True)
+    # axis 0: the first row alone, .3^2 + .4^2 = .25 about .1; axis 1: the mean of that and of .3^2 + 0 = .09 about .5
+    value = spread_term(spread, pairs(0.1, 0.5), known)
+    first, second = math.log(0.5) + 0.5, math.log(0.5) + 0.5 * 0.09 / 0.25
+    assert float(value.detach()) == pytest.approx((first + (first + second) / 2) / 2, **TOLERANCE)
+    value.backward()
+    assert spread.grad[1, 0] == 0 and torch.isfinite(spread.grad).all()
+
+
+def test_an_unrated_row_adds_exactly_nothing_to_labels_and_spread_and_something_to_the_rest() -> None:
+    generator = torch.Generator().manual_seed(2)
+    emotion = torch.rand(3, 2, generator=generator, requires_grad=True)
+    spread = (0.3 + torch.rand(3, 2, generator=generator)).requires_grad_()
+    features = torch.rand(3, 4, generator=generator, requires_grad=True)
+    known = targets([True, True, False])
+    known.deviations[2] = math.nan
+    for name, measure in (("labels", 0), ("spread", 1)):
+        parts = [label_term(emotion, known.labels, known.labelled), spread_term(spread, emotion, known)]
+        two = targets([True, True])
+        alone = [label_term(emotion[:2], two.labels, two.labelled), spread_term(spread[:2], emotion[:2], two)]
+        assert float(parts[measure].detach()) == pytest.approx(float(alone[measure].detach()), **TOLERANCE), name
+        into = (emotion, spread)[measure]
+        slope = torch.autograd.grad(parts[measure], into)[0]
+        assert torch.equal(slope[2], torch.zeros(2)) and float(slope[:2].abs().sum()) > 0, name
+    response = torch.autograd.grad(response_term(emotion, known.emotion), emotion)[0]
+    assert float(response[2].abs().min()) > 0
+    known = known._replace(features=torch.rand(3, 3, generator=generator))
+    for measure in ("relational", "distance-correlation"):
+        value = FEATURE_TERMS[measure](features, known.features)
+        assert float(torch.autograd.grad(value, features)[0][2].abs().sum()) > 0, measure
 
 
 def test_spread_by_hand() -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from pocketmood.checkpoints import load_tensors
+from pocketmood.clips import ClipStore
 from pocketmood.errors import RunError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.predictions import Predictions, read_predictions
 from student import distill, stage
 from student.config import PRESETS
-from student.mobilevit import load_student
+from student.mobilevit import Student, load_student
+from student.spread import calibration
 from tests.answers import make_teacher
 
 OUTPUTS = {
@@ -47,11 +50,13 @@ def test_whole_stage(tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert {path.name for path in folder.iterdir()} == OUTPUTS
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
     out = capsys.readouterr().out
-    for words in ("floor (ridge)", "teacher", "student (mobilevit_xxs)", "kept of the teacher", "above the floor"):
+    titles = ("floor (ridge)", "teacher", "student (mobilevit_xxs)", "kept of the teacher", "above the floor")
+    for words in (*titles, "inside the 68 % interval"):
         assert words in out
 
     check_predictions(tiny_run)
     metrics = json.loads((folder / "metrics.json").read_text())
+    check_spread(metrics, folder)
     assert metrics["test"]["songs"] == 4 and metrics["test"]["ccc_mean_low"] <= metrics["test"]["ccc_mean_high"]
     record = json.loads((folder / "stage.json").read_text())["record"]
     assert record["metrics"] == metrics and record["warnings"] == []
@@ -82,7 +87,7 @@ def learnt(folder: Path) -> list[dict[str, object]]:
 def kill_at_epoch(patch: pytest.MonkeyPatch, epoch: int) -> None:
     real = distill.Crops.__getitem__
 
-    def dying(self: distill.Crops, index: int) -> distill.Draw:
+    def dying(self: distill.Crops, index: int) -> distill.Item:
         if self.epoch == epoch:
             raise KillError
         return real(self, index)
@@ -96,11 +101,25 @@ def check_predictions(run: Path) -> None:
     assert [predictions.splits.count(part) for part in ("train", "validation", "test")] == [16, 4, 4]
     student, config = load_student(run / "student")
     front = MelFrontEnd(student.spec, config["stride"], config["frames"])
-    store = stage.ClipStore.open(run / "data" / "store")
+    store = ClipStore.open(run / "data" / "store")
     some = predictions.only("test")
     again = distill.answer(student, distill.whole_clips(store, some.ids, front))
     assert np.allclose(again.emotion, some.emotion, rtol=0, atol=1e-5)
     assert np.allclose(again.spread, some.spread, rtol=0, atol=1e-5)
+
+
+def check_spread(metrics: dict[str, Any], folder: Path) -> None:
+    """The scale is that of the head's own spreads on validation, and the weights, the table and the config agree."""
+    student, config = load_student(folder)
+    scale = list(metrics["spread_scale"].values())
+    assert student.spread_scale.tolist() == config["spread_scale"] == pytest.approx(scale, rel=1e-6, abs=0)
+    held = read_predictions(folder / "predictions.csv").only("validation")
+    deviations = np.tile([0.3, 0.35], (4, 1))  # of every song of tests.tiny
+    # calibrated already: what is left to scale is 1, to float32
+    again = calibration(held.emotion, held.spread, held.labels, deviations)
+    assert again == pytest.approx([1, 1], rel=0, abs=1e-5)
+    covered = metrics["test"]["coverage"]
+    assert 0 < covered["listeners"]["68"]["mean"] < covered["listeners"]["95"]["mean"] <= 1
 
 
 def test_missing_stages_name_the_command(tiny_run: Path) -> None:
@@ -141,4 +160,23 @@ def test_comparison_follows_songs_not_rows() -> None:
     )
     assert test["ratio_to_teacher"]["low"] < test["ratio_to_teacher"]["ratio"] < test["ratio_to_teacher"]["high"]
     assert test["difference_to_floor"]["low"] > 0
-    assert "kept of the teacher" in stage.table("x", metrics | {"examples_per_second": 1.0})
+    metrics |= {"examples_per_second": 1.0, "spread_scale": {"valence": 0.9, "arousal": 1.1}}
+    listeners = {"68": {"mean": 0.66}, "95": {"mean": 0.94}}
+    test["coverage"] = {"listeners": listeners, "songs": {"68": {"mean": 0.91}, "95": {"mean": 1.0}}}
+    text = stage.table("x", metrics)
+    assert "kept of the teacher" in text and "valence x0.90, arousal x1.10" in text
+    assert "inside the 68 % interval: 66% of single listeners' ratings (expected), 91% of songs' mean ratings" in text
+    test["coverage"]["listeners"] = {"68": None, "95": None}
+    assert "inside the 95 % interval: (no deviations known), 100% of songs' mean ratings" in stage.table("x", metrics)
+
+
+def test_without_deviations_the_spreads_stay_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    student = Student("mobilevit_xxs", frames=64, layers=1)
+    said = distill.Answered(np.zeros((3, 2), np.float32), np.full((3, 2), 0.4, np.float32))
+    labels, nobody = np.zeros((3, 2)), np.full((3, 2), np.nan)
+    rows = np.array([True, True, False])
+    (warning,) = stage.calibrate(student, said, labels, nobody, rows)
+    assert "spreads stay as trained: none of 2 songs" in warning and warning in capsys.readouterr().out
+    assert student.spread_scale.tolist() == [1, 1]
+    assert stage.calibrate(student, said, labels, np.full((3, 2), 0.2), rows) == []
+    assert student.spread_scale.tolist() == pytest.approx([0.5, 0.5], rel=1e-6, abs=0)
