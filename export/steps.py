@@ -152,7 +152,7 @@ def _executorch(
     facts: dict[str, Any] = {}
     if artefact.precision == "int8":
         module, facts = _int8(job, for_xnnpack(pipeline), store, folder)
-    facts |= to_executorch.write(module, pipeline.spec.samples, path, job.contract)
+    facts |= to_executorch.write(module, (1, pipeline.spec.samples), path, job.contract)
     _require_contract(job, to_executorch.read_contract(path), path.name)
     return to_executorch.read(path), facts
 
