@@ -18,7 +18,7 @@ import numpy as np
 
 from export import arm64_tools, kernels, native, parity
 from export.config import ARTEFACTS
-from export.golden import WAVEFORMS, golden_pairs
+from export.golden import EMOTIONS, SPREADS, WAVEFORMS, golden_pairs
 from pocketmood import command
 from pocketmood.errors import BundleError, ExportError
 from pocketmood.runs import Stage, file_hash, write_json
@@ -64,7 +64,8 @@ def run(config: Arm64Config) -> int:
     programs = [one.file for one in ARTEFACTS if one.format == "executorch" and (bundle / one.file).is_file()]
     if not programs:
         raise BundleError(f"{bundle}: holds no .pte; type `make export` first")
-    inputs = {name: file_hash(bundle / name) for name in (*programs, WAVEFORMS)}
+    golden_pairs(bundle)  # says what is wrong with them
+    inputs = {name: file_hash(bundle / name) for name in (*programs, WAVEFORMS, EMOTIONS, SPREADS)}
     inputs |= {"runner": native.source_hash(), "executorch": version("executorch")}
     title = f"python -m export.arm64 --run {config.run}"
     stage = Stage(config.run, "arm64", config, inputs, title)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pocketmood.errors import BundleError
 
 Array = NDArray[np.float32]
-WAVEFORMS = "golden/waveform.f32"
+WAVEFORMS, EMOTIONS, SPREADS = "golden/waveform.f32", "golden/emotion.f32", "golden/spread.f32"
 
 
 def golden_pairs(bundle: Path) -> tuple[Array, Array]:
@@ -21,7 +21,7 @@ def golden_pairs(bundle: Path) -> tuple[Array, Array]:
         raise BundleError(f"{bundle}: no bundle.json in it; pass the folder that `python -m export` wrote")
     samples = int(json.loads(record.read_text(encoding="utf-8"))["input"]["shape"][-1])
     parts = []
-    for name, width in ((WAVEFORMS, samples), ("golden/emotion.f32", 2), ("golden/spread.f32", 2)):
+    for name, width in ((WAVEFORMS, samples), (EMOTIONS, 2), (SPREADS, 2)):
         path = bundle / name
         if not path.is_file() or not path.stat().st_size or path.stat().st_size % (4 * width):
             raise BundleError(f"{path}: missing, or no whole number of rows of {width} float32; export it again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from export import arm64, arm64_tools, kernels, native
 from export.arm64 import Arm64Config
+from export.golden import EMOTIONS, SPREADS, WAVEFORMS
 from pocketmood.errors import BundleError, ExportError
 from pocketmood.runs import read_json
 from tests import export_fixtures as tiny
@@ -144,9 +146,11 @@ def test_up_to_date_until_a_program_changes(run: Path, runs: Runs, capsys: pytes
     capsys.readouterr()
     assert arm64.run(Arm64Config(run=run)) == 0
     assert capsys.readouterr().out == "arm64: up to date\n"
-    (run / "bundle" / "golden" / "waveform.f32").write_bytes(np.zeros(2 * SAMPLES, "<f4").tobytes())
-    assert arm64.run(Arm64Config(run=run)) == 0
-    assert "passed" in capsys.readouterr().out
+    for name in (WAVEFORMS, EMOTIONS, SPREADS):  # each is part of what is proven
+        values = np.fromfile(run / "bundle" / name, "<f4")
+        (values + np.float32(1e-6)).tofile(run / "bundle" / name)
+        assert arm64.run(Arm64Config(run=run)) == 0
+        assert "passed" in capsys.readouterr().out
 
 
 def test_without_tools_it_is_skipped_by_name_and_tried_again(
@@ -189,6 +193,12 @@ def tools_missing() -> str:
 @pytest.mark.skipif(bool(tools_missing()), reason=tools_missing() or "-")
 def test_programs_answer_alike_on_arm64(tmp_path: Path) -> None:
     shutil.copytree(tiny.exported_run() / "bundle", tmp_path / "bundle")
+    for name in (
+        WAVEFORMS,
+        EMOTIONS,
+        SPREADS,
+    ):  # one pair of the two: qemu takes 3 s for a clip, and more on a busy machine
+        os.truncate(tmp_path / "bundle" / name, (tmp_path / "bundle" / name).stat().st_size // 2)
     assert arm64.run(Arm64Config(run=tmp_path, repeat=1)) == 0
     found = records(tmp_path)
     assert {name: one["verdict"] for name, one in found.items()} == {
@@ -196,4 +206,4 @@ def test_programs_answer_alike_on_arm64(tmp_path: Path) -> None:
         "model.int8.pte": "passed",
     }
     assert [one["delegates"] for one in found.values()] == [["XnnpackBackend"], ["XnnpackBackend"]]
-    assert found["model.fp32.pte"]["clips"] == 2
+    assert found["model.fp32.pte"]["clips"] == 1
