@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from export.golden import golden_pairs
 from pocketmood import command
 from pocketmood.errors import BundleError, ExportError
 
@@ -79,25 +80,6 @@ def refuse_other_systems(platform: str) -> None:
             f"CoreML programs run on macOS only, and this is {platform}: nothing was checked. Copy the bundle to a Mac "
             "and run the same command there"
         )
-
-
-def golden_pairs(bundle: Path) -> tuple[Array, Array]:
-    """Read the golden waveforms [N, S] and answers [N, 2 D] (emotion, spread): raw little-endian float32."""
-    record = bundle / "bundle.json"
-    if not record.is_file():
-        raise BundleError(f"{bundle}: no bundle.json in it; pass the folder that `python -m export` wrote")
-    samples = int(json.loads(record.read_text(encoding="utf-8"))["input"]["shape"][-1])
-    parts = []
-    for name, width in (("waveform.f32", samples), ("emotion.f32", 2), ("spread.f32", 2)):
-        path = bundle / "golden" / name
-        if not path.is_file() or not path.stat().st_size or path.stat().st_size % (4 * width):
-            raise BundleError(f"{path}: missing, or no whole number of rows of {width} float32; export it again")
-        parts.append(np.fromfile(path, "<f4").reshape(-1, width))
-    waves, emotions, spreads = parts
-    if not len(waves) == len(emotions) == len(spreads):
-        counts = f"{len(waves)} golden waveforms, {len(emotions)} emotions, {len(spreads)} spreads"
-        raise BundleError(f"{bundle}: {counts}; export it again")
-    return waves, np.concatenate([emotions, spreads], axis=1)
 
 
 def compare(run: Runner, waves: Array, golden: Array, limit: float) -> MacParity:
