@@ -134,10 +134,24 @@ def test_a_kernel_that_phones_lack_closes_the_gate(run: Path, runs: Runs, monkey
         arm64.run(Arm64Config(run=run))
 
 
-def test_an_error_no_larger_than_noise_fails_and_says_so(run: Path, runs: Runs) -> None:
+def test_int8_may_differ_by_twice_its_own_noise_and_says_so(run: Path, runs: Runs) -> None:
     runs.noise = np.float32(1.5e-3)
-    runs.change(PHONE, "int8", answers=INT8 + np.float32(1.1e-3))
-    with pytest.raises(ExportError, match=r"largest error 0\.0011 .* moved by one float32 step .* 0\.0015"):
+    runs.change(PHONE, "int8", answers=INT8 + np.float32(2.9e-3))
+    arm64.run(Arm64Config(run=run))
+    found = records(run)["model.int8.pte"]
+    assert found["verdict"] == "passed" and found["limit"] == pytest.approx(3e-3, rel=1e-3, abs=0)
+    assert "2 times the program's own noise, not 1e-03" in found["reason"]
+    runs.change(PHONE, "int8", answers=INT8 + np.float32(3.1e-3))
+    (run / "bundle" / "model.int8.pte").write_text("int8 ")
+    runs.reports |= {(machine.name, "int8 "): runs.reports[machine.name, "int8"] for machine in (HERE, PHONE)}
+    with pytest.raises(ExportError, match=r"model\.int8\.pte: largest error 0\.0031 is beyond the limit of 3e-03"):
+        arm64.run(Arm64Config(run=run))
+
+
+def test_fp32_is_never_excused_by_noise(run: Path, runs: Runs) -> None:
+    runs.noise = np.float32(1.5e-3)
+    runs.change(PHONE, "fp32", answers=GOLDEN + np.float32(2e-4))
+    with pytest.raises(ExportError, match=r"model\.fp32\.pte: largest error 0\.0002 is beyond the limit of 1e-04"):
         arm64.run(Arm64Config(run=run))
 
 
