@@ -102,7 +102,8 @@ def failures(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
     """Lay the records out for people."""
-    heads = ("artefact", "MB", "max error", "limit", "SQNR dB", "CCC drop [95 %]", "subgraphs", "left out", "verdict")
+    heads = ("artefact", "MB", "max error", "limit", "from fp32", "SQNR dB", "CCC drop [95 %]", "subgraphs",
+             "left out", "verdict")  # fmt: skip
     rows = [heads, *(_row(record) for record in records)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -119,6 +120,7 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
         _cell(record.get("size_bytes"), lambda size: f"{size / 1e6:.2f}"),
         _cell(record.get("max_error"), lambda error: f"{error:.1e}"),
         _cell(record.get("limit"), lambda limit: f"{limit:.0e}"),
+        _cell(record.get("fp32_max_error", record.get("max_error")), lambda error: f"{error:.1e}"),
         _cell(record.get("emotion_sqnr_db"), lambda ratio: f"{ratio:.0f}"),
         drop,
         _cell(record.get("delegated_subgraphs"), str),

@@ -23,7 +23,9 @@ from export.contract import Contract
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES
 from export.to_onnx import Array, Runner
 from pocketmood.errors import ExportError
+from pocketmood.runs import write_bytes
 
+_PROGRAM = Path("Data", "com.apple.CoreML", "model.mlmodel")
 _WEIGHTS = Path("Data", "com.apple.CoreML", "weights")
 _DEBUG_NAMES = "executorch_debug_handle_mapping.json"
 """coremltools leaves it beside the package's parts: 150 kB of operator names for a debugger of another runtime."""
@@ -52,6 +54,9 @@ def write(
         for name, value in contract.items():
             model.user_defined_metadata[name] = str(value)
         model.save(str(path))
+        # coremltools writes the program's maps in an order that changes from process to process.
+        ordered = ct.utils.load_spec(str(path)).SerializeToString(deterministic=True)
+    write_bytes(path / _PROGRAM, ordered)
     (path / _DEBUG_NAMES).unlink(missing_ok=True)
     _same_names_every_time(path / "Manifest.json")
     return {"operators": len(model._mil_program.functions["main"].operations)}

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import coremltools
 import numpy as np
 import pytest
 
@@ -32,6 +33,11 @@ def test_holds_nothing_but_the_program_and_its_weights(written: Path) -> None:
     data = "Data/com.apple.CoreML"
     assert files == [f"{data}/model.mlmodel", f"{data}/weights/weight.bin", "Manifest.json"]
     assert b"export/pipeline.py" not in (written / data / "model.mlmodel").read_bytes()  # no path of this machine
+
+
+def test_the_program_is_written_in_the_same_order_every_time(written: Path) -> None:
+    program = (written / "Data" / "com.apple.CoreML" / "model.mlmodel").read_bytes()
+    assert coremltools.utils.load_spec(str(written)).SerializeToString(deterministic=True) == program
 
 
 def test_parts_have_the_same_names_every_time(written: Path) -> None:
