@@ -10,7 +10,9 @@ from export.contract import Contract
 from pocketmood.runs import Stage
 
 REFERENCE = "pytorch"
+SEARCH = "int8.search"
 ANSWERS, GRAPH_ANSWERS, MEL = "answers.npy", "graph_answers.npy", "mel.npy"
+SENSITIVITY = "sensitivity.json"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Clips:
     """All test songs: the CCC is theirs."""
     calibration: tuple[str, ...]
     """Training clips for int8."""
+    sensitivity: tuple[str, ...]
+    """Validation clips that int8's cost is measured on."""
 
     @property
     def proven(self) -> tuple[str, ...]:

@@ -23,8 +23,11 @@ Values = Mapping[str, Any]
 """Inputs of an operator by name: tensors, or plain numbers and tuples where MIL has parameters."""
 
 
-def evaluator(program: Any) -> Runner:
-    """Return a function that runs a MIL program: waveform [1, S] -> (emotion [1, 2], spread [1, 2])."""
+def evaluator(program: Any, watch: Callable[[Any, list[Tensor]], None] | None = None) -> Runner:
+    """Return a function that runs a MIL program: waveform [1, S] -> (emotion [1, 2], spread [1, 2]).
+
+    watch: is shown every operation that computes, and its results.
+    """
     refuse_unknown(program)
     main = program.functions["main"]
 
@@ -33,6 +36,8 @@ def evaluator(program: Any) -> Runner:
         with torch.inference_mode():
             for operation in main.operations:
                 _step(operation, values)
+                if watch is not None and operation.op_type != "const":
+                    watch(operation, [values[output] for output in operation.outputs])
         named = {output.name: values[output].numpy() for output in main.outputs}
         emotion, spread = (named[name] for name in OUTPUT_NAMES)
         return emotion, spread

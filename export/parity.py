@@ -64,11 +64,16 @@ def ccc_change(answers: Answers, reference: Answers, labels: NDArray[Any], songs
     }
 
 
-def judge(record: Record, limit: float, ccc_drop_limit: float | None) -> Record:
-    """Add limits, verdict and reason: NaN passes no gate."""
+def judge(record: Record, limit: float, ccc_drop_limit: float | None, fp32_limit: float | None = None) -> Record:
+    """Add limits, verdict and reason: NaN passes no gate.
+
+    fp32_limit: for an artefact that was compared with its quantised graph, how far it may lie from fp32 in PyTorch.
+    """
     reasons = []
     if not record["max_error"] <= limit:
         reasons.append(f"largest error {record['max_error']:.2g} is beyond the limit of {limit:.0e}")
+    if fp32_limit is not None and not record["fp32_max_error"] <= fp32_limit:
+        reasons.append(f"largest error to fp32 {record['fp32_max_error']:.2g} is beyond the limit of {fp32_limit:.0e}")
     drop = record.get("ccc_drop")
     if ccc_drop_limit is not None and "ccc_songs" in record and not (drop is not None and drop <= ccc_drop_limit):
         lost = "cannot be computed" if drop is None else f"of {drop:.3f} is beyond the limit of {ccc_drop_limit}"
@@ -77,6 +82,7 @@ def judge(record: Record, limit: float, ccc_drop_limit: float | None) -> Record:
     notes = [*reasons, *([record["reason"]] if record.get("reason") else [])]
     return record | {
         "limit": limit,
+        "fp32_limit": fp32_limit,
         "ccc_drop_limit": ccc_drop_limit,
         "verdict": verdict,
         "reason": "; ".join(notes),
@@ -91,6 +97,13 @@ def not_written(artefact: str, reason: str) -> Record:
 def failures(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """List the artefacts whose gate is red, each with its reason."""
     return [f"{record['artefact']}: {record['reason']}" for record in records if record["verdict"] != PASSED]
+
+
+def worst(records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name the red artefact whose answers are furthest beyond their limit; None where no red one answered."""
+    red = [record for record in records if record["verdict"] != PASSED and "max_error" in record]
+    beyond = {record["artefact"]: record["max_error"] / record["limit"] for record in red}
+    return max(beyond, key=lambda name: math.inf if math.isnan(beyond[name]) else beyond[name], default=None)
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:

@@ -20,7 +20,7 @@ from tests import export_fixtures as tiny
 def test_leaves_a_proven_bundle() -> None:
     folder = tiny.exported_run() / "bundle"
     about, records = read_json(folder / "bundle.json"), read_json(folder / "parity.json")
-    names = ["model.int8.pte", "model.fp32.pte", "model.fp32.mlpackage", "model.fp32.onnx"]
+    names = ["model.int8.pte", "model.fp32.pte", "model.fp32.mlpackage", "model.int8.onnx", "model.fp32.onnx"]
     assert [record["artefact"] for record in records] == names
     assert {record["verdict"] for record in records} == {"passed"}
     assert all(record["clips"] == 4 and (folder / record["artefact"]).exists() for record in records)
@@ -79,8 +79,25 @@ def test_a_program_that_answers_otherwise_is_refused(
     monkeypatch.setattr(to_onnx, "read", swapped)
     run = tiny.make_run(tmp_path / "run")
     assert tiny.export(run, to=("onnx",), precision=("fp32",)) == 1
-    assert "is beyond the limit of 1e-04" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "is beyond the limit of 1e-04" in printed
+    # The file itself is right, and what is wrong is the reader: the line below the gate's says so.
+    assert "model.fp32.onnx nowhere diverges by more than rounding" in printed
     assert not (run / "bundle").exists()
+
+
+def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def run_step(job: str, step: str) -> str:
+        order.append(step)
+        return {"bad": "no clips"}.get(step, "")
+
+    monkeypatch.setattr(stage, "run_step", run_step)
+    needs = {"late": ("early",), "early": (), "other": (), "spoilt": ("bad",), "bad": ()}
+    errors = stage._in_order("job", needs, 1)  # type: ignore[arg-type]
+    assert order == ["early", "late", "other", "bad"]
+    assert errors == {"early": "", "late": "", "other": "", "bad": "no clips", "spoilt": "bad failed: no clips"}
 
 
 def test_missing_stages_are_named(tmp_path: Path) -> None:
