@@ -12,7 +12,7 @@ import numpy as np
 from export.card import card
 from export.config import Artefact
 from export.contract import SCHEMA
-from export.job import ANSWERS, MEL, REFERENCE
+from export.job import ANSWERS, MEL, REFERENCE, SEARCH, SENSITIVITY
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES
 from pocketmood.clips import ClipStore
 from pocketmood.runs import file_hash, versions, write_bytes, write_json, write_text
@@ -36,6 +36,8 @@ def write(
     """Fill `folder` from the finished steps; `student` is the content of its config.json."""
     for artefact in artefacts:
         _copy(steps / artefact.step / artefact.file, folder / artefact.file)
+    if (steps / SEARCH / SENSITIVITY).is_file():
+        _copy(steps / SEARCH / SENSITIVITY, folder / SENSITIVITY)
     _write_golden(folder / "golden", steps / REFERENCE, store, golden)
     spec = MelSpec.from_dict(dict(student["spec"]))
     about = describe(spec, student, labels, metrics)

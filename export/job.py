@@ -7,10 +7,13 @@ from pathlib import Path
 
 from export.config import ExportConfig
 from export.contract import Contract
+from pocketmood.clips import ClipStore
 from pocketmood.runs import Stage
 
 REFERENCE = "pytorch"
+SEARCH = "int8.search"
 ANSWERS, GRAPH_ANSWERS, MEL = "answers.npy", "graph_answers.npy", "mel.npy"
+SENSITIVITY = "sensitivity.json"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Clips:
     """All test songs: the CCC is theirs."""
     calibration: tuple[str, ...]
     """Training clips for int8."""
+    sensitivity: tuple[str, ...]
+    """Validation clips that int8's cost is measured on."""
 
     @property
     def proven(self) -> tuple[str, ...]:
@@ -48,6 +53,10 @@ class Job:
     contract: Contract
     inputs: dict[str, str]
     """Fingerprints of data and student."""
+
+    def store(self) -> ClipStore:
+        """Open the run's clips, through the student's window."""
+        return ClipStore.open(self.config.run / "data" / "store", int(self.contract["samples"]))
 
     def stage(self, step: str) -> Stage:
         """Return the nested stage of a step."""

@@ -9,6 +9,7 @@ only a Mac can run.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,11 @@ COMPRESSED = "constexpr_"
 """How the names of operators begin that make weights from stored numbers, once, before the program runs."""
 
 
-def evaluator(program: Any) -> Runner:
-    """Return a function that runs a MIL program: waveform [1, S] -> (emotion [1, 2], spread [1, 2])."""
+def evaluator(program: Any, watch: Callable[[Any, list[Tensor]], None] | None = None) -> Runner:
+    """Return a function that runs a MIL program: waveform [1, S] -> (emotion [1, 2], spread [1, 2]).
+
+    watch: is shown every operation that computes, and its results.
+    """
     refuse_unknown(program)
     main = program.functions["main"]
     constants = _constants(main.operations)
@@ -35,7 +39,10 @@ def evaluator(program: Any) -> Runner:
         values = constants | {main.inputs[INPUT_NAME]: torch.from_numpy(np.ascontiguousarray(waveform))}
         with torch.inference_mode():
             for operation in steps:
-                values |= _step(operation, values)
+                found = _step(operation, values)
+                values |= found
+                if watch is not None:
+                    watch(operation, [found[output] for output in operation.outputs])
         named = {output.name: values[output].numpy() for output in main.outputs}
         emotion, spread = (named[name] for name in OUTPUT_NAMES)
         return emotion, spread

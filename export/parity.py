@@ -66,15 +66,18 @@ def ccc_change(answers: Answers, reference: Answers, labels: NDArray[Any], songs
     }
 
 
-def judge(record: Record, limit: float, ccc_drop_limit: float | None) -> Record:
+def judge(record: Record, limit: float, ccc_drop_limit: float | None, fp32_limit: float | None = None) -> Record:
     """Add limits, verdict and reason: NaN passes no gate.
 
+    fp32_limit: for an artefact that was compared with something else, how far it may lie from fp32 in PyTorch.
     `device_limit` is for whoever runs the program on a device, against the golden pairs, which are fp32 PyTorch's: what
     kernels may differ by, and what the precision costs.
     """
     reasons = []
     if not record["max_error"] <= limit:
         reasons.append(f"largest error {record['max_error']:.2g} is beyond the limit of {limit:.0e}")
+    if fp32_limit is not None and not record["fp32_max_error"] <= fp32_limit:
+        reasons.append(f"largest error to fp32 {record['fp32_max_error']:.2g} is beyond the limit of {fp32_limit:.0e}")
     drop = record.get("ccc_drop")
     if ccc_drop_limit is not None and "ccc_songs" in record and not (drop is not None and drop <= ccc_drop_limit):
         lost = "cannot be computed" if drop is None else f"of {drop:.3f} is beyond the limit of {ccc_drop_limit}"
@@ -84,6 +87,7 @@ def judge(record: Record, limit: float, ccc_drop_limit: float | None) -> Record:
     return record | {
         "limit": limit,
         "device_limit": max(DEVICE_LIMIT, limit) + record.get("fp32_max_error", 0.0),
+        "fp32_limit": fp32_limit,
         "ccc_drop_limit": ccc_drop_limit,
         "verdict": verdict,
         "reason": "; ".join(notes),
@@ -98,6 +102,13 @@ def not_written(artefact: str, reason: str) -> Record:
 def failures(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """List the artefacts whose gate is red, each with its reason."""
     return [f"{record['artefact']}: {record['reason']}" for record in records if record["verdict"] != PASSED]
+
+
+def worst(records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name the red artefact whose answers are furthest beyond their limit; None where no red one answered."""
+    red = [record for record in records if record["verdict"] != PASSED and "max_error" in record]
+    beyond = {record["artefact"]: record["max_error"] / record["limit"] for record in red}
+    return max(beyond, key=lambda name: math.inf if math.isnan(beyond[name]) else beyond[name], default=None)
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:

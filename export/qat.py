@@ -9,7 +9,7 @@ is an int8 graph like any other, converted, snapped and counted by the same code
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,12 +42,17 @@ class Clips(Protocol):
 
 
 def improve(
-    pipeline: Pipeline, plain: Quantised, clips: Clips, score: Callable[[nn.Module], float], steps: int
+    pipeline: Pipeline,
+    plain: Quantised,
+    clips: Clips,
+    score: Callable[[nn.Module], float],
+    steps: int,
+    left: Collection[str] = (),
 ) -> tuple[Quantised, dict[str, Any]]:
     """Finish a pipeline whose int8 graph `plain` scores worse by more than `WORTH_FINISHING`; else leave it as it is.
 
-    score: the higher the better, on songs that neither trained nor will judge it. Returns the better of the two int8
-    graphs, and what was found.
+    score: the higher the better, on songs that neither trained nor will judge it; left: groups that stay
+    float. Returns the better of the two int8 graphs, and what was found.
     """
     wanted = score(pipeline)
     cost = wanted - score(plain.module)
@@ -55,7 +60,7 @@ def improve(
     if cost <= WORTH_FINISHING:
         return plain, facts
     print(f"  int8 costs {cost:.3f} of mean CCC on validation: finishing with {steps} steps", flush=True)
-    finished, losses = finish(pipeline, clips, steps)
+    finished, losses = finish(pipeline, clips, steps, left=left)
     after = wanted - score(finished.module)
     facts |= {"int8_cost_finished": after, "qat_loss_first": losses[0], "qat_loss_last": losses[-1]}
     if after >= cost:
@@ -64,18 +69,18 @@ def improve(
 
 
 def finish(
-    pipeline: Pipeline, clips: Clips, steps: int, rate: float = RATE, seed: int = 0
+    pipeline: Pipeline, clips: Clips, steps: int, rate: float = RATE, seed: int = 0, left: Collection[str] = ()
 ) -> tuple[Quantised, list[float]]:
     """Quantise a pipeline that was rewritten for XNNPACK, its weights adjusted to rounding; also the loss of each step.
 
-    clips: waveforms [1, S] to learn on. The loss is the mean squared difference to the float pipeline's own answers,
-    emotion and spread. The pipeline itself stays as it is.
+    clips: waveforms [1, S] to learn on; left: groups that stay float. The loss is the mean squared difference to the
+    float pipeline's own answers, emotion and spread. The pipeline itself stays as it is.
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
     example = torch.zeros(1, pipeline.spec.samples)
     exported = torch.export.export(copy.deepcopy(pipeline), (example,)).module()
-    prepared = prepare_qat_pt2e(exported, quantiser(learning=True))
+    prepared = prepare_qat_pt2e(exported, quantiser(learning=True, left=left))
     settle(prepared, clips)
     weights = learnable(prepared, pipeline)
     optimiser = torch.optim.Adam(weights.values(), lr=rate)

@@ -1,20 +1,20 @@
 """int8 for ExecuTorch: static, per output channel, calibrated on real training clips, counted.
 
-What stays float, and why: the front end (a power spectrum spans 100 dB, int8 holds 48), the LayerNorms (quiet frames
-have small variances, which the range of loud ones would round to zero) and the two heads (one step of an int8 output
-is 8e-3 of emotion, more than the whole error allowed, and two products of 2 rows cost nothing), sums and scalings
-(quantising the residual sums made the worst error of the spread five times larger on a trained student), the mean over
-the last map with what follows it (its int8 step is that of single values, far too coarse for their mean), and the
-convolutions. With these in int8 one value that the runtime rounds the other way flips more of them in each layer, until
-program and graph differ by half of what int8 itself costs: 1e-2 in emotion on the demo's student, over the limit of
-5e-3, although the CCC did not suffer. With the linear layers alone, half of the weights, it is 1.7e-3.
+What may never be int8, and why: the front end (a power spectrum spans 100 dB, int8 holds 48), the LayerNorms (quiet
+frames have small variances, which the range of loud ones would round to zero), the two heads (one step of an int8
+output is 8e-3 of emotion, more than the whole error allowed, and two products of 2 rows cost nothing) with the sums
+behind them, scalings, and the mean over the last map with what follows it (its int8 step is that of single values, far
+too coarse for their mean). Convolutions, linear layers and the sums of residual branches may; which of them are, group
+by group, is `search`'s answer.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import torch
@@ -23,12 +23,12 @@ from torch import Tensor, fx, nn
 from export.pipeline import Pipeline
 from pocketmood.errors import ExportError
 
-FLOAT_PATHS = ("front", "network.emotion_head", "network.spread_head")
+HEADS = ("network.emotion_head", "network.spread_head")
+FLOAT_PATHS = ("front", *HEADS)
 FLOAT_TYPES = ("AveragingLayerNorm",)
-FLOAT_OPERATORS = (
-    *("add", "add_", "mul", "mul_", "cat", "conv2d", "convolution"),
-    *("adaptive_avg_pool2d", "mean", "flatten", "dropout"),
-)
+FLOAT_OPERATORS = ("mul", "mul_", "cat", "adaptive_avg_pool2d", "mean", "flatten", "dropout")
+SUMS = "sums"
+"""The group of all sums of residual branches: they save no weights, and stand or fall together."""
 COUNTED = {
     "convolution": ("conv2d", "convolution"),
     "linear": ("linear", "mm", "addmm"),
@@ -38,7 +38,8 @@ COUNTED = {
     "cat": ("cat",),
     "activation": ("silu", "silu_", "sigmoid", "softmax"),
 }
-_KIND = {operator: kind for kind, operators in COUNTED.items() for operator in operators}
+_KIND = {name: kind for kind, names in COUNTED.items() for name in names}
+_GROUPED = {"convolution": "convolutions", "linear": "linears", "add": SUMS}
 
 
 class Quantised(NamedTuple):
@@ -51,8 +52,11 @@ class Quantised(NamedTuple):
     """How many operators of each kind compute in float."""
 
 
-def quantiser(learning: bool = False) -> Any:
-    """Return XNNPACK's quantiser for the operators of `may_be_quantised`; learning: with fake quantisation to train."""
+def quantiser(learning: bool = False, left: Collection[str] = ()) -> Any:
+    """Return XNNPACK's quantiser for the operators of `may_be_quantised`.
+
+    learning: with fake quantisation to train; left: groups (see `group_of`) that stay float.
+    """
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -60,16 +64,19 @@ def quantiser(learning: bool = False) -> Any:
 
     config = get_symmetric_quantization_config(is_per_channel=True, is_qat=learning)
     found = XNNPACKQuantizer().set_global(config)
-    found.set_filter_function(may_be_quantised)
+    found.set_filter_function(partial(may_be_quantised, left=left))
     return found
 
 
-def quantise(pipeline: Pipeline, clips: Iterable[Tensor]) -> Quantised:
-    """Quantise a pipeline that was rewritten for XNNPACK; clips: waveforms [1, S] that set the activation ranges."""
+def quantise(pipeline: Pipeline, clips: Iterable[Tensor], left: Collection[str] = ()) -> Quantised:
+    """Quantise a pipeline that was rewritten for XNNPACK, but for the groups in `left`.
+
+    clips: waveforms [1, S] that set the activation ranges.
+    """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
-    example = torch.zeros(1, pipeline.spec.samples)
-    prepared = prepare_pt2e(torch.export.export(copy.deepcopy(pipeline), (example,)).module(), quantiser())
+    exported = torch.export.export(copy.deepcopy(pipeline), (torch.zeros(1, pipeline.spec.samples),)).module()
+    prepared = prepare_pt2e(exported, quantiser(left=left))
     count = 0
     with torch.inference_mode():
         for clip in clips:
@@ -87,43 +94,74 @@ def converted(prepared: fx.GraphModule) -> Quantised:
     module = convert_pt2e(prepared)
     snap_biases(module)
     quantised, left_float = count_operators(module)
-    if not quantised.get("linear"):
-        raise ExportError(f"no linear layer was quantised (left in float: {left_float}); does the student have any?")
+    if not (quantised.get("linear") or quantised.get("convolution")):
+        raise ExportError(f"no layer was quantised (left in float: {left_float}); does the student have any?")
     return Quantised(module, quantised, left_float)
 
 
-def may_be_quantised(node: fx.Node) -> bool:
-    """Tell whether a node may compute in int8.
+def may_be_quantised(node: fx.Node, left: Collection[str] = (), floats: Collection[str] = FLOAT_PATHS) -> bool:
+    """Tell whether a node may compute in int8; floats: modules that may not, left: groups that shall not.
 
     A node without a module (a weight, a constant) must be accepted: refusing it leaves most layers in float without a
     word.
     """
-    if node.op == "call_function" and _operator(node) in FLOAT_OPERATORS:
+    if node.op == "call_function" and operator(node) in FLOAT_OPERATORS:
         return False
     stack: dict[str, tuple[str, Any]] = node.meta.get("nn_module_stack") or {}
+    if not stack:
+        return True
     for path, kind in stack.values():
-        name = path.removeprefix("L['self'].").removeprefix("L__self___")
-        if any(name == float_path or name.startswith(f"{float_path}.") for float_path in FLOAT_PATHS):
+        name = _plain(path)
+        if any(name == float_path or name.startswith(f"{float_path}.") for float_path in floats):
             return False
         if str(getattr(kind, "__name__", kind)).rsplit(".", 1)[-1] in FLOAT_TYPES:
             return False
-    return True
+    if node.op != "call_function" or kind_of(node) not in _GROUPED:
+        return True
+    group = group_of(node)
+    return group is not None and group not in left
+
+
+def group_of(node: fx.Node) -> str | None:
+    """Name the group that a convolution, linear layer or residual sum is quantised with; None for other nodes.
+
+    A group is one block's convolutions ("stages.2.1 convolutions"), one block's linear layers, or all sums.
+    """
+    kind = _GROUPED.get(kind_of(node) or "") if node.op == "call_function" else None
+    stack: dict[str, tuple[str, Any]] = node.meta.get("nn_module_stack") or {}
+    if kind is None or not stack:
+        return None
+    block = block_of(_plain(list(stack.values())[-1][0]))
+    if block is None:
+        return None
+    return SUMS if kind == SUMS else f"{block} {kind}"
+
+
+def block_of(path: str) -> str | None:
+    """Name the block of the network that a module lies in: "stem", "stages.2.1"; None outside of all blocks."""
+    inside = path.removeprefix("network.").removeprefix("body.").split(".")
+    if inside[0] in ("", "network", "body", "front"):
+        return None
+    return ".".join([inside[0], *takewhile(str.isdigit, inside[1:])])
+
+
+def _plain(path: str) -> str:
+    return path.removeprefix("L['self'].").removeprefix("L__self___")
 
 
 def snap_biases(graph: nn.Module) -> int:
     """Round each bias to the step of its int32 sum (input scale x weight scale), as the runtime does; return how many.
 
-    The reference keeps biases in float. That half step flips one output in a hundred by one level, and through the
-    layers the program drifts from its own graph by as much as int8 costs: 53 dB after two stages. Snapped, these two
-    stages agree to the last bit.
+    The reference keeps biases in float. That half step flips one output in a hundred by one level: 53 dB after two
+    stages. Snapped, these two stages agree to the last bit on equal spectrograms.
     """
     snapped = 0
     with torch.no_grad():
         for node in graph.graph.nodes:  # type: ignore[union-attr]
-            if node.op != "call_function" or _KIND.get(_operator(node)) not in ("convolution", "linear"):
+            if node.op != "call_function" or kind_of(node) not in ("convolution", "linear"):
                 continue
             inputs = [*node.args[:3], None][:3]
-            if inputs[2] is None or not all(_operator(one).startswith("dequantize") for one in inputs[:2]):
+            if inputs[2] is None or not all(operator(one).startswith("dequantize") for one in inputs[:2]):
                 continue
             bias = _constant(graph, inputs[2])
             step = (_constant(graph, inputs[0].args[1]) * _constant(graph, inputs[1].args[1])).double()
@@ -147,21 +185,26 @@ def count_operators(module: nn.Module) -> tuple[dict[str, int], dict[str, int]]:
     quantised: Counter[str] = Counter()
     left_float: Counter[str] = Counter()
     for node in module.graph.nodes:  # type: ignore[union-attr]
-        kind = _KIND.get(_operator(node)) if node.op == "call_function" else None
+        kind = kind_of(node) if node.op == "call_function" else None
         if kind is None:
             continue
         first = next((one for one in node.all_input_nodes), None)
-        in_int8 = first is not None and _operator(first).startswith("dequantize") and bool(node.users)
-        feeds_int8 = all(_operator(user).startswith("quantize") or _is_activation(user) for user in node.users)
+        in_int8 = first is not None and operator(first).startswith("dequantize") and bool(node.users)
+        feeds_int8 = all(operator(user).startswith("quantize") or _is_activation(user) for user in node.users)
         (quantised if in_int8 and feeds_int8 else left_float)[kind] += 1
     return dict(quantised), dict(left_float)
 
 
-def _operator(node: Any) -> str:
+def kind_of(node: Any) -> str | None:
+    """Return the kind under which an operator is counted, or None."""
+    return _KIND.get(operator(node))
+
+
+def operator(node: Any) -> str:
     """Name the operator of a node without its namespace and overload."""
     schema = getattr(node.target, "_schema", None)
     return str(schema.name if schema else node.target).split("::")[-1]
 
 
 def _is_activation(node: fx.Node) -> bool:
-    return _operator(node) in ("relu", "relu_", "hardtanh", "hardtanh_")
+    return operator(node) in ("relu", "relu_", "hardtanh", "hardtanh_")

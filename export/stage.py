@@ -7,8 +7,8 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from export import bundle, parity
 from export.config import FP32, Artefact, ExportConfig
 from export.contract import contract
-from export.job import ANSWERS, GRAPH_ANSWERS, REFERENCE, Clips, Job
+from export.job import ANSWERS, GRAPH_ANSWERS, REFERENCE, SEARCH, Clips, Job
 from export.job import run as run_step
 from pocketmood.clips import ClipStore
 from pocketmood.errors import ExportError, RunError
@@ -44,6 +44,7 @@ def run(config: ExportConfig) -> int:
             records = _make(config, folder, inputs)
             print(parity.table(records), flush=True)
             red = parity.failures(records)
+            red += [f"{one['artefact']} {one['diverges']}" for one in records if "diverges" in one]
             if red:
                 raise ExportError("red gates")  # keeps the work folder unfinished
             stage.record |= {"parity": records, "warnings": []}
@@ -51,7 +52,7 @@ def run(config: ExportConfig) -> int:
     except ExportError:
         if not red:
             raise
-        print(f"error: {len(red)} of {len(config.artefacts)} artefacts may not ship, so there is no new bundle:",
+        print("error: not all artefacts may ship, so there is no new bundle:",
               *red, f"records: {stage.part / 'parity.json'}", sep="\n  ", file=sys.stderr)  # fmt: skip
         return 1
     print(f"bundle: {stage.folder}", flush=True)
@@ -60,13 +61,14 @@ def run(config: ExportConfig) -> int:
 
 def student_fingerprint(config: ExportConfig) -> str:
     """Identify the student: by its stage, or by its files where it comes from elsewhere."""
-    if config.student is None:
+    if config.checkpoint is None:
         return stage_fingerprint(config.run / "student", f"python -m student --run {config.run}")
-    files = [config.student / name for name in ("model.safetensors", "config.json")]
+    files = [config.student_folder / name for name in ("model.safetensors", "config.json")]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise RunError(
-            f"{config.student}: no {' and no '.join(missing)} here; --student takes a trained student's folder"
+            f"{config.student_folder}: no {' and no '.join(missing)} here; --checkpoint takes the weights of a student "
+            "that `python -m student` trained"
         )
     return "".join(file_hash(file)[:16] for file in files)
 
@@ -76,7 +78,8 @@ def choose(config: ExportConfig, split: Split) -> Clips:
     golden = spread_over(split.test, config.golden)
     others = [id_ for id_ in (*split.test, *split.validation) if id_ not in golden]
     calibration = spread_over(split.train, config.calibration)
-    return Clips(golden, spread_over(others, config.held_out), tuple(split.test), calibration)
+    sensitivity = spread_over(split.validation, config.sensitivity)
+    return Clips(golden, spread_over(others, config.held_out), tuple(split.test), calibration, sensitivity)
 
 
 def spread_over(ids: Sequence[str], count: int) -> tuple[str, ...]:
@@ -89,7 +92,7 @@ def spread_over(ids: Sequence[str], count: int) -> tuple[str, ...]:
 def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list[parity.Record]:
     """Run the steps, judge them, and fill the bundle's folder."""
     data = config.run / "data"
-    split, store = Split.load(data / "split.json"), ClipStore.open(data / "store")
+    split = Split.load(data / "split.json")
     said = read_json(config.student_folder / "config.json")
     spec = MelSpec.from_dict(said["spec"])
     record = stage_record(data, "make data")["record"]
@@ -102,6 +105,7 @@ def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list
     promise = contract(spec, said["stride"], said["frames"], labels)
     clips = choose(config, split)
     job = Job(config, folder / STEPS, clips, promise, dict(inputs))
+    store = job.store()
     job.folder.mkdir(exist_ok=True)
     print(
         f"export: {said['name']}, {len(config.artefacts)} programs, proven on {len(clips.proven)} clips, "
@@ -111,6 +115,9 @@ def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list
     errors = _run_steps(job, config)
     reference = np.load(job.folder / REFERENCE / ANSWERS, allow_pickle=False)
     records = [_judge(config, job, one, errors[one.step], reference, store) for one in config.artefacts]
+    if worst := parity.worst(records):
+        artefact = next(one for one in config.artefacts if one.file == worst)
+        records[config.artefacts.index(artefact)]["diverges"] = _where(job, artefact, store)
     write_json(folder / "parity.json", records)
     if not parity.failures(records):
         rows = [clips.answered.index(id_) for id_ in clips.test]
@@ -120,33 +127,64 @@ def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list
 
 
 def _run_steps(job: Job, config: ExportConfig) -> dict[str, str]:
-    """Run PyTorch's step and one per artefact; return why each failed, "" where it did not."""
-    steps = [one.step for one in config.artefacts] + [REFERENCE]
-    if config.processes == 1:
-        errors = {step: run_step(job, step) for step in steps}
-    else:
-        errors = _in_processes(job, steps, config.processes)
+    """Run PyTorch's step, the search and one per artefact; return why each failed, "" where it did not."""
+    needs: dict[str, tuple[str, ...]] = {one.step: (SEARCH,) if one.is_searched else () for one in config.artefacts}
+    if any(needs.values()):
+        needs = {SEARCH: (), **needs}
+    errors = _in_order(job, {**needs, REFERENCE: ()}, config.processes)
     if errors[REFERENCE]:
         raise ExportError(f"the student itself does not run in PyTorch: {errors[REFERENCE]}")
     return errors
 
 
-def _in_processes(job: Job, steps: Sequence[str], processes: int) -> dict[str, str]:
-    """Share the steps out over fresh processes.
+def _in_order(job: Job, needs: Mapping[str, Sequence[str]], processes: int) -> dict[str, str]:
+    """Run steps, each as soon as those that it needs are done and a process is free.
+
+    A step whose needs failed fails with their reason, untried.
+    """
+    waiting, errors, running = list(needs), dict[str, str](), dict[Future[str], str]()
+    with _workers(processes) as pool:
+        while waiting or running:
+            for step in [one for one in waiting if all(need in errors for need in needs[one])]:
+                failed = [need for need in needs[step] if errors[need]]
+                if failed:
+                    errors[step] = f"{failed[0]} failed: {errors[failed[0]]}"
+                elif len(running) < processes:
+                    running[pool.submit(run_step, job, step)] = step
+                else:
+                    continue
+                waiting.remove(step)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                errors[running.pop(future)] = _outcome(future)
+    return errors
+
+
+def _outcome(future: Future[str]) -> str:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return "its process died, most likely for want of memory; try --processes 1"
+
+
+def _workers(processes: int) -> Executor:
+    """Return fresh processes, or this one where one is asked for.
 
     Forked ones would save importing torch again, but took several times as long to lower a program (250 to 280 s, on a
     busy machine; page faults are suspected).
     """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_die_with_parent) as pool:
-        waiting = {step: pool.submit(run_step, job, step) for step in steps}
-        errors = {}
-        for step, future in waiting.items():
-            try:
-                errors[step] = future.result()
-            except BrokenProcessPool:
-                errors[step] = "its process died, most likely for want of memory; try --processes 1"
-    return errors
+    if processes == 1:
+        return _Here()
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_die_with_parent)
+
+
+class _Here(Executor):
+    """Runs what is submitted at once, in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run it, and return what it returned."""
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
 
 
 def _die_with_parent() -> None:
@@ -170,20 +208,31 @@ def _judge(
     folder, clips = job.folder / artefact.step, job.clips
     answers = np.load(folder / ANSWERS, allow_pickle=False)
     proven = len(clips.proven)
-    wanted = reference[:proven]
+    wanted, fp32_limit = reference[:proven], None
     facts = read_json(folder / "stage.json")["record"]
     if artefact.against != FP32:
-        wanted = np.load(folder / GRAPH_ANSWERS, allow_pickle=False)
-        to_fp32 = parity.compare(answers[:proven], reference[:proven])
+        to_fp32 = parity.compare(answers[:proven], wanted)
         names = ("max_error", "emotion_mean_error", "emotion_signed_error", "emotion_sqnr_db")
         facts |= {f"fp32_{name}": to_fp32[name] for name in names}
+        wanted, fp32_limit = np.load(folder / GRAPH_ANSWERS, allow_pickle=False), config.int8_fp32_limit
     record = {"artefact": artefact.file, "against": artefact.against}
     record |= parity.compare(answers[:proven], wanted) | facts
     # The CCC is that of the test songs, or of the proven clips where only these were answered.
     songs = clips.test if len(answers) == len(reference) else clips.proven
     rows = [clips.answered.index(id_) for id_ in songs]
     record |= parity.ccc_change(answers[rows], reference[rows], store.labels(songs), songs)
-    return parity.judge(record, config.limit(artefact), config.ccc_drop_limit)
+    return parity.judge(record, config.limit(artefact), config.ccc_drop_limit, fp32_limit)
+
+
+def _where(job: Job, artefact: Artefact, store: ClipStore) -> str:
+    """Say where along the graph an artefact leaves PyTorch, on the first golden clip."""
+    from export import diverge, steps
+
+    path, wave = job.folder / artefact.step / artefact.file, store.waveform(job.clips.golden[0])[None]
+    try:
+        return diverge.explain(artefact, path, steps.load_pipeline(job.config), wave)
+    except Exception as error:  # a program bad enough to be red may break its reader, too; the gate's line matters more
+        return f"where it diverges cannot be told: {type(error).__name__}: {error}"
 
 
 def _metrics(emotion: Any, truth: Any, songs: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from export.config import ARTEFACTS, OWN_WEIGHTS, Artefact, ExportConfig
-from export.job import ANSWERS, GRAPH_ANSWERS, MEL, REFERENCE, Job
+from export.contract import Contract
+from export.job import ANSWERS, GRAPH_ANSWERS, MEL, REFERENCE, SEARCH, Job
 from export.pipeline import Pipeline, build
 from export.to_onnx import Runner
 from pocketmood.clips import ClipStore
 from pocketmood.errors import ExportError, PocketmoodError
-from pocketmood.metrics import score
-from pocketmood.split import Split
 
 
 def run_step(job: Job, step: str) -> str:
@@ -40,6 +39,8 @@ def run_step(job: Job, step: str) -> str:
         with stage.work() as folder:
             if step == REFERENCE:
                 _reference(job, folder)
+            elif step == SEARCH:
+                _search(job, folder, stage.record)
             else:
                 _artefact(job, next(one for one in ARTEFACTS if one.step == step), folder, stage.record)
     except KeyboardInterrupt:
@@ -74,6 +75,10 @@ class Waves:
         """Return one."""
         return torch.from_numpy(self.store.waveform(self.ids[row])[None])
 
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Go through all."""
+        return (self[row] for row in range(len(self)))
+
 
 def load_pipeline(config: ExportConfig) -> Pipeline:
     """Join the front end with the student that is to be exported."""
@@ -96,21 +101,29 @@ def in_torch(module: torch.nn.Module) -> Runner:
 
 def _reference(job: Job, folder: Path) -> None:
     """Answer in PyTorch, unchanged network, for all clips; keep the spectrogram of the first golden one."""
-    pipeline, store = load_pipeline(job.config), ClipStore.open(job.config.run / "data" / "store")
+    pipeline, store = load_pipeline(job.config), job.store()
     np.save(folder / ANSWERS, answer(in_torch(pipeline), store, job.clips.answered))
     with torch.inference_mode():
         mel = pipeline.front(torch.from_numpy(store.waveform(job.clips.golden[0])[None]))
     np.save(folder / MEL, mel[0, 0].numpy())
 
 
+def _search(job: Job, folder: Path, record: dict[str, Any]) -> None:
+    """Find out what may be int8, for all int8 programs."""
+    from export import int8
+
+    store = job.store()
+    int8.search(job, load_pipeline(job.config), store, folder, record)
+
+
 def _artefact(job: Job, artefact: Artefact, folder: Path, record: dict[str, Any]) -> None:
     """Write one artefact, read it back, and let it answer."""
-    pipeline, store = load_pipeline(job.config), ClipStore.open(job.config.run / "data" / "store")
+    pipeline, store = load_pipeline(job.config), job.store()
     path = folder / artefact.file
     start = time.perf_counter()
     ids = job.clips.answered
     if artefact.format == "onnx":
-        run, facts = _onnx(job, pipeline, path)
+        run, facts = _onnx(job, artefact, pipeline, path, store, folder)
     elif artefact.format == "coreml":
         # The evaluator knows every operator of the programs but is no fast runtime: the proven clips are enough.
         run, facts = _coreml(job, artefact, pipeline, path, store, folder)
@@ -121,12 +134,19 @@ def _artefact(job: Job, artefact: Artefact, folder: Path, record: dict[str, Any]
     np.save(folder / ANSWERS, answer(run, store, ids))
 
 
-def _onnx(job: Job, pipeline: Pipeline, path: Path) -> tuple[Runner, dict[str, Any]]:
+def _onnx(
+    job: Job, artefact: Artefact, pipeline: Pipeline, path: Path, store: ClipStore, folder: Path
+) -> tuple[Runner, dict[str, Any]]:
     from export import to_onnx
     from export.rewrite import for_onnx
 
-    facts = to_onnx.write(for_onnx(pipeline), path, job.contract)
-    _require_contract(job, to_onnx.read_contract(path), path.name)
+    if artefact.precision == "int8":
+        from export import int8
+
+        facts = int8.for_onnx(job, pipeline, path, store, folder)
+    else:
+        facts = to_onnx.write(for_onnx(pipeline), path, job.contract)
+    require_contract(job.contract, to_onnx.read_contract(path), path.name)
     return to_onnx.read(path), facts
 
 
@@ -141,10 +161,12 @@ def _coreml(
     module: torch.nn.Module = rewritten
     facts: dict[str, Any] = {}
     if artefact.precision == "w8a8":
-        module, facts = _int8(job, rewritten, store, folder)
+        from export import int8
+
+        module, facts = int8.graph(job, rewritten, store, folder)
     to_coreml.write(module, pipeline.spec.samples, path, job.contract, artefact.precision)
     program, contract = to_coreml.read_program(path)
-    _require_contract(job, {name: contract.get(name) for name in job.contract}, path.name)
+    require_contract(job.contract, {name: contract.get(name) for name in job.contract}, path.name)
     facts |= mil.describe(program)
     if artefact.against == OWN_WEIGHTS:
         twin, facts["compressed_tensors"] = with_own_weights(rewritten, program, artefact.precision)
@@ -162,48 +184,19 @@ def _executorch(
     module: torch.nn.Module = for_xnnpack(pipeline)
     facts: dict[str, Any] = {}
     if artefact.precision == "int8":
-        module, facts = _int8(job, for_xnnpack(pipeline), store, folder)
+        from export import int8
+
+        module, facts = int8.graph(job, for_xnnpack(pipeline), store, folder)
     facts |= to_executorch.write(module, (1, pipeline.spec.samples), path, job.contract)
-    _require_contract(job, to_executorch.read_contract(path), path.name)
+    require_contract(job.contract, to_executorch.read_contract(path), path.name)
     return to_executorch.read(path), facts
 
 
-def _int8(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """Quantise a rewritten pipeline, finish it where that is asked for and worth it; keep the graph's own answers."""
-    from export.quantise import quantise
-
-    waves = (torch.from_numpy(store.waveform(id_)[None]) for id_ in job.clips.calibration)
-    int8 = quantise(pipeline, waves)
-    facts: dict[str, Any] = {}
-    if job.config.qat_steps:
-        from export.qat import improve
-
-        split = Split.load(job.config.run / "data" / "split.json")
-        labels = store.labels(split.validation)
-
-        def rate(module: torch.nn.Module) -> float:
-            return score(answer(in_torch(module), store, split.validation)[:, :2], labels)["ccc_mean"]
-
-        int8, facts = improve(pipeline, int8, Waves(store, split.train), rate, job.config.qat_steps)
-    np.save(folder / GRAPH_ANSWERS, answer(in_torch(int8.module), store, job.clips.proven))
-    return int8.module, facts | {
-        "quantised_ops": sum(int8.quantised.values()),
-        "float_ops": sum(int8.left_float.values()),
-        "quantised": _say(int8.quantised),
-        "left_float": _say(int8.left_float),
-        "calibration_clips": len(job.clips.calibration),
-    }
-
-
-def _require_contract(job: Job, found: dict[str, Any], name: str) -> None:
+def require_contract(promise: Contract, found: dict[str, Any], name: str) -> None:
     """Refuse an artefact that does not say of itself what it should."""
-    wrong = [key for key, value in job.contract.items() if str(found.get(key)) != str(value)]
+    wrong = [key for key, value in promise.items() if str(found.get(key)) != str(value)]
     if wrong:
         raise ExportError(f"{name}: its own contract is wrong in {', '.join(wrong)} (found {found})")
-
-
-def _say(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
 def _size(path: Path) -> int:

@@ -30,6 +30,13 @@ def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
     if program is None:
         raise ExportError("torch.onnx.export returned no program")
     model = program.model_proto
+    seal(model, path, contract)
+    opset = next(entry.version for entry in model.opset_import if entry.domain == "")
+    return {"opset": opset, "operators": len(model.graph.node)}
+
+
+def seal(model: Any, path: Path, contract: Contract) -> None:
+    """Write a model's bytes, the same ones for the same model, with the contract for its only metadata."""
     _forget_the_maker(model.graph)
     for function in model.functions:
         _forget_the_maker(function)
@@ -38,13 +45,11 @@ def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
         entry = model.metadata_props.add()
         entry.key, entry.value = name, str(value)
     write_bytes(path, model.SerializeToString(deterministic=True))
-    opset = next(entry.version for entry in model.opset_import if entry.domain == "")
-    return {"opset": opset, "operators": len(model.graph.node)}
 
 
-def read(path: Path, threads: int = 0) -> Runner:
-    """Open a program; threads 0 lets ONNX Runtime choose."""
-    session = _session(path, threads)
+def read(path: Path, threads: int = 0, as_written: bool = False) -> Runner:
+    """Open a program; threads 0 lets ONNX Runtime choose; as_written: every node is computed as it stands, in float."""
+    session = _session(path, threads, as_written)
 
     def run(waveform: Array) -> tuple[Array, Array]:
         emotion, spread = session.run(list(OUTPUT_NAMES), {INPUT_NAME: waveform})
@@ -63,10 +68,12 @@ def read_contract(path: Path) -> dict[str, str]:
     return dict(session.get_modelmeta().custom_metadata_map)
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path, threads: int, as_written: bool = False) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from export import card, stage, to_coreml, to_onnx
 from export.config import PRESETS, ExportConfig
+from export.golden import golden_pairs
+from pocketmood.bundle import Bundle
+from pocketmood.clips import ClipStore
 from pocketmood.errors import ExportError, RunError
 from pocketmood.runs import file_hash, read_json
+from pocketmood.spec import MelSpec
 from pocketmood.split import Split
+from student.mobilevit import Student, save_student
 from tests import export_fixtures as tiny
 
 
@@ -85,15 +92,48 @@ def test_a_program_that_answers_otherwise_is_refused(
     monkeypatch.setattr(to_onnx, "read", swapped)
     run = tiny.make_run(tmp_path / "run")
     assert tiny.export(run, to=("onnx",), precision=("fp32",)) == 1
-    assert "is beyond the limit of 1e-04" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "is beyond the limit of 1e-04" in printed
+    # The file itself is right, and what is wrong is the reader: the line below the gate's says so.
+    assert "model.fp32.onnx nowhere diverges by more than rounding" in printed
     assert not (run / "bundle").exists()
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_window_and_stride_exports_as_it_is(tmp_path: Path) -> None:
+    run, folder = tiny.make_run(tmp_path / "run"), tmp_path / "ten seconds"
+    torch.manual_seed(0)
+    folder.mkdir()
+    save_student(Student("mobilevit_xxs", 3, 128, MelSpec(seconds=10.0), layers=1), folder, {})
+    config = ExportConfig(run, folder / "model.safetensors", ("onnx",), ("fp32",), golden=2, held_out=1, processes=1)
+    assert stage.run(replace(config, ccc_drop_limit=None)) == 0
+    waves, answers = golden_pairs(run / "bundle")
+    whole = ClipStore.open(run / "data" / "store")
+    names = read_json(run / "bundle" / "bundle.json")["golden"]["ids"]
+    np.testing.assert_array_equal(waves, whole.waveforms(names)[:, 220_500:441_000])  # 10 to 20 of 30 s
+    emotion, _ = Bundle.open(run / "bundle").predictor()(waves[0])
+    np.testing.assert_allclose(emotion, answers[0, :2], rtol=0, atol=1e-4)
+
+
+def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def run_step(job: str, step: str) -> str:
+        order.append(step)
+        return {"bad": "no clips"}.get(step, "")
+
+    monkeypatch.setattr(stage, "run_step", run_step)
+    needs = {"late": ("early",), "early": (), "other": (), "spoilt": ("bad",), "bad": ()}
+    errors = stage._in_order("job", needs, 1)  # type: ignore[arg-type]
+    assert order == ["early", "late", "other", "bad"]
+    assert errors == {"early": "", "late": "", "other": "", "bad": "no clips", "spoilt": "bad failed: no clips"}
 
 
 def test_missing_stages_are_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="make data"):
         stage.run(ExportConfig(run=tmp_path))
     with pytest.raises(RunError, match=r"no model.safetensors and no config.json"):
-        stage.student_fingerprint(ExportConfig(run=tmp_path, student=tmp_path))
+        stage.student_fingerprint(ExportConfig(run=tmp_path, checkpoint=tmp_path / "model.safetensors"))
 
 
 def test_clips_are_spread_and_do_not_overlap() -> None:

@@ -90,7 +90,7 @@ def test_the_finish_is_tried_where_int8_costs_much_and_kept_where_it_helps(
     found = {"plain": Quantised(made_up(plain), {}, {}), "again": Quantised(made_up(after or 0.0), {}, {})}
     tried: list[int] = []
 
-    def finish(pipeline: nn.Module, clips: Any, steps: int) -> tuple[Quantised, list[float]]:
+    def finish(pipeline: nn.Module, clips: Any, steps: int, left: Any) -> tuple[Quantised, list[float]]:
         assert after is not None, "int8 costs .005 only"
         tried.append(steps)
         return found["again"], [0.2, 0.1]
@@ -111,5 +111,5 @@ def test_a_program_without_a_network_is_refused() -> None:
 
 
 def test_negative_steps_are_refused() -> None:
-    with pytest.raises(ExportError, match="qat_steps at least 0"):
+    with pytest.raises(ExportError, match="qat_steps must be at least 0"):
         ExportConfig(qat_steps=-1)

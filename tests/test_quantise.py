@@ -28,7 +28,33 @@ def test_filter() -> None:
     assert not q.may_be_quantised(node(("front.first", "torch.nn.Linear")))
     assert not q.may_be_quantised(node(("network.spread_head", "torch.nn.Linear")))
     assert not q.may_be_quantised(node(("network.norm", "export.rewrite.AveragingLayerNorm")))
-    assert not q.may_be_quantised(node(("network.first.conv", "torch.nn.Conv2d"), target=torch.ops.aten.conv2d.default))
+    assert q.may_be_quantised(node(("network.first.conv", "torch.nn.Conv2d"), target=CONV))
+
+
+CONV, ADD = torch.ops.aten.conv2d.default, torch.ops.aten.add.Tensor
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "group"),
+    [
+        ("network.body.stem.conv", CONV, "stem convolutions"),
+        ("network.body.stages.2.1.conv_1x1", CONV, "stages.2.1 convolutions"),
+        (
+            "L['self'].network.body.stages.4.1.transformer.2.mlp.fc1",
+            torch.ops.aten.linear.default,
+            "stages.4.1 linears",
+        ),
+        ("network.body.stages.1.1", ADD, q.SUMS),
+        ("network", ADD, None),  # the floor of the spread
+        ("network.body.stem", torch.ops.aten.silu.default, None),
+    ],
+)
+def test_groups(path: str, target: Any, group: str | None) -> None:
+    found = node(("", "Pipeline"), (path, "torch.nn.Module"), target=target)
+    assert q.group_of(found) == group
+    assert q.may_be_quantised(found) == (group is not None or target not in (CONV, ADD))
+    if group:
+        assert not q.may_be_quantised(found, left={group}) and q.may_be_quantised(found, left={"stages.9 linears"})
 
 
 def test_without_clips_there_is_no_int8() -> None:
@@ -36,18 +62,19 @@ def test_without_clips_there_is_no_int8() -> None:
         q.quantise(for_xnnpack(tiny.pipeline()), [])
 
 
-def test_linear_layers_are_int8_and_all_else_float() -> None:
+@pytest.mark.parametrize(("left", "linears", "convolutions"), [((), 4, 3), (("second convolutions",), 4, 2)])
+def test_what_is_not_left_is_int8(left: tuple[str, ...], linears: int, convolutions: int) -> None:
     clips = [torch.from_numpy(wave) for wave in tiny.waves(4)]
     pipeline = for_xnnpack(tiny.pipeline())
-    module, quantised, left_float = q.quantise(pipeline, clips)
-    assert quantised["linear"] == 4  # of attention and MLP
-    assert left_float["convolution"] == 3 and "convolution" not in quantised
+    module, quantised, left_float = q.quantise(pipeline, clips, left)
+    assert quantised["linear"] == linears  # of attention and MLP
+    assert quantised["convolution"] == convolutions and left_float.get("convolution", 0) == 3 - convolutions
     assert left_float["linear"] >= 2 + 2 * 3 + 2  # front end, two per LayerNorm, heads
     with torch.inference_mode():
         errors = [float((module(clip)[0] - pipeline(clip)[0]).abs().max()) for clip in clips]
     assert 0 < max(errors) < 0.1
     scales = [_bias_steps(module, one) for one in module.graph.nodes if _is_quantised_linear(one)]
-    assert len(scales) == 4
+    assert len(scales) == linears
     for steps in scales:  # every bias is a whole number of the runtime's int32 steps
         np.testing.assert_allclose(steps, np.round(steps), rtol=0, atol=2e-2)
 
