@@ -6,8 +6,8 @@ of a writer or a runtime: ONNX Runtime hands out every value, and so does the ev
 delegate hands out none, so for a `.pte` the line says how far one could see.
 
 Modules and values are matched by the weights that they hold: a convolution, linear layer or LayerNorm writes the output
-of the module after which its weight is named. What ONNX Runtime fuses is not seen: values are asked for as the program is
-written, so a program that nowhere diverges and is red has a fault in the runtime's own kernels.
+of the module after which its weight is named. What ONNX Runtime fuses is not seen, because values are asked for as the
+program is written: one that nowhere diverges and is red all the same has a fault in the runtime's own kernels.
 """
 
 from __future__ import annotations

@@ -188,8 +188,8 @@ def count_operators(module: nn.Module) -> tuple[dict[str, int], dict[str, int]]:
         kind = kind_of(node) if node.op == "call_function" else None
         if kind is None:
             continue
-        first = next((one for one in node.all_input_nodes), None)
-        in_int8 = first is not None and operator(first).startswith("dequantize") and bool(node.users)
+        read = node.all_input_nodes[: 2 if kind in ("convolution", "linear") else 1]  # with the weights
+        in_int8 = bool(read and node.users) and all(operator(one).startswith("dequantize") for one in read)
         feeds_int8 = all(operator(user).startswith("quantize") or _is_activation(user) for user in node.users)
         (quantised if in_int8 and feeds_int8 else left_float)[kind] += 1
     return dict(quantised), dict(left_float)

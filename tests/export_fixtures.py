@@ -50,7 +50,7 @@ class TinyStudent(nn.Module):
         self.emotion_head, self.spread_head = nn.Linear(16, 2), nn.Linear(16, 2)
 
     def forward(self, mel: Tensor) -> Answer:
-        x = self.second(self.first(mel))  # [B, 16, 8, 16]
+        x = self.second(self.first(mel))  # [B, 16, 9, 17]
         tokens = self.norm(self.block(x.flatten(2).transpose(1, 2)))
         x = self.last(tokens.transpose(1, 2).contiguous().reshape(x.shape))
         features = nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)
