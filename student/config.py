@@ -149,7 +149,7 @@ PRESETS = {
     "demo": StudentConfig(
         model="mobilevit_xxs",
         weights="random",
-        epochs=6,
+        epochs=5,
         draws=4,
         learning_rate=2e-3,
         loss=LossConfig(response=5.0),
