@@ -20,10 +20,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo smoke corpus data teacher student export benchmarks archive android recordings test check lock clean
+.PHONY: help setup demo smoke corpus data teacher student export benchmarks arm64 archive android recordings test check lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\nvariables   DEAM=folder RUN=%s PRESET=%s LABEL_FIX=%s UNLABELLED=folder GPUS=%s SONGS=%s BUNDLE=folder\n' \
 	  '$(RUN)' '$(PRESET)' '$(LABEL_FIX)' '$(GPUS)' '$(SONGS)'
 	@printf 'each stage  %s -m teacher --help (or student, export, benchmarks)\n' '$(PY)'
@@ -65,6 +65,10 @@ export: setup ## write and prove .pte, .onnx and .mlpackage in RUN/bundle
 benchmarks: setup ## measure accuracy, latency, size and memory into RUN/benchmarks
 	$(call headline,what the phone model lost and won)
 	$(PY) -m benchmarks --preset $(PRESET) --run $(RUN)
+
+arm64: setup ## run the .pte of RUN on an emulated ARM64 processor against its golden pairs
+	$(call headline,the same answers on ARM64)
+	$(PY) -m export.arm64 --run $(RUN)
 
 archive: setup ## zip what is worth keeping of RUN into RUN.zip
 	$(PY) -m pocketmood archive --run $(RUN)

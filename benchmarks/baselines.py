@@ -1,12 +1,7 @@
-"""Rows that are not ours to ship: ceiling, floor, teacher, the student before export, and what people would else use.
-
-That last one is the usual recipe: a librosa mel spectrogram of the clip, resized to the picture that a stock timm model
-expects (256 x 256, three channels), in ONNX Runtime. Its weights are random: it is timed and weighed, not scored.
-"""
+"""Rows that are not ours to ship: ceiling, floor, teacher, and the student before export."""
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketmood.errors import RunError
-from pocketmood.runs import read_json, write_json
+from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
     from benchmarks.accuracy import Predict
-
-PEER_PIXELS = 256
-PEER_OPSET = 20
 
 
 class Opened(NamedTuple):
@@ -85,69 +77,3 @@ def student_architecture(run: Path) -> str:
     if not isinstance(name, str):
         raise RunError(f'{run / "student" / "config.json"}: no timm model under "name"; run the student again')
     return name
-
-
-def write_peer(path: Path, architecture: str) -> Path:
-    """Export the stock timm model with random weights at its own input size, once; returns `path`.
-
-    Beside it lies a JSON file that knows the number of parameters.
-    """
-    if path.exists():
-        return path
-    import timm
-    import torch
-
-    torch.manual_seed(0)
-    fused = timm.layers.use_fused_attn()
-    timm.layers.set_fused_attn(True)  # as timm comes; the student, for ExecuTorch's sake, switches it off for everybody
-    model = timm.create_model(architecture, num_classes=2).eval()
-    timm.layers.set_fused_attn(fused)
-    image = torch.zeros(1, 3, PEER_PIXELS, PEER_PIXELS)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # The tracing exporter: the same network in 1 s instead of 15, and no slower in ONNX Runtime.
-        torch.onnx.export(
-            model,
-            (image,),
-            part,
-            input_names=["image"],
-            output_names=["emotion"],
-            opset_version=PEER_OPSET,
-            dynamo=False,
-        )
-    write_json(path.with_suffix(".json"), {"architecture": architecture, "params": parameters(model)})
-    return part.replace(path)
-
-
-def peer_image(wave: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
-    """Make the picture [1, 3, 256, 256] of a clip that the stock model sees: librosa mel in dB, resized, repeated."""
-    import librosa
-    import torch
-    from torch.nn.functional import interpolate
-
-    mel = librosa.feature.melspectrogram(
-        y=wave, sr=spec.sample_rate, n_fft=spec.n_fft, hop_length=spec.hop, n_mels=spec.bands
-    )
-    level = torch.from_numpy(librosa.power_to_db(mel, ref=1.0, top_db=None).astype(np.float32))
-    square = interpolate(level[None, None], (PEER_PIXELS, PEER_PIXELS), mode="bilinear", align_corners=False)
-    image: NDArray[np.float32] = square.expand(1, 3, -1, -1).contiguous().numpy()
-    return image
-
-
-def open_peer(run: Path, path: Path, threads: int) -> Opened:
-    """Open librosa + the stock timm model in ONNX Runtime, made first if `path` is not there."""
-    import onnxruntime
-
-    write_peer(path, student_architecture(run))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    spec = spec_of(run)
-
-    def predict(wave: NDArray[np.float32]) -> tuple[Any, Any]:
-        answer = session.run(["emotion"], {"image": peer_image(wave, spec)})[0]
-        return answer[0], np.full(2, np.nan)
-
-    return Opened(predict, int(read_json(path.with_suffix(".json"))["params"]), path.stat().st_size)

@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks import baselines
 from benchmarks.accuracy import Array, stored, truth
 from benchmarks.baselines import Opened
+from benchmarks.peers import OWN, Peer
 from benchmarks.record import FAILED, INVALID, MEASURED, NOT_RUN, PASSED, Record
 from pocketmood.errors import BundleError
 from pocketmood.runs import read_json
@@ -94,11 +95,10 @@ def _student(run: Path) -> Contender:
 
 
 def _peer(run: Path, work: Path) -> Contender:
-    architecture = baselines.student_architecture(run)
-    record = Record(f"librosa + {architecture}", "ONNX Runtime", "fp32")
-    path = work / "peers" / f"{architecture}.fp32.onnx"
+    peer = Peer(baselines.student_architecture(run), OWN, "ONNX Runtime")
+    record = Record(peer.name, peer.runtime, "fp32")
     why = "not scored: its weights are random, it stands for the time and the size of the usual recipe"
-    return Contender(record, lambda threads: baselines.open_peer(run, path, threads), "", None, why)
+    return Contender(record, lambda threads: peer.open(work / "peers", baselines.spec_of(run), threads), "", None, why)
 
 
 def _artefact(run: Path, name: str) -> Contender:

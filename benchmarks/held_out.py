@@ -41,6 +41,7 @@ def main(args: Sequence[str] | None = None) -> None:
     given = top.parse_args(args)
     from pocketmood.clips import ClipStore
     from pocketmood.runs import stage_fingerprint
+    from student.spread import coverage
 
     for run in (given.run, given.songs):
         stage_fingerprint(run / "data", f"make data RUN={run}")
@@ -49,7 +50,10 @@ def main(args: Sequence[str] | None = None) -> None:
     if len(ids) < LEAST_SONGS:
         raise DataError(f"{given.songs}: {len(ids)} rated songs; give at least {LEAST_SONGS}, or intervals say nothing")
     refuse_known_songs(ours, store, ids)
-    values = compare(answers(given.run, store, ids), store.labels(ids).astype(float), ids)
+    said, spread = answers(given.run, store, ids)
+    labels = store.labels(ids).astype(float)
+    values = compare(said, labels, ids)
+    values["coverage"] = coverage(said["student"], spread, labels, store.deviations(ids))
     text = table(values)
     words = [given.run.as_posix(), given.songs.as_posix()]
     line = command_line("benchmarks.held_out", ["--run", words[0], "--songs", words[1]])
@@ -66,8 +70,8 @@ def refuse_known_songs(ours: ClipStore, other: ClipStore, ids: Sequence[str]) ->
             raise DataError(f"song {id_} is song {twin} of the run itself: choose songs that it has not met")
 
 
-def answers(run: Path, store: ClipStore, ids: list[str]) -> dict[str, NDArray[Any]]:
-    """Ask floor, teacher and student of a run: emotion [N, 2] each."""
+def answers(run: Path, store: ClipStore, ids: list[str]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
+    """Ask floor, teacher and student of a run: emotion [N, 2] each, and the student's spread [N, 2]."""
     from pocketmood.mel import MelFrontEnd
     from student.distill import answer, whole_clips
     from student.mobilevit import load_student
@@ -80,11 +84,13 @@ def answers(run: Path, store: ClipStore, ids: list[str]) -> dict[str, NDArray[An
     teacher, facts = load_teacher(run / "teacher")
     student, _ = load_student(run / "student")
     heard = whole_clips(store, ids, MelFrontEnd(student.spec, student.stride, student.frames))
-    return {
+    ours = answer(student, heard)
+    said = {
         "floor": ridge.predict(floor.store_features(store, ids)),
         "teacher": finetune.predict(teacher.to(device()), store, ids, VitConfig(**facts["vit"]))[0],
-        "student": answer(student, heard).emotion,
+        "student": ours.emotion,
     }
+    return said, ours.spread
 
 
 def compare(said: dict[str, NDArray[Any]], labels: NDArray[Any], songs: Sequence[str]) -> dict[str, Any]:
@@ -121,7 +127,15 @@ def notes(values: dict[str, Any]) -> list[str]:
         f"{name}: {gain['difference']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
         for name, gain in values["differences"].items()
     ]
-    return [f"{values['songs']} songs. The student keeps {share} of the teacher's CCC.", "; ".join(pairs) + "."]
+    covered = values["coverage"]
+    inside = ", ".join(
+        f"the {level} % interval holds {covered['listeners'][level]['mean']:.0%} of single listeners' ratings "
+        f"(expected) and {songs['mean']:.0%} of songs' mean ratings"
+        for level, songs in covered["songs"].items()
+        if covered["listeners"][level]
+    )
+    lines = [f"{values['songs']} songs. The student keeps {share} of the teacher's CCC.", "; ".join(pairs) + "."]
+    return [*lines, f"Its spread: {inside}."] if inside else lines
 
 
 def _sound_hash(wave: NDArray[np.int16]) -> bytes:

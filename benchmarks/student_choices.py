@@ -1,7 +1,7 @@
 """Which network, and how many frames of the spectrogram: accuracy against the latency of the lowered program.
 
-`python -m benchmarks.student_choices --run runs/demo` trains a student for every pair of model and frame stride, lowers
-each to an fp32 `.pte` as export does, times all programs in turns, waveform in to emotion out, and writes OUT.json and
+`python -m benchmarks.student_choices --run runs/demo` trains a student for each row, a model at a frame stride, lowers
+it to an fp32 `.pte` as export does, times all programs in turns, waveform in to emotion out, and writes OUT.json and
 OUT.md with the Pareto front marked. Trainings and programs are kept in RUN/choices; a killed run continues.
 
 Strides are every n-th frame of the one spectrogram. (The mean of neighbouring frames cannot be compared here: the front
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from teacher.answers import Answers
 
 SPEC = MelSpec()
-MODELS = ("mobilevit_xxs", "mobilevit_xs", "mobilevit_s", "mobilevitv2_050", "mobilevitv2_075")
-STRIDES = (5, 10, 3)
 COVERED = 0.9
 """Least share of the teacher's crop that a student's must cover to count as the same."""
 PROGRAM = "model.fp32.pte"
@@ -56,6 +54,20 @@ class Choice(NamedTuple):
     def name(self) -> str:
         """The name of its stages."""
         return f"{self.model}-every{self.stride}"
+
+
+ROWS = (
+    *(Choice("mobilevit_xxs", stride) for stride in (5, 10, 3)),
+    *(Choice(model, stride) for model in ("mobilevit_xs", "mobilevit_s", "mobilevitv2_050") for stride in (5, 10)),
+)
+
+
+def row_from(text: str) -> Choice:
+    """Read a row as it is typed, mobilevit_xxs:5."""
+    model, _, stride = text.partition(":")
+    if not stride.isdecimal() or int(stride) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no row; write MODEL:STRIDE, for instance mobilevit_xxs:5")
+    return Choice(model, int(stride))
 
 
 def frames_of(hops: int, stride: int) -> int:
@@ -100,7 +112,7 @@ def lower(folder: Path, path: Path) -> dict[str, Any]:
     student, _ = load_student(folder)
     pipeline = build(student, student.spec, student.stride, student.frames)
     promise = contract(student.spec, student.stride, student.frames, {})
-    return to_executorch.write(for_xnnpack(pipeline), student.spec.samples, path, promise)
+    return to_executorch.write(for_xnnpack(pipeline), (1, student.spec.samples), path, promise)
 
 
 def train_all(
@@ -244,21 +256,20 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.student_choices", description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="run folder with finished data and teacher stages")
     parser.add_argument("--preset", choices=list(PRESETS), default="demo", help="whose training all rows have")
-    parser.add_argument("--models", nargs="+", default=MODELS, help="timm's names")
-    parser.add_argument("--strides", nargs="+", type=int, default=STRIDES, help="every so-many-th frame")
+    parser.add_argument("--rows", nargs="+", type=row_from, default=ROWS, metavar="MODEL:STRIDE",
+                        help="timm's name, and every so-many-th frame")  # fmt: skip
     parser.add_argument("--epochs", type=float, default=None, help="of each training; the preset's if left out")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per row")
     parser.add_argument("--threads", type=int, default=2, help="of the timed programs")
     parser.add_argument("--repeats", type=int, default=30, help="timed calls per program")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/student-choices"))
     chosen = parser.parse_args(args)
-    if min(chosen.seeds, chosen.threads, chosen.repeats, *chosen.strides) < 1:
-        raise RunError("--seeds, --threads, --repeats and --strides must be at least 1")
+    if min(chosen.seeds, chosen.threads, chosen.repeats) < 1:
+        raise RunError("--seeds, --threads and --repeats must be at least 1")
     base = PRESETS[chosen.preset]
     if chosen.epochs is not None:
         base = replace(base, epochs=chosen.epochs)
-    choices = [Choice(model, stride) for model in chosen.models for stride in chosen.strides]
-    results = measure(chosen.run, base, choices, chosen.seeds, chosen.threads, chosen.repeats)
+    results = measure(chosen.run, base, chosen.rows, chosen.seeds, chosen.threads, chosen.repeats)
     typed = command_line("benchmarks.student_choices", args)
     parts = [table(results), *notes(results)]
     write_result(chosen.out, "Which network, and how many frames", typed, results, parts)

@@ -45,8 +45,8 @@ def card(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
             f"{metrics['ccc_mean_high']:.3f}.",
             "",
             "## Programs",
-            "| file | MB | largest error | against | limit | CCC drop [95 %] | verdict |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "| file | MB | largest error | against | limit | from fp32 | CCC drop [95 %] | verdict |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
             *(_program(record) for record in records),
             "",
             *(f"- `{record['artefact']}`: {record['reason']}." for record in records if record.get("reason")),
@@ -91,5 +91,6 @@ def _program(record: Mapping[str, Any]) -> str:
         drop = f"{record['ccc_drop']:+.4f} [{record['ccc_drop_low']:+.4f}, {record['ccc_drop_high']:+.4f}]"
     return (
         f"| `{record['artefact']}` | {record['size_bytes'] / 1e6:.2f} | {record['max_error']:.1e} | "
-        f"{record['against']} | {record['limit']:.0e} | {drop} | {record['verdict']} |"
+        f"{record['against']} | {record['limit']:.0e} | {record.get('fp32_max_error', record['max_error']):.1e} | "
+        f"{drop} | {record['verdict']} |"
     )

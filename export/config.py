@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 from pocketmood.errors import ExportError
 
 Format = Literal["onnx", "executorch", "coreml"]
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "palette6", "w8a8"]
+FP32, OWN_GRAPH = "fp32 in PyTorch", "its quantised graph in PyTorch"
+OWN_WEIGHTS = "PyTorch with the package's own weights"
 
 
 class Artefact(NamedTuple):
@@ -18,6 +20,8 @@ class Artefact(NamedTuple):
     format: Format
     precision: Precision
     file: str
+    against: str = FP32
+    """What its answers are compared with."""
 
     @property
     def step(self) -> str:
@@ -26,8 +30,12 @@ class Artefact(NamedTuple):
 
 
 ARTEFACTS = (
-    Artefact("executorch", "int8", "model.int8.pte"),
+    Artefact("executorch", "int8", "model.int8.pte", OWN_GRAPH),
     Artefact("executorch", "fp32", "model.fp32.pte"),
+    Artefact("coreml", "w8a8", "model.w8a8.mlpackage", OWN_GRAPH),
+    Artefact("coreml", "palette6", "model.palette6.mlpackage", OWN_WEIGHTS),
+    Artefact("coreml", "int8", "model.int8.mlpackage", OWN_WEIGHTS),
+    Artefact("coreml", "fp16", "model.fp16.mlpackage"),
     Artefact("coreml", "fp32", "model.fp32.mlpackage"),
     Artefact("onnx", "fp32", "model.fp32.onnx"),
 )
@@ -44,8 +52,8 @@ class ExportConfig:
     """Folder of another student (model.safetensors and config.json); the run's own if left out."""
     to: tuple[Format, ...] = ("onnx", "executorch", "coreml")
     """Formats to write."""
-    precision: tuple[Precision, ...] = ("fp32", "int8")
-    """Precisions to write; int8 is written for ExecuTorch."""
+    precision: tuple[Precision, ...] = ("fp32", "fp16", "int8", "palette6", "w8a8")
+    """Precisions to write. CoreML has all of them; int8 is its weights' alone, w8a8 its activations' too."""
     golden: int = 5
     """Test clips that travel in the bundle with their answers, for the tests of every language."""
     held_out: int = 32
@@ -55,7 +63,10 @@ class ExportConfig:
     qat_steps: int = 0
     """Steps of a quantisation-aware finish where int8 costs more than .01 of mean CCC on validation; 0 never tries."""
     fp32_limit: float = 1e-4
-    """Largest difference allowed between an fp32 program and PyTorch, in both outputs."""
+    """Largest difference allowed between an fp32 program and PyTorch, in both outputs; compressed weights are compared
+    with PyTorch on the same weights."""
+    fp16_limit: float = 2e-3
+    """Largest difference allowed between a float16 program and fp32 in PyTorch."""
     int8_limit: float = 5e-3
     """Largest difference allowed between an int8 program and its quantised graph: runtimes round differently."""
     ccc_drop_limit: float | None = 0.05
@@ -78,6 +89,12 @@ class ExportConfig:
         """What this config writes."""
         return tuple(one for one in ARTEFACTS if one.format in self.to and one.precision in self.precision)
 
+    def limit(self, artefact: Artefact) -> float:
+        """Return the largest difference allowed between an artefact and what it is compared with."""
+        if artefact.against == OWN_GRAPH:
+            return self.int8_limit
+        return self.fp16_limit if artefact.precision == "fp16" else self.fp32_limit
+
     @property
     def student_folder(self) -> Path:
         """Where the student is."""
@@ -91,5 +108,12 @@ class ExportConfig:
 PRESETS = {
     "full": ExportConfig(run=Path("runs/full"), calibration=128),
     "demo": ExportConfig(),
-    "smoke": ExportConfig(run=Path("runs/smoke"), golden=3, held_out=3, calibration=4, ccc_drop_limit=None),
+    "smoke": ExportConfig(
+        run=Path("runs/smoke"),
+        precision=("fp32", "int8"),
+        golden=3,
+        held_out=3,
+        calibration=4,
+        ccc_drop_limit=None,
+    ),
 }

@@ -1,38 +1,41 @@
-"""Runs a CoreML program anywhere: MIL operators, as their specification defines them, in torch and float32.
+"""Runs a CoreML program anywhere: MIL operators, as their specification defines them, in torch.
 
 It works from the saved package alone (`to_coreml.read_program`), so it proves the program that ships: its operators,
-their order and parameters, its weights. It says nothing about Apple's kernels, which only a Mac can run.
+their order and parameters, its weights, also where these are stored in few bits. Arithmetic is float32; where the
+program says float16, the result of every operator is rounded to float16. It says nothing about Apple's kernels, which
+only a Mac can run.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from export.mil_operators import OPERATORS
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES
 from export.to_onnx import Array, Runner
 from pocketmood.errors import ExportError
 
-Values = Mapping[str, Any]
-"""Inputs of an operator by name: tensors, or plain numbers and tuples where MIL has parameters."""
+COMPRESSED = "constexpr_"
+"""How the names of operators begin that make weights from stored numbers, once, before the program runs."""
 
 
 def evaluator(program: Any) -> Runner:
     """Return a function that runs a MIL program: waveform [1, S] -> (emotion [1, 2], spread [1, 2])."""
     refuse_unknown(program)
     main = program.functions["main"]
+    constants = _constants(main.operations)
+    steps = [one for one in main.operations if not _is_constant(one)]
 
     def run(waveform: Array) -> tuple[Array, Array]:
-        values: dict[Any, Tensor] = {main.inputs[INPUT_NAME]: torch.from_numpy(np.ascontiguousarray(waveform))}
+        values = constants | {main.inputs[INPUT_NAME]: torch.from_numpy(np.ascontiguousarray(waveform))}
         with torch.inference_mode():
-            for operation in main.operations:
-                _step(operation, values)
+            for operation in steps:
+                values |= _step(operation, values)
         named = {output.name: values[output].numpy() for output in main.outputs}
         emotion, spread = (named[name] for name in OUTPUT_NAMES)
         return emotion, spread
@@ -41,165 +44,88 @@ def evaluator(program: Any) -> Runner:
 
 
 def describe(program: Any) -> dict[str, Any]:
-    """Return facts about a program: operators by type, constants, weights; ExportError if its ends are not ours."""
+    """Return facts about a program: operators by kind, stored numbers; ExportError if its ends are not ours."""
     main = program.functions["main"]
     ends = ([*main.inputs], [output.name for output in main.outputs])
     if ends != ([INPUT_NAME], list(OUTPUT_NAMES)):
         raise ExportError(f"the CoreML program's inputs and outputs are {ends}")
-    shapes = [tuple(output.shape) for output in main.outputs]
-    if shapes != [(1, 2), (1, 2)]:
-        raise ExportError(f"the CoreML program's outputs have shapes {shapes}")
-    census = Counter(operation.op_type for operation in main.operations)
+    kinds = [(tuple(output.shape), _dtype(output)) for output in main.outputs]
+    if kinds != [((1, 2), "fp32")] * 2:
+        raise ExportError(f"the CoreML program's outputs are {kinds}")
     weights = [o.outputs[0].val for o in main.operations if o.op_type == "const" and np.size(o.outputs[0].val) > 1]
     numbers = [value for value in weights if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
     if not all(np.isfinite(value).all() for value in numbers):
         raise ExportError("a weight of the CoreML program is not finite")
-    operators = sum(census.values()) - census.pop("const", 0)
-    return {"operators": operators, "operator_types": len(census), "weights": int(sum(v.size for v in numbers))}
+    census = Counter(operation.op_type for operation in main.operations if not _is_constant(operation))
+    return {
+        "operators": sum(census.values()),
+        "operator_types": len(census),
+        "weights": sum(value.size for value in numbers),
+        "compressed_weights": sum(int(np.prod(o.outputs[0].shape)) for o in main.operations if _is_compressed(o)),
+        "float16_ops": sum(_dtype(o.outputs[0]) == "fp16" for o in main.operations if not _is_constant(o)),
+    }
 
 
 def refuse_unknown(program: Any) -> None:
     """Refuse operators that have no definition here, by name."""
     unknown = {o.op_type for o in program.functions["main"].operations if o.op_type != "const"} - set(OPERATORS)
     if unknown:
-        raise ExportError(f"the CoreML program holds {', '.join(sorted(unknown))}, which export/mil.py does not define")
+        names = ", ".join(sorted(unknown))
+        raise ExportError(f"the CoreML program holds {names}, which export/mil_operators.py does not define")
 
 
-def _step(operation: Any, values: dict[Any, Tensor]) -> None:
-    """Run one operator and keep its outputs."""
-    if operation.op_type == "const":
-        return
+def _constants(operations: Any) -> dict[Any, Any]:
+    """Read all constants of a program and decompress its weights, once for all runs."""
+    found: dict[Any, Any] = {}
+    for operation in operations:
+        if operation.op_type == "const":
+            found[operation.outputs[0]] = _constant(operation.outputs[0].val)
+        elif _is_compressed(operation):
+            found |= _step(operation, found)
+    return found
+
+
+def _constant(value: Any) -> Any:
+    """Return weights as tensors; scalars, strings and index lists become Python's own."""
+    if not isinstance(value, np.ndarray):
+        return value.item() if isinstance(value, np.generic) else value
+    if value.dtype.kind == "f":
+        return torch.from_numpy(value.astype(np.float32))
+    if value.dtype.itemsize == 1 and value.dtype.kind in "iu":  # stored weights, not sizes or axes
+        return torch.from_numpy(np.array(value))
+    return tuple(value.tolist())
+
+
+def _step(operation: Any, values: dict[Any, Any]) -> dict[Any, Tensor]:
+    """Run one operator and return its outputs, in the type and shape that the program declares."""
     inputs = {
-        name: [_value(one, values) for one in given] if isinstance(given, list | tuple) else _value(given, values)
+        name: [values[one] for one in given] if isinstance(given, list | tuple) else values[given]
         for name, given in operation.inputs.items()
         if given is not None
     }
     result = OPERATORS[operation.op_type](inputs)
     results = result if isinstance(result, list) else [result]
+    found = {}
     for output, tensor in zip(operation.outputs, results, strict=True):
         if tuple(output.shape) != tuple(tensor.shape):
             raise ExportError(
                 f"CoreML operator {operation.op_type} {output.name}: {tuple(tensor.shape)}, "
                 f"the program says {tuple(output.shape)}"
             )
-        values[output] = tensor
+        found[output] = tensor.half().float() if _dtype(output) == "fp16" else tensor
+    return found
 
 
-def _value(variable: Any, values: dict[Any, Tensor]) -> Any:
-    """Return a computed tensor or a constant; scalars, strings and index lists become Python's own."""
-    if variable in values:
-        return values[variable]
-    constant = variable.val
-    if isinstance(constant, np.ndarray) and constant.dtype.kind == "f":
-        return torch.from_numpy(np.array(constant))
-    if isinstance(constant, np.ndarray):
-        return tuple(constant.tolist())
-    return constant.item() if isinstance(constant, np.generic) else constant
+def _dtype(variable: Any) -> str:
+    """Return the type that a program declares: fp32, fp16, int8, ..."""
+    from coremltools.converters.mil.mil import types
+
+    return str(types.builtin_to_string(variable.dtype))
 
 
-def _conv(v: Values) -> Tensor:
-    x, pads = v["x"], v.get("pad", (0, 0, 0, 0))
-    if v.get("pad_type", "valid") not in ("custom", "valid"):
-        raise ExportError(f"CoreML operator conv: pad_type {v['pad_type']} is not defined in export/mil.py")
-    if v.get("pad_type", "valid") == "custom":
-        top, bottom, left, right = pads
-        x = functional.pad(x, (left, right, top, bottom))
-    strides, dilations = v.get("strides", (1, 1)), v.get("dilations", (1, 1))
-    return functional.conv2d(x, v["weight"], v.get("bias"), strides, 0, dilations, v.get("groups", 1))
+def _is_compressed(operation: Any) -> bool:
+    return str(operation.op_type).startswith(COMPRESSED)
 
 
-def _matmul(v: Values) -> Tensor:
-    x = v["x"].transpose(-1, -2) if v.get("transpose_x") else v["x"]
-    y = v["y"].transpose(-1, -2) if v.get("transpose_y") else v["y"]
-    product: Tensor = torch.matmul(x, y)
-    return product
-
-
-def _slice_by_index(v: Values) -> Tensor:
-    """Cut [begin, end) with strides; a mask lets an axis start or end where the tensor does, squeeze drops an axis."""
-    x: Tensor = v["x"]
-    rank = x.ndim
-    nothing = (False,) * rank
-    begin_mask, end_mask = v.get("begin_mask") or nothing, v.get("end_mask") or nothing
-    strides, squeezed = v.get("stride") or (1,) * rank, v.get("squeeze_mask") or nothing
-    cut: list[slice | int] = []
-    for axis in range(rank):
-        begin, end = v["begin"][axis], v["end"][axis]
-        if strides[axis] < 1:
-            raise ExportError("CoreML operator slice_by_index: a negative stride is not defined in export/mil.py")
-        if squeezed[axis]:
-            cut.append(begin)
-        else:
-            cut.append(slice(None if begin_mask[axis] else begin, None if end_mask[axis] else end, strides[axis]))
-    return x[tuple(cut)]
-
-
-def _pad(v: Values) -> Tensor:
-    """Pad the last axes; MIL lists (before, after) from the first padded axis to the last, torch the other way."""
-    if v.get("mode", "constant") != "constant":
-        raise ExportError(f"CoreML operator pad: mode {v['mode']} is not defined in export/mil.py")
-    pairs = [v["pad"][i : i + 2] for i in range(0, len(v["pad"]), 2)]
-    backwards = [number for pair in reversed(pairs) for number in pair]
-    padded: Tensor = functional.pad(v["x"], backwards, value=v.get("constant_val", 0.0))
-    return padded
-
-
-def _layer_norm(v: Values) -> Tensor:
-    x, axes = v["x"], v.get("axes")
-    mean = x.mean(axes, keepdim=True)
-    variance = (x - mean).square().mean(axes, keepdim=True)
-    normal: Tensor = (x - mean) / torch.sqrt(variance + v.get("epsilon", 1e-5))
-    scaled: Tensor = normal * v.get("gamma", 1.0) + v.get("beta", 0.0)
-    return scaled
-
-
-def _split(v: Values) -> list[Tensor]:
-    x, axis = v["x"], v["axis"]
-    sizes = v.get("split_sizes") or (x.shape[axis] // v["num_splits"],) * v["num_splits"]
-    return list(torch.split(x, list(sizes), axis))
-
-
-def _squeeze(v: Values) -> Tensor:
-    axes = v.get("axes")
-    squeezed: Tensor = v["x"].squeeze() if axes is None else v["x"].squeeze(axes)
-    return squeezed
-
-
-def _expand_dims(v: Values) -> Tensor:
-    x: Tensor = v["x"]
-    rank = x.ndim + len(v["axes"])
-    for axis in sorted(axis % rank for axis in v["axes"]):
-        x = x.unsqueeze(axis)
-    return x
-
-
-OPERATORS: dict[str, Callable[[Values], Tensor | list[Tensor]]] = {
-    "add": lambda v: v["x"] + v["y"],
-    "sub": lambda v: v["x"] - v["y"],
-    "mul": lambda v: v["x"] * v["y"],
-    "real_div": lambda v: v["x"] / v["y"],
-    "square": lambda v: v["x"] * v["x"],
-    "clip": lambda v: v["x"].clamp(v["alpha"], v["beta"]),
-    "concat": lambda v: torch.cat(v["values"], v["axis"]),
-    "conv": _conv,
-    "exp": lambda v: torch.exp(v["x"]),
-    "expand_dims": _expand_dims,
-    "layer_norm": _layer_norm,
-    "linear": lambda v: functional.linear(v["x"], v["weight"], v.get("bias")),
-    "log": lambda v: torch.log(v["x"] + v.get("epsilon", 1e-45)),
-    "matmul": _matmul,
-    "pad": _pad,
-    "reduce_mean": lambda v: v["x"].mean(v["axes"], keepdim=bool(v.get("keep_dims", False))),
-    "relu": lambda v: torch.relu(v["x"]),
-    "reshape": lambda v: v["x"].reshape(v["shape"]),
-    "sigmoid": lambda v: torch.sigmoid(v["x"]),
-    "silu": lambda v: v["x"] * torch.sigmoid(v["x"]),
-    "slice_by_index": _slice_by_index,
-    "softmax": lambda v: torch.softmax(v["x"], v["axis"]),
-    "softplus": lambda v: torch.logaddexp(v["x"], torch.zeros_like(v["x"])),
-    "split": _split,
-    "squeeze": _squeeze,
-    "tanh": lambda v: torch.tanh(v["x"]),
-    "transpose": lambda v: v["x"].permute(v["perm"]),
-}
-"""What each operator of our programs computes."""
+def _is_constant(operation: Any) -> bool:
+    return operation.op_type == "const" or _is_compressed(operation)

@@ -1,7 +1,7 @@
-"""`python -m export.predict_on_mac`: a bundle's CoreML program on Apple's own runtime, against its golden pairs.
+"""`python -m export.predict_on_mac`: a bundle's CoreML programs on Apple's own runtime, against its golden pairs.
 
-Linux converts, saves and re-reads a CoreML program, but only macOS can run one. This script is the rest of that proof.
-It needs the bundle alone, no run folder.
+Linux converts, saves and evaluates a CoreML program, but only macOS can run one as Apple does. This script is the rest
+of that proof. It needs the bundle alone, no run folder. `export/swift` does the same as an app would, without Python.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from export.golden import golden_pairs
 from pocketmood import command
 from pocketmood.errors import BundleError, ExportError
 
-DESCRIPTION = "Run a bundle's CoreML program on this Mac and compare it with the bundle's golden pairs."
-LIMIT = 1e-3
-"""Largest difference from the golden answers, in units of [-1, 1]: other kernels sum in another order."""
-PROGRAM = "model.fp32.mlpackage"
+DESCRIPTION = "Run a bundle's CoreML programs on this Mac and compare them with the bundle's golden pairs."
+SUFFIX = ".mlpackage"
 
 Array = NDArray[np.float32]
 Runner = Callable[[Array], tuple[Array, Array]]
@@ -30,8 +29,9 @@ Runner = Callable[[Array], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class MacParity:
-    """How far the program's emotions and spreads lie from the golden ones, over all pairs and both axes."""
+    """How far a program's emotions and spreads lie from the golden ones, over all pairs and both axes."""
 
+    program: str
     pairs: int
     max_error: float
     mean_error: float
@@ -47,29 +47,44 @@ class MacParity:
         """Say it in one line for people."""
         verdict = "within" if self.passed else "BEYOND"
         return (
-            f"{PROGRAM}: {self.pairs} golden pairs, largest difference "
+            f"{self.program}: {self.pairs} golden pairs, largest difference "
             f"{self.max_error:.1e} ({verdict} the limit of {self.limit:.0e}), mean {self.mean_error:.1e}, "
             f"signed {self.signed_mean_error:+.1e}"
         )
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Check the CoreML program of a bundle; return 1 where it lies beyond the limit."""
+    """Check the CoreML programs of a bundle; return 1 where one lies beyond its limit."""
     parser = argparse.ArgumentParser(prog="python -m export.predict_on_mac", description=DESCRIPTION)
     parser.add_argument("--bundle", type=Path, required=True, metavar="FOLDER", help="the bundle folder")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="largest difference allowed (default: %(default)s)")
+    parser.add_argument("--limit", type=float, help="largest difference allowed (default: as parity.json says)")
     chosen = parser.parse_args(args)
     refuse_other_systems(sys.platform)
     waves, answers = golden_pairs(chosen.bundle)
-    path = chosen.bundle / PROGRAM
-    if not path.is_dir():
-        raise BundleError(f"{chosen.bundle}: holds no {PROGRAM}; was it exported with CoreML?")
     from export import to_coreml
 
-    parity = compare(to_coreml.read(path), waves, answers, chosen.limit)
-    print(parity.sentence())
-    print(json.dumps(asdict(parity) | {"passed": parity.passed}))
-    return int(not parity.passed)
+    found = []
+    for program, device_limit in limits(chosen.bundle).items():
+        limit = device_limit if chosen.limit is None else chosen.limit
+        found.append(compare(program, to_coreml.read(chosen.bundle / program), waves, answers, limit))
+        print(found[-1].sentence())
+    print(json.dumps([asdict(one) | {"passed": one.passed} for one in found]))
+    return int(not all(one.passed for one in found))
+
+
+def limits(bundle: Path) -> dict[str, float]:
+    """Map each CoreML program of a bundle to the largest difference that parity.json allows it on a device."""
+    path = bundle / "parity.json"
+    if not path.is_file():
+        raise BundleError(f"{path}: missing, so there are no limits; export it again")
+    records = [one for one in json.loads(path.read_text(encoding="utf-8")) if one["artefact"].endswith(SUFFIX)]
+    if any("device_limit" not in one for one in records):
+        raise BundleError(f"{path}: an older version wrote it, without limits for devices; export it again")
+    found = {str(one["artefact"]): float(one["device_limit"]) for one in records}
+    missing = [name for name in found if not (bundle / name).is_dir()]
+    if missing or not found:
+        raise BundleError(f"{bundle}: holds no {', '.join(missing) or 'CoreML program'}; was it exported with CoreML?")
+    return found
 
 
 def refuse_other_systems(platform: str) -> None:
@@ -81,30 +96,12 @@ def refuse_other_systems(platform: str) -> None:
         )
 
 
-def golden_pairs(bundle: Path) -> tuple[Array, Array]:
-    """Read the golden waveforms [N, S] and answers [N, 2 D] (emotion, spread): raw little-endian float32."""
-    record = bundle / "bundle.json"
-    if not record.is_file():
-        raise BundleError(f"{bundle}: no bundle.json in it; pass the folder that `python -m export` wrote")
-    samples = int(json.loads(record.read_text(encoding="utf-8"))["input"]["shape"][-1])
-    parts = []
-    for name, width in (("waveform.f32", samples), ("emotion.f32", 2), ("spread.f32", 2)):
-        path = bundle / "golden" / name
-        if not path.is_file() or not path.stat().st_size or path.stat().st_size % (4 * width):
-            raise BundleError(f"{path}: missing, or no whole number of rows of {width} float32; export it again")
-        parts.append(np.fromfile(path, "<f4").reshape(-1, width))
-    waves, emotions, spreads = parts
-    if not len(waves) == len(emotions) == len(spreads):
-        counts = f"{len(waves)} golden waveforms, {len(emotions)} emotions, {len(spreads)} spreads"
-        raise BundleError(f"{bundle}: {counts}; export it again")
-    return waves, np.concatenate([emotions, spreads], axis=1)
-
-
-def compare(run: Runner, waves: Array, golden: Array, limit: float) -> MacParity:
+def compare(program: str, run: Runner, waves: Array, golden: Array, limit: float) -> MacParity:
     """Run all golden waveforms through a program and measure its distance from the golden answers."""
     answers = np.concatenate([np.concatenate(run(wave[None]), axis=1) for wave in waves])
     error = answers.astype(np.float64) - golden
     return MacParity(
+        program=program,
         pairs=len(waves),
         max_error=float(np.abs(error).max()),
         mean_error=float(np.abs(error).mean()),

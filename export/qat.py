@@ -105,7 +105,7 @@ def learnable(prepared: nn.Module, pipeline: Pipeline) -> dict[str, nn.Parameter
         f"{path}.{layer}."
         for path, module in pipeline.named_modules()
         if isinstance(module, AveragingLayerNorm)
-        for layer in ("centre", "mean")
+        for layer in ("mean", "mean_square")
     }
     found = {
         name: parameter

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from export import bundle, parity
-from export.config import Artefact, ExportConfig
+from export.config import FP32, Artefact, ExportConfig
 from export.contract import contract
 from export.job import ANSWERS, GRAPH_ANSWERS, REFERENCE, Clips, Job
 from export.job import run as run_step
@@ -110,12 +110,11 @@ def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list
     )
     errors = _run_steps(job, config)
     reference = np.load(job.folder / REFERENCE / ANSWERS, allow_pickle=False)
-    truth = store.labels(clips.test)
-    records = [_judge(config, job, one, errors[one.step], reference, truth) for one in config.artefacts]
+    records = [_judge(config, job, one, errors[one.step], reference, store) for one in config.artefacts]
     write_json(folder / "parity.json", records)
     if not parity.failures(records):
         rows = [clips.answered.index(id_) for id_ in clips.test]
-        metrics = _metrics(reference[rows, :2], truth, clips.test)
+        metrics = _metrics(reference[rows, :2], store.labels(clips.test), clips.test)
         bundle.write(folder, job.folder, config.artefacts, store, clips.golden, said, labels, metrics, records)
     return records
 
@@ -163,7 +162,7 @@ def _die_with_parent() -> None:
 
 
 def _judge(
-    config: ExportConfig, job: Job, artefact: Artefact, error: str, reference: parity.Answers, truth: Any
+    config: ExportConfig, job: Job, artefact: Artefact, error: str, reference: parity.Answers, store: ClipStore
 ) -> parity.Record:
     """Turn what a step left into a parity record."""
     if error:
@@ -171,19 +170,20 @@ def _judge(
     folder, clips = job.folder / artefact.step, job.clips
     answers = np.load(folder / ANSWERS, allow_pickle=False)
     proven = len(clips.proven)
-    wanted, against, limit = reference[:proven], "fp32 in PyTorch", config.fp32_limit
+    wanted = reference[:proven]
     facts = read_json(folder / "stage.json")["record"]
-    if artefact.precision == "int8":
+    if artefact.against != FP32:
         wanted = np.load(folder / GRAPH_ANSWERS, allow_pickle=False)
-        against, limit = "its quantised graph in PyTorch", config.int8_limit
         to_fp32 = parity.compare(answers[:proven], reference[:proven])
         names = ("max_error", "emotion_mean_error", "emotion_signed_error", "emotion_sqnr_db")
         facts |= {f"fp32_{name}": to_fp32[name] for name in names}
-    record = {"artefact": artefact.file, "against": against, **parity.compare(answers[:proven], wanted), **facts}
-    if len(answers) == len(reference):
-        rows = [clips.answered.index(id_) for id_ in clips.test]
-        record |= parity.ccc_change(answers[rows], reference[rows], truth, clips.test)
-    return parity.judge(record, limit, config.ccc_drop_limit)
+    record = {"artefact": artefact.file, "against": artefact.against}
+    record |= parity.compare(answers[:proven], wanted) | facts
+    # The CCC is that of the test songs, or of the proven clips where only these were answered.
+    songs = clips.test if len(answers) == len(reference) else clips.proven
+    rows = [clips.answered.index(id_) for id_ in songs]
+    record |= parity.ccc_change(answers[rows], reference[rows], store.labels(songs), songs)
+    return parity.judge(record, config.limit(artefact), config.ccc_drop_limit)
 
 
 def _metrics(emotion: Any, truth: Any, songs: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.config import ARTEFACTS, Artefact, ExportConfig
+from export.config import ARTEFACTS, OWN_WEIGHTS, Artefact, ExportConfig
 from export.job import ANSWERS, GRAPH_ANSWERS, MEL, REFERENCE, Job
 from export.pipeline import Pipeline, build
 from export.to_onnx import Runner
@@ -112,8 +112,8 @@ def _artefact(job: Job, artefact: Artefact, folder: Path, record: dict[str, Any]
     if artefact.format == "onnx":
         run, facts = _onnx(job, pipeline, path)
     elif artefact.format == "coreml":
-        # The evaluator knows every operator of the program but is no fast runtime: the proven clips are enough.
-        run, facts = _coreml(job, pipeline, path)
+        # The evaluator knows every operator of the programs but is no fast runtime: the proven clips are enough.
+        run, facts = _coreml(job, artefact, pipeline, path, store, folder)
         ids = job.clips.proven
     else:
         run, facts = _executorch(job, artefact, pipeline, path, store, folder)
@@ -130,14 +130,25 @@ def _onnx(job: Job, pipeline: Pipeline, path: Path) -> tuple[Runner, dict[str, A
     return to_onnx.read(path), facts
 
 
-def _coreml(job: Job, pipeline: Pipeline, path: Path) -> tuple[Runner, dict[str, Any]]:
+def _coreml(
+    job: Job, artefact: Artefact, pipeline: Pipeline, path: Path, store: ClipStore, folder: Path
+) -> tuple[Runner, dict[str, Any]]:
     from export import mil, to_coreml
+    from export.compress import with_own_weights
     from export.rewrite import for_coreml
 
-    to_coreml.write(for_coreml(pipeline), path, job.contract)
+    rewritten = for_coreml(pipeline)
+    module: torch.nn.Module = rewritten
+    facts: dict[str, Any] = {}
+    if artefact.precision == "w8a8":
+        module, facts = _int8(job, rewritten, store, folder)
+    to_coreml.write(module, pipeline.spec.samples, path, job.contract, artefact.precision)
     program, contract = to_coreml.read_program(path)
     _require_contract(job, {name: contract.get(name) for name in job.contract}, path.name)
-    facts = mil.describe(program)
+    facts |= mil.describe(program)
+    if artefact.against == OWN_WEIGHTS:
+        twin, facts["compressed_tensors"] = with_own_weights(rewritten, program, artefact.precision)
+        np.save(folder / GRAPH_ANSWERS, answer(in_torch(twin), store, job.clips.proven))
     facts["reason"] = "the saved program was run by export/mil.py; Apple's own kernels were not (they need a Mac)"
     return mil.evaluator(program), facts
 
@@ -152,7 +163,7 @@ def _executorch(
     facts: dict[str, Any] = {}
     if artefact.precision == "int8":
         module, facts = _int8(job, for_xnnpack(pipeline), store, folder)
-    facts |= to_executorch.write(module, pipeline.spec.samples, path, job.contract)
+    facts |= to_executorch.write(module, (1, pipeline.spec.samples), path, job.contract)
     _require_contract(job, to_executorch.read_contract(path), path.name)
     return to_executorch.read(path), facts
 

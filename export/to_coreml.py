@@ -15,35 +15,49 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from export.compress import compressed, compute_precision
+from export.config import Precision
 from export.contract import Contract
-from export.pipeline import INPUT_NAME, OUTPUT_NAMES, Pipeline
+from export.pipeline import INPUT_NAME, OUTPUT_NAMES
 from export.to_onnx import Array, Runner
 from pocketmood.errors import ExportError
+from pocketmood.runs import write_bytes
 
+_PROGRAM = Path("Data", "com.apple.CoreML", "model.mlmodel")
 _WEIGHTS = Path("Data", "com.apple.CoreML", "weights")
+_DEBUG_NAMES = "executorch_debug_handle_mapping.json"
+"""coremltools leaves it beside the package's parts: 150 kB of operator names for a debugger of another runtime."""
 
 
-def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
-    """Write a pipeline (see `rewrite.for_coreml`) as an ML program with the contract as user-defined metadata.
+def write(
+    module: nn.Module, samples: int, path: Path, contract: Contract, precision: Precision = "fp32"
+) -> dict[str, Any]:
+    """Write a module (see `rewrite.for_coreml`, `quantise`) as an ML program with the contract as metadata.
 
-    All of it in float32: CoreML's default, float16, overflows in the power spectrogram.
+    `precision` says what becomes of the network (see `compress`); a quantised graph brings its own int8, as "w8a8". The
+    front end is float32 always: CoreML's default, float16, overflows in the power spectrum.
     """
     with _quiet():
         import coremltools as ct
 
-        exported = torch.export.export(pipeline, (torch.zeros(1, pipeline.spec.samples),)).run_decompositions({})
         model = ct.convert(
-            exported,
-            inputs=[ct.TensorType(name=INPUT_NAME, shape=(1, pipeline.spec.samples))],
-            outputs=[ct.TensorType(name=name) for name in OUTPUT_NAMES],
+            torch.export.export(module, (torch.zeros(1, samples),)).run_decompositions({}),
+            inputs=[ct.TensorType(name=INPUT_NAME, shape=(1, samples))],
+            outputs=[ct.TensorType(name=name, dtype=np.float32) for name in OUTPUT_NAMES],
             minimum_deployment_target=ct.target.iOS17,
-            compute_precision=ct.precision.FLOAT32,
+            compute_precision=compute_precision(precision),
             skip_model_load=True,
         )
+        model = compressed(model, precision)
         for name, value in contract.items():
             model.user_defined_metadata[name] = str(value)
         model.save(str(path))
+        # coremltools writes the program's maps in an order that changes from process to process.
+        ordered = ct.utils.load_spec(str(path)).SerializeToString(deterministic=True)
+    write_bytes(path / _PROGRAM, ordered)
+    (path / _DEBUG_NAMES).unlink(missing_ok=True)
     _same_names_every_time(path / "Manifest.json")
     return {"operators": len(model._mil_program.functions["main"].operations)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from pocketmood.errors import ExportError
 from pocketmood.runs import write_bytes
 
 
-def write(module: nn.Module, samples: int, path: Path, contract: Contract) -> dict[str, Any]:
-    """Write a module (see `rewrite.for_xnnpack`, `quantise`) with the contract as constant methods.
+def write(module: nn.Module, shape: Sequence[int], path: Path, contract: Contract) -> dict[str, Any]:
+    """Write a module of one input (see `rewrite.for_xnnpack`, `quantise`) with the contract as constant methods.
 
     Returns facts for the record: delegated subgraphs, the operators left outside of them, planned memory.
     """
@@ -30,7 +30,7 @@ def write(module: nn.Module, samples: int, path: Path, contract: Contract) -> di
 
     with _lean_lowering():
         edge = to_edge_transform_and_lower(
-            torch.export.export(module, (torch.zeros(1, samples),)),
+            torch.export.export(module, (torch.zeros(*shape),)),
             partitioner=[XnnpackPartitioner()],
             constant_methods=dict(contract),
             # The verifier retraces the program several times; parity checks the result more strictly.
@@ -55,22 +55,33 @@ def write(module: nn.Module, samples: int, path: Path, contract: Contract) -> di
 
 def read(path: Path, threads: int = 0) -> Runner:
     """Open a program; threads 0 lets the runtime choose (its pool is shared by all programs of the process)."""
-    from executorch.runtime import Runtime
-
     if threads:
         set_threads(threads)
+    call = open_method(path)
+
+    def run(waveform: Array) -> tuple[Array, Array]:
+        emotion, spread = call(waveform)
+        return emotion, spread
+
+    return run
+
+
+def open_method(path: Path) -> Callable[[Array], list[Array]]:
+    """Open a program of one input and return its method `forward`."""
+    from executorch.runtime import Runtime
+
     program = Runtime.get().load_program(path)
     method = program.load_method("forward")
     if method is None:
         raise ExportError(f"{path.name}: no method `forward`")
 
-    def run(waveform: Array) -> tuple[Array, Array]:
-        emotion, spread = method.execute([torch.from_numpy(np.ascontiguousarray(waveform))])
-        return emotion.numpy().copy(), spread.numpy().copy()  # the runtime reuses its buffers
+    def call(given: Array) -> list[Array]:
+        outputs = method.execute([torch.from_numpy(np.ascontiguousarray(given))])
+        return [output.numpy().copy() for output in outputs]  # the runtime reuses its buffers
 
     # The method points into the program, which must live as long.
-    run.program = program  # type: ignore[attr-defined]
-    return run
+    call.program = program  # type: ignore[attr-defined]
+    return call
 
 
 def set_threads(threads: int) -> None:

@@ -50,13 +50,17 @@ class ClipStore:
     def __init__(self, folder: Path, clips: list[Clip], samples: int, sample_rate: int) -> None:
         """Use `ClipStore.open` or `ClipStore.write`."""
         self.folder, self.clips, self.samples, self.sample_rate = folder, clips, samples, sample_rate
+        self._stored = samples
         self.ids = [clip.id for clip in clips]
         self._rows = {id_: row for row, id_ in enumerate(self.ids)}
         self._map: NDArray[np.int16] | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> ClipStore:
-        """Open a store; DataError where table and map do not fit each other."""
+    def open(cls, folder: Path, samples: int | None = None) -> ClipStore:
+        """Open a store; DataError where table and map do not fit each other.
+
+        samples: how much of each clip is heard, from its middle, for models of a shorter window; all if left out.
+        """
         if not (folder / STORE_FILE).is_file():
             raise DataError(f"{folder}: no clip store here. Make one with `pocketmood data`")
         facts = read_json(folder / STORE_FILE)
@@ -68,7 +72,12 @@ class ClipStore:
                 f"{folder}: {MAP_FILE} has {size} bytes, {len(clips)} clips need {wanted}; delete the folder and run "
                 "`pocketmood data` again"
             )
-        return cls(folder, clips, facts["samples"], facts["sample_rate"])
+        store = cls(folder, clips, facts["samples"], facts["sample_rate"])
+        if samples is not None:
+            if samples > store.samples:
+                raise DataError(f"{folder}: clips of {store.samples} samples, a model of {samples} needs longer ones")
+            store.samples = samples
+        return store
 
     @classmethod
     def write(cls, folder: Path, clips: Sequence[Clip], waves: Iterable[NDArray[Any]], spec: MelSpec) -> ClipStore:
@@ -92,10 +101,11 @@ class ClipStore:
 
     @property
     def raw(self) -> NDArray[np.int16]:
-        """The map itself, int16 [N, S], read-only."""
+        """The map itself, int16 [N, S], read-only; the middle of each clip where less than all is to be heard."""
         if self._map is None:
-            shape = (len(self.clips), self.samples)
-            self._map = np.memmap(self.folder / MAP_FILE, "<i2", "r", shape=shape)
+            whole = np.memmap(self.folder / MAP_FILE, "<i2", "r", shape=(len(self.clips), self._stored))
+            first = (self._stored - self.samples) // 2
+            self._map = whole[:, first : first + self.samples]
         return self._map
 
     def index(self, id_: str) -> int:

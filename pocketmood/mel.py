@@ -120,20 +120,26 @@ def to_db(mel: Tensor, spec: MelSpec) -> Tensor:
 
 
 def context(
-    wave: NDArray[np.int16] | NDArray[np.float32], start_hop: int, frames: int, spec: MelSpec, stride: int = 1
+    wave: NDArray[np.int16] | NDArray[np.float32],
+    start_hop: int,
+    frames: int,
+    spec: MelSpec,
+    stride: int = 1,
+    gain: float = 1.0,
 ) -> NDArray[np.float32]:
     """Cut the slice [C] whose spectrogram is frames start_hop, start_hop + stride, ... of the whole clip's own.
 
     `wave` [S] may be int16 (scaled to [-1, 1]) or float32; outside of the clip lies silence, as in the whole
-    spectrogram. C = (frames - 1) * hop * stride + n_fft, for `MelFrontEnd.from_context`.
+    spectrogram. `gain` makes it louder. C = (frames - 1) * hop * stride + n_fft, for `MelFrontEnd.from_context`.
     """
     start = start_hop * spec.hop - spec.n_fft // 2
     length = (frames - 1) * spec.hop * stride + spec.n_fft
-    slice_ = np.zeros(length, np.float32)
-    low, high = max(start, 0), min(start + length, len(wave))
-    if high > low:
-        piece = np.asarray(wave[low:high], np.float32)
-        slice_[low - start : high - start] = piece / FULL_SCALE if wave.dtype == np.int16 else piece
+    low, high = np.clip([start, start + length], 0, len(wave)).tolist()
+    # Not zeros: for large arrays these come fresh from the system, page by page.
+    slice_ = np.empty(length, np.float32)
+    slice_[: low - start], slice_[high - start :] = 0, 0
+    scale = np.float32(gain / FULL_SCALE if wave.dtype == np.int16 else gain)
+    np.multiply(wave[low:high], scale, out=slice_[low - start : high - start])
     return slice_
 
 

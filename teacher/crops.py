@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Crop = tuple[int, int]
 """(start_hop, frames): first frame in hops of the spec, number of frames at the stride in use."""
+_FRAMES_IN_CACHE = 256
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ class CropDataset(Dataset[dict[str, Any]]):
         gain_db = rng.uniform(-self.augment.gain_db, self.augment.gain_db)
         item["hidden"] = _hidden(rng, self.augment, self.spec.bands, frames)
         if index < len(self.rows):
-            wave = context(self.store.raw[self.rows[index]], start, frames, self.spec, self.stride)
-            item["context"] = wave * np.float32(10 ** (gain_db / 20))
+            wave, gain = self.store.raw[self.rows[index]], 10 ** (gain_db / 20)
+            item["context"] = context(wave, start, frames, self.spec, self.stride, gain)
             item["labels"], item["deviations"] = self.labels[index], self.deviations[index]
         else:
             row = index - len(self.rows)
@@ -110,9 +111,9 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     ordered = [item for item in items if "context" in item] + [item for item in items if "mel" in item]
     batch: dict[str, Tensor] = {}
     for key in ("context", "mel", "labels", "deviations", "hidden", "index", "crop"):
-        rows = [np.asarray(item[key]) for item in ordered if key in item]
+        rows = [torch.from_numpy(np.asarray(item[key])) for item in ordered if key in item]
         if rows:
-            batch[key] = torch.from_numpy(np.stack(rows))
+            batch[key] = torch.stack(rows)
     return batch
 
 
@@ -138,8 +139,10 @@ def spectrogram(front: MelFrontEnd, contexts: Tensor) -> Tensor:
     with torch.no_grad(), torch.autocast(contexts.device.type, enabled=False):
         if contexts.device.type != "cpu":
             return front.from_context(contexts.float())
-        # One clip at a time stays in the cache: 8.7 instead of 19 ms per clip at 256 frames.
-        return torch.cat([front.from_context(row[None].float()) for row in contexts])
+        # So many frames at a time stay in the cache: 8.7 instead of 19 ms per clip at 256 frames.
+        frames = 1 + (contexts.shape[1] - front.spec.n_fft) // front.step_samples
+        rows = max(1, _FRAMES_IN_CACHE // frames)
+        return torch.cat([front.from_context(part.float()) for part in contexts.split(rows)])
 
 
 def whole_mels(

@@ -16,7 +16,7 @@ from timm.layers import ConvNormAct
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from export import stage, steps
+from export import compress, stage, steps
 from export.config import ExportConfig
 from export.contract import Contract, contract
 from export.pipeline import Pipeline, build
@@ -25,6 +25,8 @@ from pocketmood.spec import MelSpec
 from tests import tiny
 
 SPEC, STRIDE, FRAMES = MelSpec(), 5, 256
+MIN_NUMBERS = 512
+"""The tiny student has no tensor that is large enough to be compressed in a real package."""
 LABELS = {"set": "tones made for tests", "fix": "none", "synthetic": True}
 
 
@@ -56,10 +58,10 @@ class TinyStudent(nn.Module):
         return Answer(torch.tanh(self.emotion_head(features)), spread, features)
 
 
-def pipeline(seed: int = 0) -> Pipeline:
+def pipeline(seed: int = 0, kind: type[TinyStudent] = TinyStudent) -> Pipeline:
     """Return a pipeline of random weights; its norms hold statistics and scales that are not 0 and 1."""
     torch.manual_seed(seed)
-    student = TinyStudent()
+    student = kind()
     for module in student.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.2)
@@ -99,7 +101,10 @@ def export(run: Path, **changes: object) -> int:
     """Run the export stage in this process, with the tiny student for the run's own."""
     settings = {"run": run, "golden": 2, "held_out": 2, "calibration": 3, "processes": 1, "ccc_drop_limit": None}
     config = ExportConfig(**settings | changes)  # type: ignore[arg-type]
-    with mock.patch.object(steps, "load_pipeline", lambda config: pipeline()):
+    with (
+        mock.patch.object(steps, "load_pipeline", lambda config: pipeline()),
+        mock.patch.object(compress, "MIN_NUMBERS", MIN_NUMBERS),
+    ):
         return stage.run(config)
 
 

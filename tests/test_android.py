@@ -252,4 +252,8 @@ def test_tools_are_named_when_they_are_missing(tmp_path: Path) -> None:
         (tmp_path / tool).symlink_to(found)
     command = [tmp_path / "bash", ROOT / "tools" / "android.sh", "test"]
     ran = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True)
-    assert "skipped: the JVM suite of the Android app, for want of javac mvn npm g++ aapt2" in ran.stdout
+    assert (
+        "skipped: the JVM suite of the Android app, for want of javac mvn npm g++ aapt2 zipalign apksigner"
+        in ran.stdout
+    )
+    assert "apt-get install openjdk-17-jdk-headless maven npm g++ aapt zipalign apksigner zip)" in ran.stdout

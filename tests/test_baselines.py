@@ -5,13 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import librosa
-import numpy as np
 import pytest
 
-from benchmarks import baselines
 from benchmarks.contenders import SHIPPED, artefacts, contenders, size_of
-from pocketmood.spec import MelSpec
 from tests import benchmark_runs
 
 
@@ -67,30 +63,3 @@ def test_size_of_a_folder_is_that_of_its_files(tmp_path):
     (tmp_path / "c").write_bytes(b"4567")
     assert size_of(tmp_path) == 7
     assert size_of(tmp_path / "nothing") is None
-
-
-@pytest.mark.slow
-def test_the_picture_is_librosas_mel_in_three_equal_channels():
-    spec, rng = MelSpec(seconds=1.0), np.random.default_rng(0)
-    wave = (0.1 * rng.standard_normal(spec.samples)).astype(np.float32)
-    image = baselines.peer_image(wave, spec)
-    assert image.shape == (1, 3, 256, 256) and image.dtype == np.float32
-    np.testing.assert_array_equal(image[0, 0], image[0, 2])
-    mel = librosa.power_to_db(librosa.feature.melspectrogram(y=wave, sr=22_050, n_mels=128), ref=1.0, top_db=None)
-    # resizing keeps the mean level: 128 x 44 values become 256 x 256
-    assert image.mean() == pytest.approx(mel.mean(), abs=0.5)
-
-
-@pytest.mark.slow
-def test_the_usual_recipe_answers_a_waveform_and_is_written_once(run, tmp_path):
-    path = tmp_path / "peers" / "peer.onnx"
-    opened = baselines.open_peer(run, path, threads=1)
-    written = path.stat().st_mtime_ns
-    assert opened.size_bytes == path.stat().st_size
-    assert opened.params is not None and 4 * opened.params == pytest.approx(opened.size_bytes, rel=0.1)  # float32
-    wave = np.zeros(benchmark_runs.SPEC.samples, np.float32)
-    emotion, _ = opened.predict(wave)
-    assert emotion.shape == (2,) and np.isfinite(emotion).all()
-    again, _ = baselines.open_peer(run, path, threads=1).predict(wave)
-    assert path.stat().st_mtime_ns == written
-    np.testing.assert_allclose(again, emotion, rtol=0, atol=1e-6)

@@ -36,6 +36,20 @@ def test_a_store_gives_back_what_went_in(tmp_path: Path) -> None:
     assert np.isnan(store.labels(["x"])).all()
 
 
+def test_a_shorter_window_is_the_middle_of_each_clip(tmp_path: Path) -> None:
+    spec = MelSpec(seconds=0.1)
+    waves = np.random.default_rng(0).uniform(-0.9, 0.9, (2, spec.samples)).astype(np.float32)
+    clips = [Clip(name, None, None, None) for name in "ab"]
+    whole = ClipStore.write(tmp_path / "store", clips, waves, spec)
+    middle = ClipStore.open(tmp_path / "store", samples=5)
+    first = (spec.samples - 5) // 2
+    np.testing.assert_array_equal(middle.waveform("b"), whole.waveform("b")[first : first + 5])
+    assert middle.raw.shape == (2, 5) and middle.samples == 5
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(middle)).waveform("a"), middle.waveform("a"))
+    with pytest.raises(DataError, match=f"clips of {spec.samples} samples, a model of {spec.samples + 1}"):
+        ClipStore.open(tmp_path / "store", samples=spec.samples + 1)
+
+
 def test_int16_by_hand() -> None:
     np.testing.assert_array_equal(to_int16(np.array([0, 0.5, -1, 1, 3, -3])), [0, 16384, -32768, 32767, 32767, -32768])
 

@@ -20,11 +20,17 @@ from tests import export_fixtures as tiny
 def test_leaves_a_proven_bundle() -> None:
     folder = tiny.exported_run() / "bundle"
     about, records = read_json(folder / "bundle.json"), read_json(folder / "parity.json")
-    names = ["model.int8.pte", "model.fp32.pte", "model.fp32.mlpackage", "model.fp32.onnx"]
+    names = [one.file for one in ExportConfig().artefacts]
+    packages = [record for record in records if record["artefact"].endswith(".mlpackage")]
     assert [record["artefact"] for record in records] == names
     assert {record["verdict"] for record in records} == {"passed"}
     assert all(record["clips"] == 4 and (folder / record["artefact"]).exists() for record in records)
-    assert "Apple" in records[2]["reason"]
+    assert len(names) == len(set(names)) and len(packages) == 5
+    assert all("Apple" in record["reason"] for record in packages)
+    assert all(record["device_limit"] >= 1e-3 and record["ccc_songs"] >= 4 for record in records)
+    compressed = {record["artefact"]: record["compressed_weights"] for record in packages}
+    assert compressed["model.int8.mlpackage"] == compressed["model.palette6.mlpackage"] == 3968
+    assert compressed["model.fp32.mlpackage"] == compressed["model.fp16.mlpackage"] == 0
     held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert held - set(about["files"]) == {"bundle.json", "stage.json"}
     assert all(file_hash(folder / name) == hash_ for name, hash_ in about["files"].items())
@@ -103,8 +109,8 @@ def test_clips_are_spread_and_do_not_overlap() -> None:
 def test_config_refuses_what_proves_or_writes_nothing() -> None:
     with pytest.raises(ExportError, match="at least 1"):
         ExportConfig(golden=0)
-    with pytest.raises(ExportError, match=r"nothing to write: coreml in int8"):
-        ExportConfig(to=("coreml",), precision=("int8",))
+    with pytest.raises(ExportError, match=r"nothing to write: onnx in palette6"):
+        ExportConfig(to=("onnx",), precision=("palette6",))
     assert set(PRESETS) == {"full", "demo", "smoke"}
     assert PRESETS["smoke"].ccc_drop_limit is None
 

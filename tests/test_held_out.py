@@ -11,6 +11,7 @@ from benchmarks import held_out
 from pocketmood.clips import ClipStore
 from pocketmood.errors import DataError, RunError
 from pocketmood.metrics import paired_ratio, score
+from student.spread import coverage
 
 
 def test_songs_that_the_run_has_met_are_refused(tiny_data: Path) -> None:
@@ -42,6 +43,12 @@ def test_models_are_compared_on_the_same_songs(tmp_path: Path, monkeypatch: pyte
     assert values["differences"]["student - floor"]["low"] > 0 > values["differences"]["student - teacher"]["high"]
     ratio = paired_ratio(said["student"], said["teacher"], labels, songs)
     assert values["kept_of_teacher"]["difference"] == ratio.difference
+    wide = np.full(labels.shape, 0.4)
+    values["coverage"] = coverage(said["student"], wide, labels, wide)
     text = "\n".join([held_out.table(values), *held_out.notes(values)])
     assert f"The student keeps {ratio.difference:.1%} [{ratio.low:.1%}, {ratio.high:.1%}]" in text
     assert text.count("| floor |") == 1 and "300 songs" in text
+    # ratings deviate by .4 from labels that the answers miss by .35: P(|N(0, .53)| < .4) = .55
+    inside = values["coverage"]["listeners"]["68"]["mean"]
+    assert inside == pytest.approx(0.548, rel=0, abs=0.02)
+    assert f"the 68 % interval holds {inside:.0%} of single listeners' ratings" in text

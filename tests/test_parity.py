@@ -53,6 +53,17 @@ def test_the_ccc_gate(drop: float | None, limit: float | None, verdict: str) -> 
     assert parity.judge(record, 1e-4, limit)["verdict"] == verdict
 
 
+@pytest.mark.parametrize(
+    ("limit", "to_fp32", "wanted"), [(1e-4, None, 1e-3), (2e-3, None, 2e-3), (5e-3, 0.01, 0.015), (1e-4, 0.01, 0.011)]
+)
+def test_devices_may_differ_by_their_kernels_and_by_what_the_precision_costs(
+    limit: float, to_fp32: float | None, wanted: float
+) -> None:
+    record = {"artefact": "a", "max_error": 0.0} | ({} if to_fp32 is None else {"fp32_max_error": to_fp32})
+    found = parity.judge(record, limit, None)["device_limit"]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+
+
 def test_a_swapped_output_closes_the_gate() -> None:
     record = parity.judge({"artefact": "a", **parity.compare(WANTED[:, [1, 0, 2, 3]], WANTED)}, 5e-3, None)
     assert record["verdict"] == "failed"
@@ -73,6 +84,7 @@ def test_ccc_change_is_the_loss_against_the_reference() -> None:
 
 def test_table_shows_what_was_and_what_was_not_written() -> None:
     good = parity.judge({"artefact": "a.onnx", "size_bytes": 5_500_000, **parity.compare(WANTED, WANTED)}, 1e-4, None)
+    good["fp32_max_error"] = 0.012
     text = parity.table([good, parity.not_written("b.pte", "no such operator")])
-    assert "5.50" in text and "b.pte: no such operator" in text
+    assert "5.50" in text and "1.2e-02" in text and "b.pte: no such operator" in text
     assert [line.split()[-1] for line in text.splitlines()[1:3]] == ["passed", "failed"]

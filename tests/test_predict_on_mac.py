@@ -19,7 +19,11 @@ SAMPLES = 6
 def bundle(tmp_path: Path) -> Path:
     """Make a bundle of three golden pairs whose emotion is the first two samples and whose spread is 0.25."""
     (tmp_path / "golden").mkdir()
-    (tmp_path / "model.fp32.mlpackage").mkdir()
+    limits = {"model.fp32.mlpackage": 1e-3, "model.int8.mlpackage": 5e-3, "model.fp32.pte": 1e-3}
+    for name in limits:
+        (tmp_path / name).mkdir()
+    records = [{"artefact": name, "device_limit": limit} for name, limit in limits.items()]
+    (tmp_path / "parity.json").write_text(json.dumps(records))
     waves = np.arange(3 * SAMPLES, dtype="<f4").reshape(3, SAMPLES) / 100
     waves.tofile(tmp_path / "golden" / "waveform.f32")
     waves[:, :2].tofile(tmp_path / "golden" / "emotion.f32")
@@ -36,18 +40,27 @@ def on_a_mac(monkeypatch: pytest.MonkeyPatch, offset: float) -> None:
     )
 
 
-@pytest.mark.parametrize(("offset", "code"), [(0.0, 0), (9e-4, 0), (-2e-3, 1), (float("nan"), 1)])
-def test_judges_by_the_limit(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], offset: float, code: int
+@pytest.mark.parametrize(
+    ("offset", "passed"),
+    [(0.0, (1, 1)), (9e-4, (1, 1)), (-2e-3, (0, 1)), (6e-3, (0, 0)), (float("nan"), (0, 0))],
+)
+def test_judges_each_program_by_its_limit(
+    bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    offset: float,
+    passed: tuple[int, int],
 ) -> None:
     on_a_mac(monkeypatch, offset)
-    assert predict_on_mac.main(["--bundle", str(bundle)]) == code
-    sentence, record = capsys.readouterr().out.splitlines()
-    assert ("BEYOND" in sentence) == bool(code) and "3 golden pairs" in sentence
-    found = json.loads(record)
-    assert found["passed"] == (not code)
-    np.testing.assert_allclose(found["max_error"], abs(offset), rtol=1e-3, atol=1e-8)
-    np.testing.assert_allclose(found["signed_mean_error"], offset / 4, rtol=1e-3, atol=1e-8)
+    assert predict_on_mac.main(["--bundle", str(bundle)]) == int(not all(passed))
+    *sentences, records = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in sentences] == ["model.fp32.mlpackage", "model.int8.mlpackage"]
+    assert ["BEYOND" not in line for line in sentences] == list(map(bool, passed))
+    assert all("3 golden pairs" in line for line in sentences)
+    for record, one in zip(json.loads(records), passed, strict=True):
+        assert record["passed"] == bool(one)
+        np.testing.assert_allclose(record["max_error"], abs(offset), rtol=1e-3, atol=1e-8)
+        np.testing.assert_allclose(record["signed_mean_error"], offset / 4, rtol=1e-3, atol=1e-8)
 
 
 def test_a_limit_of_ones_own(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,8 +83,18 @@ def test_apples_runtime_is_there() -> None:
 
 def test_damaged_bundles_are_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_mac(monkeypatch, 0.0)
-    (bundle / "model.fp32.mlpackage").rmdir()
-    with pytest.raises(BundleError, match="holds no model"):
+    (bundle / "model.int8.mlpackage").rmdir()
+    with pytest.raises(BundleError, match=r"holds no model\.int8\.mlpackage"):
+        predict_on_mac.main(["--bundle", str(bundle)])
+    parity = bundle / "parity.json"
+    parity.write_text('[{"artefact": "model.fp32.mlpackage"}]')
+    with pytest.raises(BundleError, match="an older version wrote it"):
+        predict_on_mac.main(["--bundle", str(bundle)])
+    parity.write_text('[{"artefact": "model.fp32.pte"}]')
+    with pytest.raises(BundleError, match="holds no CoreML program"):
+        predict_on_mac.main(["--bundle", str(bundle)])
+    parity.unlink()
+    with pytest.raises(BundleError, match="so there are no limits"):
         predict_on_mac.main(["--bundle", str(bundle)])
     golden = bundle / "golden" / "emotion.f32"
     golden.write_bytes(golden.read_bytes()[:-4])

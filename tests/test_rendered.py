@@ -49,6 +49,11 @@ def piece():
     return compose(0, 2)
 
 
+def test_unrated_music_has_no_name_of_a_song() -> None:
+    tasks = plan(RenderConfig(out=Path("c"), songs=20, unlabelled=3))
+    assert [task.path.stem.isdigit() for task in tasks] == [True] * 20 + [False] * 3
+
+
 def test_ids_are_deams_and_do_not_depend_on_the_size():
     ids = [song_id(song) for song in range(2000)]
     assert len(set(ids)) == 2000

@@ -41,7 +41,7 @@ def test_the_answer_of_a_mobilevit_stays() -> None:
 def test_a_changed_weight_would_be_seen() -> None:
     pipeline = tiny.pipeline()
     changed = rewrite.for_xnnpack(pipeline)
-    changed.network.block.norm1.mean.weight.data.mul_(1.01)
+    changed.network.block.norm1.mean_square.weight.data.mul_(1.01)
     assert difference(pipeline, changed, torch.from_numpy(tiny.waves(1)[0])) > LIMIT
 
 
@@ -67,6 +67,22 @@ def test_layer_norm_as_products(offset: float) -> None:
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     torch.testing.assert_close(rewrite.AveragingLayerNorm(norm)(x), norm(x), rtol=0, atol=LIMIT)
+
+
+def test_scales_of_norms_move_into_their_readers() -> None:
+    """Scale 2 and shift 1 before a weight of 3 and a bias of 5: 3 (2 x + 1) + 5 = 6 x + 8."""
+    norm, reader = nn.LayerNorm(1), nn.Linear(1, 1)
+    for parameter, value in ((norm.weight, 2.0), (norm.bias, 1.0), (reader.weight, 3.0), (reader.bias, 5.0)):
+        nn.init.constant_(parameter, value)
+    rewrite._move_affine(norm, reader)
+    assert (reader.weight.item(), reader.bias.item()) == (6.0, 8.0)
+    assert norm.weight is None and norm.bias is None
+
+
+def test_scales_of_norms_stay_where_the_reader_is_not_known() -> None:
+    changed = rewrite.for_xnnpack(tiny.pipeline()).network
+    assert changed.block.norm1.weight is None and changed.block.norm2.weight is None
+    assert changed.norm.weight is not None, "the last norm is read by a convolution"
 
 
 @pytest.mark.parametrize(("stride", "frames"), [(4, 320), (5, 256), (5, 320)])

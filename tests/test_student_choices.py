@@ -67,7 +67,15 @@ def test_without_a_teacher_the_command_to_type_is_named(tiny_run: Path) -> None:
     with pytest.raises(RunError, match="python -m teacher --run"):
         bench.main(["--run", str(tiny_run), "--preset", "smoke"])
     with pytest.raises(RunError, match="must be at least 1"):
-        bench.main(["--run", str(tiny_run), "--strides", "0"])
+        bench.main(["--run", str(tiny_run), "--seeds", "0"])
+
+
+@pytest.mark.parametrize("typed", ["mobilevit_s", "mobilevit_s:0", "mobilevit_s:x"])
+def test_a_row_is_a_model_and_a_stride(typed: str, tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.row_from("mobilevit_s:10") == Choice("mobilevit_s", 10)
+    with pytest.raises(SystemExit):
+        bench.main(["--run", str(tiny_run), "--rows", typed])
+    assert f"{typed!r} is no row; write MODEL:STRIDE" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 # The Android app without an Android SDK: its tests on a JVM, and an APK to look into. `make test` and `make android`
 # call it. Where tools are missing it says which, does nothing and succeeds; Gradle needs none of this.
 #   tools/android.sh missing           names the tools that are not here, one a line
-#   tools/android.sh debian            names the packages that bring them
+#   tools/android.sh debian            names the Debian packages that bring them
 #   tools/android.sh test [BUNDLE...]  the JVM suite, with the first bundle that exists; without one, less of it
 #   tools/android.sh apk               app and assets as a signed APK, checked
 #   tools/android.sh shots             the tests' pictures that android/README.md shows
@@ -11,7 +11,6 @@ cd "$(dirname "$0")/.."
 python=.venv/bin/python built=$PWD/android/target cache=$PWD/.cache/android log=android/target/maven.log
 # The Java classes of org.pytorch.executorch; where the tests run, its Android archive may not be on the registry.
 classes=react-native-executorch@0.9.2
-debian="openjdk-17-jdk-headless maven npm g++ aapt zipalign apksigner zip"
 
 say() { printf 'android: %s\n' "$*"; }
 stop() { printf 'android: %s\n' "$@" >&2; exit 1; }
@@ -24,11 +23,15 @@ missing() {
   fi
 }
 
+packages() {
+  missing | sed 's/^javac$\|^a JDK.*/openjdk-17-jdk-headless/; s/^mvn$/maven/; s/^aapt2$/aapt/'
+}
+
 skip_without_tools() {
   local lacking
   lacking=$(missing | paste -sd ' ')
   [ -n "$lacking" ] || return 0
-  say "skipped: $1, for want of $lacking (Debian: apt-get install $debian)"
+  say "skipped: $1, for want of $lacking (Debian: apt-get install $(packages | paste -sd ' '))"
   exit 0
 }
 
@@ -43,17 +46,18 @@ fetch_classes() {
   rm -rf "$work"
 }
 
+jdk() { dirname "$(dirname "$(readlink -f "$(command -v javac)")")"; }
+
 # The JNI half of the runtime, over the shared libraries that the executorch wheel ships.
 build_native() {
-  local wheel java_home out=$built/native/libetjni.so source=android/tests/native/etjni.cpp
+  local wheel out=$built/native/libetjni.so source=android/tests/native/etjni.cpp
   [ ! "$out" -nt "$source" ] || return 0
   say "building the JNI library"
   wheel=$("$python" -c 'from importlib.util import find_spec as find
 print(find("executorch").submodule_search_locations[0])')
-  java_home=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")
   mkdir -p "$built/native"
   g++ -std=c++17 -O2 -fPIC -shared -fvisibility=hidden -DC10_USING_CUSTOM_GENERATED_MACROS -DET_EVENT_TRACER_ENABLED \
-    -I"$java_home/include" -I"$java_home/include/linux" \
+    -I"$(jdk)/include" -I"$(jdk)/include/linux" \
     -isystem "$wheel/include" -isystem "$wheel/include/executorch/runtime/core/portable_type/c10" \
     "$source" -o "$out" -L"$wheel/lib" -Wl,--no-as-needed -lexecutorch -lexecutorch_kernels_optimized \
     -lexecutorch_backend_xnnpack -lexecutorch_threadpool -Wl,-rpath,"$wheel/lib"
@@ -115,17 +119,18 @@ build_apk() {
   rm -rf "$built/out"
   mkdir -p "$built/out/dex"
   # shellcheck disable=SC2046  # many paths, none with spaces: what Maven built, and the libraries that go along
-  java -Xmx1g -cp "$built/r8/r8.jar" com.android.tools.r8.R8 --release --min-api 26 --lib "$built/sdk/android-link.jar" \
-    --pg-conf android/app/proguard-rules.pro --pg-conf "$built/apk/keep.pro" --output "$built/out/dex" \
+  java -Xmx1g -cp "$built/r8/r8.jar" com.android.tools.r8.R8 --release --min-api 26 \
+    --lib "$built/sdk/android-link.jar" --lib "$(jdk)" --output "$built/out/dex" \
+    --pg-conf android/app/proguard-rules.pro --pg-conf "$built/apk/keep.pro" \
     $(find "$built/classes" -name '*.class') $(tr ':' ' ' < "$built/classpath.txt")
   aapt2 link -I "$built/sdk/android-link.jar" --manifest "$built/apk/AndroidManifest.xml" -A android/app/src/main/assets \
-    --min-sdk-version 26 --target-sdk-version 36 --version-code 1 --version-name 0.1.0 -0 pte -0 f32 \
+    --min-sdk-version 26 --target-sdk-version 36 --version-code 1 --version-name 0.1.0 \
     -o "$built/out/raw.apk" "$built/apk/res.zip"
   (cd "$built/out/dex" && zip -q -0 ../raw.apk classes*.dex)
   zipalign -f -p 4 "$built/out/raw.apk" "$built/out/aligned.apk"
   if [ ! -f "$cache/debug.keystore" ]; then
     keytool -genkeypair -keystore "$cache/debug.keystore" -storepass android -keypass android -alias debug \
-      -keyalg RSA -keysize 2048 -validity 10000 -dname CN=Debug 2>/dev/null
+      -keyalg RSA -keysize 2048 -validity 10000 -dname CN=Debug >/dev/null 2>&1
   fi
   apksigner sign --ks "$cache/debug.keystore" --ks-pass pass:android --out "$built/pocketmood.apk" "$built/out/aligned.apk"
   apksigner verify "$built/pocketmood.apk"
@@ -148,7 +153,7 @@ picture.quantize(128).save(sys.argv[2], optimize=True)' "$built/shots/$name.png"
 
 case ${1:-} in
   missing) missing ;;
-  debian) echo "$debian" ;;
+  debian) packages ;;
   test) shift; run_tests "$@" ;;
   apk) build_apk ;;
   shots) copy_shots ;;

@@ -24,9 +24,6 @@ android {
         }
     }
 
-    // Programs and golden pairs hardly shrink, and are read once.
-    androidResources { noCompress += listOf("pte", "f32") }
-
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_17
         targetCompatibility = JavaVersion.VERSION_17

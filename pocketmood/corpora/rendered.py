@@ -102,8 +102,9 @@ def main(config: RenderConfig | Sequence[str] | None = None) -> int:
 def plan(config: RenderConfig) -> list[Task]:
     """List all audio files of a corpus."""
     rated = [(song, AUDIO_FOLDER / f"{song_id(song)}.mp3") for song in range(config.songs)]
+    # A file name of digits alone would be a song of the data set that nobody rated, which is a reject.
     others = [
-        (UNLABELLED_SONG + number, UNLABELLED_FOLDER / f"{UNLABELLED_ID + number}.mp3")
+        (UNLABELLED_SONG + number, UNLABELLED_FOLDER / f"piece-{UNLABELLED_ID + number}.mp3")
         for number in range(config.unlabelled)
     ]
     return [Task(config.seed, song, config.out / path) for song, path in rated + others]

@@ -1,0 +1,132 @@
+"""The C++ runner: builds it against the libraries in the executorch wheel, for this machine or another, and calls it.
+
+A phone has the runtime and no Python; so has the runner, and its peak memory and times are the program's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketmood.errors import ExportError
+from pocketmood.runs import fingerprint
+
+SOURCE = Path(__file__).with_name("runner") / "pte_runner.cpp"
+HEADER = SOURCE.with_name("json.h")
+CACHE = Path(__file__).resolve().parents[1] / ".cache" / "pte_runner"
+LIBRARIES = ("executorch", "executorch_kernels_optimized", "executorch_backend_xnnpack", "executorch_threadpool")
+# What the wheel's own CMake package asks of whoever compiles against its headers.
+DEFINITIONS = ("C10_USING_CUSTOM_GENERATED_MACROS", "ET_EVENT_TRACER_ENABLED")
+BUILD_LIMIT_S, RUN_LIMIT_S = 300, 900
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where programs run: how to compile for it, the runtime's libraries, and what starts its binaries here."""
+
+    name: str
+    compiler: str
+    executorch: Path
+    """The unpacked package: `include` and `lib` lie in it."""
+    emulator: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the runner printed; times in ms, `first_ms` of the very first run, median and p95 of all later ones."""
+
+    contract: dict[str, Any]
+    backends: tuple[str, ...]
+    answers: NDArray[np.float32]  # [N, 4]: valence, arousal, and their spreads; N is 0 where nothing was asked
+    threads: int
+    load_ms: float
+    peak_rss_bytes: int
+    first_ms: float | None = None
+    median_ms: float | None = None
+    p95_ms: float | None = None
+
+
+def this_machine() -> Machine:
+    """Return the machine under this process, with the installed executorch; ExportError where a part is missing."""
+    compiler, package = shutil.which("g++"), find_spec("executorch")
+    if compiler is None:
+        raise ExportError("g++: not found, so the runner cannot be built (Debian: apt-get install g++)")
+    if package is None or not package.submodule_search_locations:
+        raise ExportError("executorch: not installed here; type `make setup` first")
+    return Machine(platform.machine(), compiler, Path(next(iter(package.submodule_search_locations))))
+
+
+def build(machine: Machine) -> Path:
+    """Return the runner for a machine; it is compiled where source, compiler or libraries have changed (5 s)."""
+    command = compile_command(machine)
+    about = {"source": source_hash(), "command": command, "compiler": _call([machine.compiler, "--version"], 60)}
+    folder = CACHE / f"{machine.name.split()[0]}-{fingerprint(about)}"
+    binary = folder / "pte_runner"
+    if not binary.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"pte_runner.{os.getpid()}"
+        _call([*command, "-o", str(part)], BUILD_LIMIT_S)
+        part.replace(binary)
+    return binary
+
+
+def source_hash() -> str:
+    """Identify the runner's source."""
+    return fingerprint([SOURCE.read_text(), HEADER.read_text()])
+
+
+def compile_command(machine: Machine) -> list[str]:
+    """Return the compiler's command line, all but where to write."""
+    include, libraries = machine.executorch / "include", machine.executorch / "lib"
+    c10 = include / "executorch" / "runtime" / "core" / "portable_type" / "c10"
+    return [
+        *(machine.compiler, "-std=c++17", "-O2", *(f"-D{name}" for name in DEFINITIONS)),
+        *("-isystem", str(include), "-isystem", str(c10), str(SOURCE), f"-L{libraries}", f"-Wl,-rpath,{libraries}"),
+        # Kernels and delegates register themselves when they are loaded; nothing refers to them by name.
+        *("-Wl,--no-as-needed", *(f"-l{name}" for name in LIBRARIES)),
+    ]
+
+
+def run(machine: Machine, program: Path, waveforms: Path | None = None, repeat: int = 1, threads: int = 0) -> Report:
+    """Run a program on clips of raw float32, each `repeat` times; ExportError with the runner's own words."""
+    command = [*machine.emulator, str(build(machine)), str(program)]
+    if waveforms is not None:
+        command += ["--waveforms", str(waveforms), "--repeat", str(repeat)]
+    said = json.loads(_call([*command, "--threads", str(threads)], RUN_LIMIT_S))
+    # The runner writes null for what is no number.
+    answers = np.array(said.get("answers", []), dtype=np.float64).astype(np.float32).reshape(-1, 4)
+    times = {name: said.get(name) for name in ("first_ms", "median_ms", "p95_ms")}
+    return Report(
+        contract=said["contract"],
+        backends=tuple(said["backends"]),
+        answers=answers,
+        threads=said["threads"],
+        load_ms=said["load_ms"],
+        peak_rss_bytes=said["peak_rss_bytes"],
+        **times,
+    )
+
+
+def _call(command: list[str], limit_s: int) -> str:
+    """Return what a command prints; ExportError with the line that says what went wrong."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=limit_s
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"{Path(command[0]).name}: no end after {limit_s} s") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}, and not a word"]
+        line = next((line for line in lines if "error: " in line), lines[-1])
+        raise ExportError(f"{Path(command[0]).name}: {line.removeprefix('error: ')}")
+    return done.stdout
