@@ -5,12 +5,13 @@ import java.util.concurrent.Executor
 import org.pocketmood.audio.AudioSource
 import org.pocketmood.audio.SoundFormat
 import org.pocketmood.audio.SoundListener
+import org.pocketmood.bundle.Bundle
+import org.pocketmood.bundle.ShippedBundle
 import org.pocketmood.model.Answer
 import org.pocketmood.model.Contract
 import org.pocketmood.model.Emotion
 import org.pocketmood.model.EmotionModel
 import org.pocketmood.model.ModelLoader
-import org.pocketmood.session.ShippedBundle
 
 /** A clip of 30 s in small: 1000 samples a second. */
 const val RATE = 1000
@@ -92,7 +93,7 @@ class Later : Executor {
 
 /** The bundle in a folder, as if it lay in the app's assets; or none. */
 class ShippedFolder(private val folder: File?) : ShippedBundle {
-    override fun id() = folder?.let { File(it, "bundle.json").inputStream().use(org.pocketmood.bundle.Bundle::idOf) }
+    override fun id() = folder?.let { File(it, "bundle.json").inputStream().use(Bundle::idOf) }
 
     override fun names() = folder!!.walk().filter(File::isFile).map { it.relativeTo(folder).path }.toList()
 

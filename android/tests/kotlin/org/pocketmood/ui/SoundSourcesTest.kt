@@ -1,12 +1,12 @@
 package org.pocketmood.ui
 
 import android.Manifest
-import android.media.MediaCodec
 import android.media.MediaFormat
 import android.net.Uri
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.pocketmood.Problem
@@ -14,6 +14,8 @@ import org.pocketmood.audio.Microphone
 import org.pocketmood.audio.MusicFile
 import org.pocketmood.audio.SoundFormat
 import org.pocketmood.audio.SoundListener
+import org.pocketmood.bundle.AssetBundle
+import org.pocketmood.bundle.Bundle
 import org.pocketmood.problem
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.shadows.ShadowAudioRecord
@@ -123,11 +125,20 @@ class SoundSourcesTest : ScreenTest() {
     }
 
     @Test
+    fun theBundleOfTheAssetsIsFound() {
+        // tests/assets is linked into the tests' resources, not into the app's.
+        val shipped = AssetBundle(app.assets)
+        assertEquals(setOf("model.int8.pte", "bundle.json", "parity.json") + Bundle.GOLDEN, shipped.names().toSet())
+        assertEquals("program", shipped.open("model.int8.pte")!!.reader().readText().trim())
+        assertEquals(Bundle.idOf(shipped.open("bundle.json")!!), shipped.id())
+        assertNull(shipped.open("golden/waveform.f32"))
+    }
+
+    @Test
     fun aDecoderThatTellsNoEncodingSpeaks16Bit() {
         song(MediaFormat.createAudioFormat("audio/raw", 8_000, 1), pcm(16_000) { -32_768 })
         val ear = Ear()
         MusicFile(app, uri, "song.wav").listen(ear)
         assertEquals(-1f, ear.heard.min(), 0f)
-        assertEquals(MediaCodec.BUFFER_FLAG_END_OF_STREAM, 4)
     }
 }

@@ -20,9 +20,9 @@ import org.pocketmood.FakeModel
 import org.pocketmood.ShippedFolder
 import org.pocketmood.TinyBundle
 import org.pocketmood.audio.AudioSource
+import org.pocketmood.bundle.ShippedBundle
 import org.pocketmood.loaderOf
 import org.pocketmood.model.ModelLoader
-import org.pocketmood.session.ShippedBundle
 import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment

@@ -1,7 +1,6 @@
 package org.pocketmood
 
 import android.app.Application
-import android.content.res.AssetManager
 import android.net.Uri
 import android.os.Handler
 import android.os.Looper
@@ -14,13 +13,13 @@ import java.util.concurrent.Executors
 import org.pocketmood.audio.AudioSource
 import org.pocketmood.audio.Microphone
 import org.pocketmood.audio.MusicFile
-import org.pocketmood.bundle.Bundle
+import org.pocketmood.bundle.AssetBundle
 import org.pocketmood.bundle.BundleImporter
 import org.pocketmood.bundle.BundleStore
+import org.pocketmood.bundle.ShippedBundle
 import org.pocketmood.model.ExecuTorchModel
 import org.pocketmood.model.ModelLoader
 import org.pocketmood.session.Session
-import org.pocketmood.session.ShippedBundle
 import org.pocketmood.session.Source
 import org.pocketmood.session.Workshop
 
@@ -72,24 +71,5 @@ open class App : Application() {
                 null
             }
         return name ?: uri.lastPathSegment ?: "$uri"
-    }
-}
-
-/** What `make android` copied into the assets. */
-private class AssetBundle(private val assets: AssetManager) : ShippedBundle {
-    override fun id(): String? = open(Bundle.ABOUT)?.use(Bundle::idOf)
-
-    override fun names(): List<String> =
-        Bundle.GOLDEN + Bundle.PARITY + assets.list(FOLDER).orEmpty().filter { it.endsWith(Bundle.PROGRAM_SUFFIX) } + Bundle.ABOUT
-
-    override fun open(name: String): InputStream? =
-        try {
-            assets.open("$FOLDER/$name")
-        } catch (_: IOException) {
-            null
-        }
-
-    private companion object {
-        const val FOLDER = "bundle"
     }
 }

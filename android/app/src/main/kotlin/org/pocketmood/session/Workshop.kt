@@ -6,6 +6,7 @@ import org.pocketmood.Problem
 import org.pocketmood.bundle.BundleImporter
 import org.pocketmood.bundle.BundleStore
 import org.pocketmood.bundle.ModelEntry
+import org.pocketmood.bundle.ShippedBundle
 import org.pocketmood.model.EmotionModel
 import org.pocketmood.model.ModelLoader
 import org.pocketmood.model.SelfTestResult
@@ -63,16 +64,4 @@ class Workshop(
     fun choose(id: String) = store.choose(id)
 
     fun remove(entry: ModelEntry) = store.remove(entry)
-}
-
-/** The bundle that was built into the app, if any. */
-interface ShippedBundle {
-    /** Its [org.pocketmood.bundle.Bundle.id]; null where the app was built without one. */
-    fun id(): String?
-
-    /** Paths of its files, relative to the bundle. */
-    fun names(): List<String>
-
-    /** Returns null for what is not there. */
-    fun open(name: String): InputStream?
 }
