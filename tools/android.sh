@@ -147,7 +147,7 @@ copy_shots() {
 from PIL import Image
 picture = Image.open(sys.argv[1]).convert("RGB")
 picture.thumbnail((720, 720), Image.Resampling.LANCZOS)
-picture.quantize(128).save(sys.argv[2], optimize=True)' "$built/shots/$name.png" "android/screenshots/$name.png"
+picture.save(sys.argv[2], optimize=True)' "$built/shots/$name.png" "android/screenshots/$name.png"
   done
 }
 

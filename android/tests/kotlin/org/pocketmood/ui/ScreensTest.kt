@@ -148,6 +148,15 @@ class ScreensTest : ScreenTest() {
         }
 
     @Test
+    fun detailsTellAnotherProblemOnACardOfItsOwn() =
+        open<DetailsActivity> {
+            app.session.import { "no zip".byteInputStream() }
+            settle()
+            val words = it.get().words()
+            assertTrue(words, "This is no bundle\n" in words && "Self-test: Passed\nLargest difference" in words)
+        }
+
+    @Test
     fun modelsAreListedAndOneIsInUse() =
         open<ModelsActivity> {
             assertTrue(it.get().words(), "mobilevit_test · in use" in it.get().words())

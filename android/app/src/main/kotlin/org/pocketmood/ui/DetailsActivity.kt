@@ -39,18 +39,22 @@ class DetailsActivity : Activity() {
         page.clear()
         val again = if (state.model == null) session::restart else session::test
         page.button(Choice(R.string.run_again, enabled = state !is UiState.Preparing, action = again))
-        selfTest(state)
+        val problem = (state as? UiState.Failed)?.problem
+        if (problem != null && problem !is Problem.SelfTestFailed) {
+            val sentence = problem.sentence(resources)
+            page.card(sentence.title, sentence.text, color = R.color.angry_tense)
+        }
+        selfTest(state, problem as? Problem.SelfTestFailed)
         val model = state.model ?: return
         speed(model, state.run?.latencyMs ?: 0f)
         model(model)
     }
 
-    private fun selfTest(state: UiState) {
-        val failed = (state as? UiState.Failed)?.problem
+    private fun selfTest(state: UiState, failed: Problem.SelfTestFailed?) {
         val result = state.model?.selfTest
         val (verdict, color) =
             when {
-                failed is Problem.SelfTestFailed -> R.string.self_test_failed to R.color.angry_tense
+                failed != null -> R.string.self_test_failed to R.color.angry_tense
                 state is UiState.Preparing && state.step == Step.TESTING -> R.string.self_test_running to R.color.text
                 result == null -> R.string.self_test_none to R.color.text
                 else -> R.string.self_test_passed to R.color.content_relaxed
