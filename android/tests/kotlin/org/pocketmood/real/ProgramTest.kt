@@ -58,17 +58,14 @@ class ProgramTest {
     }
 
     @Test
-    fun theSmallestProgramAnswersAsInPython() {
+    fun theSmallestProgramEqualsPythonToTheLastBits() {
         val expected = reference("golden.f32")
-        val program = bundle.programs.first()
-        // Mostly the same bits. An int8 program now and then rounds an activation the other way, in Python as here:
-        // 1.4e-3 was seen between two runs of one program on one machine, so its own parity limit holds.
-        val tolerance = if ("int8" in program.file) 5e-3f else 1e-5f
-        load(bundle.checked(program.file)) { model ->
+        load(bundle.checked(bundle.programs.first().file)) { model ->
             bundle.golden().forEachIndexed { i, pair ->
                 val answer = model.predict(pair.waveform)
                 val found = floatArrayOf(answer.emotion.valence, answer.emotion.arousal, answer.spread.valence, answer.spread.arousal)
-                for (k in 0..3) assertEquals(expected[4 * i + k], found[k], tolerance)
+                // The same kernels on the same processor; threads may add in another order.
+                for (k in 0..3) assertEquals(expected[4 * i + k], found[k], 1e-5f)
             }
         }
     }
