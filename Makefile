@@ -7,6 +7,7 @@ LABEL_FIX ?= none
 GPUS      ?= 1
 UNLABELLED ?=
 SONGS     ?= 800
+BUNDLE    ?= $(RUN)/bundle
 PYTEST_ARGS ?=
 
 PY := .venv/bin/python
@@ -19,11 +20,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo smoke corpus data teacher student export benchmarks arm64 archive recordings test check lock clean
+.PHONY: help setup demo smoke corpus data teacher student export benchmarks arm64 archive android recordings test check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\nvariables   DEAM=folder RUN=%s PRESET=%s LABEL_FIX=%s UNLABELLED=folder GPUS=%s SONGS=%s\n' \
+	@printf '\nvariables   DEAM=folder RUN=%s PRESET=%s LABEL_FIX=%s UNLABELLED=folder GPUS=%s SONGS=%s BUNDLE=folder\n' \
 	  '$(RUN)' '$(PRESET)' '$(LABEL_FIX)' '$(GPUS)' '$(SONGS)'
 	@printf 'each stage  %s -m teacher --help (or student, export, benchmarks)\n' '$(PY)'
 
@@ -72,11 +73,16 @@ arm64: setup ## run the .pte of RUN on an emulated ARM64 processor against its g
 archive: setup ## zip what is worth keeping of RUN into RUN.zip
 	$(PY) -m pocketmood archive --run $(RUN)
 
+android: setup ## copy BUNDLE (RUN/bundle) into the Android app; assemble and check an APK where the tools are there
+	$(PY) -m tools.android_bundle $(BUNDLE)
+	@tools/android.sh apk
+
 recordings: setup ## fetch freely licensed recorded music for the tests that need it (Debian's packages)
 	$(PY) -m tests.recordings
 
 test: setup ## run all tests that this machine can run; says what was skipped and why
 	HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 $(PY) -m pytest $(PYTEST_ARGS)
+	@tools/android.sh test $(BUNDLE) runs/demo/bundle runs/smoke/bundle
 
 check: setup ## format, lint, types
 	$(PY) -m ruff format --check

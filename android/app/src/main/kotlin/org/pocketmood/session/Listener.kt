@@ -1,0 +1,123 @@
+package org.pocketmood.session
+
+import java.util.concurrent.Executor
+import java.util.concurrent.atomic.AtomicBoolean
+import org.pocketmood.audio.Level
+import org.pocketmood.audio.Resampler
+import org.pocketmood.audio.RingBuffer
+import org.pocketmood.audio.SoundFormat
+import org.pocketmood.audio.SoundListener
+import org.pocketmood.audio.silent
+import org.pocketmood.model.EmotionModel
+import org.pocketmood.model.medianMs
+
+/**
+ * The road from sound to answers: resample, keep the newest 30 s, and every second ask the model what it feels.
+ *
+ * Lives on the source's thread. Of endless sound a model that is slower than a second skips answers; a file waits for
+ * each of its own. [publish] receives every new state of the run.
+ */
+class Listener(
+    private val model: EmotionModel,
+    private var run: Run,
+    private val background: Executor,
+    private val nanoTime: () -> Long,
+    private val publish: (Run) -> Unit,
+) : SoundListener {
+    private val rate = model.contract.sampleRate
+    private val ring = RingBuffer(model.contract.samples)
+    private lateinit var resampler: Resampler
+    private var stepSamples = rate.toLong()
+    private var nextAnswer = (FIRST_ANSWER_S * rate).toLong()
+    private val endless = run.source is Source.Microphone
+    private val busy = AtomicBoolean()
+    private var published = 0L
+
+    /** What an answer on the other thread failed with; raised on the source's thread. */
+    @Volatile private var failure: Exception? = null
+    private val times = mutableListOf<Long>()
+
+    override fun onFormat(format: SoundFormat) {
+        resampler = Resampler(format.sampleRate, rate)
+        val length = format.seconds?.toFloat()
+        // At most MOST_ANSWERS for a file, however long: a symphony takes no more time than a song.
+        if (!endless) stepSamples = (rate * maxOf(FILE_STEP_S, (length ?: 0f) / MOST_ANSWERS)).toLong()
+        if (length != null && length < FIRST_ANSWER_S) nextAnswer = (length * SHORT_SHARE * rate).toLong()
+        update { it.copy(lengthS = length) }
+    }
+
+    override fun onSound(samples: FloatArray, count: Int) {
+        failure?.let { throw it }
+        val sound = resampler.process(samples, count)
+        var from = 0
+        while (from < sound.size) {
+            val length = minOf(sound.size - from, maxOf(1, (nextAnswer - ring.total).toInt()))
+            ring.append(sound.copyOfRange(from, from + length))
+            from += length
+            if (ring.total >= nextAnswer) {
+                nextAnswer += stepSamples
+                if (endless) answerLater() else answer(ring.snapshot(), heardS())
+            }
+        }
+        // The screen needs no more than ten pictures a second, a file delivers a hundred times faster than that.
+        if (ring.total - published < rate / (if (endless) 20 else 1)) return
+        published = ring.total
+        val level = Level.of(samples, count)
+        update { it.copy(heardS = heardS(), level = level, impression = waiting() ?: it.impression) }
+    }
+
+    private fun heardS() = ring.total.toFloat() / rate
+
+    private fun waiting(): Impression? = (FIRST_ANSWER_S - heardS()).takeIf { it > 0 && run.moments.isEmpty() }?.let(Impression::Gathering)
+
+    private fun answerLater() {
+        if (!busy.compareAndSet(false, true)) return
+        val waveform = ring.snapshot()
+        val at = heardS()
+        val quiet = quiet()
+        background.execute {
+            try {
+                answer(waveform, at, quiet)
+            } catch (error: Exception) {
+                failure = error
+            } finally {
+                busy.set(false)
+            }
+        }
+    }
+
+    private fun quiet() = Level.of(ring.newest((SILENCE_S * rate).toInt())).silent
+
+    private fun answer(waveform: FloatArray, atS: Float, quiet: Boolean = quiet()) {
+        if (quiet) return update { it.copy(impression = Impression.Silence) }
+        val start = nanoTime()
+        val answer = model.predict(waveform)
+        val took = nanoTime() - start
+        update {
+            times += took
+            val moments = (it.moments + Moment(atS, answer)).takeLast(MOST_MOMENTS)
+            it.copy(impression = Impression.Felt(answer), moments = moments, latencyMs = medianMs(times))
+        }
+    }
+
+    /** Answers come on another thread than sound. */
+    @Synchronized
+    private fun update(change: (Run) -> Run) {
+        run = change(run)
+        publish(run)
+    }
+
+    private companion object {
+        const val FILE_STEP_S = 5f
+        const val MOST_ANSWERS = 120
+
+        /** Of a file of 1 to 5 s this share must be heard: decoders may end a little early. */
+        const val SHORT_SHARE = .9f
+
+        /** So much of the newest sound must be silent before it is said. */
+        const val SILENCE_S = 3f
+
+        /** An hour of the microphone. */
+        const val MOST_MOMENTS = 3600
+    }
+}

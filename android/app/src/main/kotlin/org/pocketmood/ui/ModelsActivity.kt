@@ -1,0 +1,71 @@
+package org.pocketmood.ui
+
+import android.app.Activity
+import android.content.Intent
+import android.os.Bundle
+import org.pocketmood.App
+import org.pocketmood.R
+import org.pocketmood.bundle.ModelEntry
+import org.pocketmood.session.Observer
+import org.pocketmood.session.UiState
+import org.pocketmood.session.model
+
+/** The models on this device: import, choose, remove. */
+class ModelsActivity : Activity() {
+    private val app get() = application as App
+    private val session get() = app.session
+    private lateinit var page: Page
+    private val observer = Observer(::show)
+
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        page = Page(this, R.string.models_title)
+        session.start()
+    }
+
+    override fun onStart() {
+        super.onStart()
+        session.observe(observer)
+    }
+
+    override fun onStop() {
+        session.forget(observer)
+        super.onStop()
+    }
+
+    override fun onActivityResult(code: Int, result: Int, data: Intent?) {
+        val uri = data?.data ?: return
+        if (code == PICK_BUNDLE && result == RESULT_OK) app.importFrom(uri)
+    }
+
+    private fun show(state: UiState, library: List<ModelEntry>) {
+        val idle = state !is UiState.Preparing
+        page.clear()
+        page.button(Choice(R.string.import_bundle, idle, ::pickBundle))
+        if (state is UiState.Preparing) page.card(getString(state.step.label), getString(R.string.preparing_text))
+        if (state is UiState.Failed) {
+            val sentence = state.problem.sentence(resources)
+            page.card(sentence.title, sentence.text, color = R.color.angry_tense)
+        }
+        for (entry in library) card(entry, entry.id == state.model?.entry?.id, idle)
+        if (library.isEmpty() && idle) page.card(getString(R.string.models_title), getString(R.string.models_empty))
+    }
+
+    private fun card(entry: ModelEntry, used: Boolean, idle: Boolean) {
+        val text = getString(R.string.model_row, entry.precision, entry.program.sizeBytes / 1e6f, entry.bundle.id)
+        val use = Choice(R.string.use_model, idle && !used) { session.choose(entry.id) }
+        val remove = Choice(R.string.remove_model, idle) { session.remove(entry) }
+        val title = if (used) "${entry.bundle.name} · ${getString(R.string.model_in_use)}" else entry.bundle.name
+        page.card(title, text, choices = listOf(use, remove), color = if (used) R.color.content_relaxed else R.color.text)
+    }
+
+    private fun pickBundle() {
+        // Some file managers call a zip an octet stream.
+        val open = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*")
+        startActivityForResult(open, PICK_BUNDLE)
+    }
+
+    private companion object {
+        const val PICK_BUNDLE = 3
+    }
+}

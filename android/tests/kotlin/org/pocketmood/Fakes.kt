@@ -1,0 +1,110 @@
+package org.pocketmood
+
+import java.io.File
+import java.util.concurrent.Executor
+import org.pocketmood.audio.AudioSource
+import org.pocketmood.audio.SoundFormat
+import org.pocketmood.audio.SoundListener
+import org.pocketmood.bundle.Bundle
+import org.pocketmood.bundle.ShippedBundle
+import org.pocketmood.model.Answer
+import org.pocketmood.model.Contract
+import org.pocketmood.model.Emotion
+import org.pocketmood.model.EmotionModel
+import org.pocketmood.model.ModelLoader
+
+/** A clip of 30 s in small: 1000 samples a second. */
+const val RATE = 1000
+const val SAMPLES = 30 * RATE
+const val MEL_HASH = "0123456789abcdef"
+
+val contract = Contract(schema = 1, RATE, SAMPLES, MEL_HASH, labels = "nobody", exporter = "a test")
+
+fun answer(valence: Float, arousal: Float, spread: Float = .25f) = Answer(Emotion(valence, arousal), Emotion(spread, spread))
+
+/** Feels the newest two samples: valence is the last, arousal the one before. */
+class FakeModel(
+    override val contract: Contract = org.pocketmood.contract,
+    private val feel: (FloatArray) -> Answer = ::newest,
+) : EmotionModel {
+    override val backends = listOf("FakeBackend")
+    val heard = mutableListOf<FloatArray>()
+    var closed = false
+
+    override fun predict(waveform: FloatArray): Answer {
+        check(!closed)
+        heard += waveform
+        return feel(waveform)
+    }
+
+    override fun close() {
+        closed = true
+    }
+
+    companion object {
+        fun newest(waveform: FloatArray) = answer(waveform[waveform.size - 1], waveform[waveform.size - 2])
+    }
+}
+
+fun loaderOf(model: EmotionModel) = ModelLoader { _: File -> model }
+
+/** Delivers [chunks] as they are, then ends, or fails with [problem]. */
+class FakeSource(
+    private val chunks: Sequence<FloatArray>,
+    private val seconds: Double? = null,
+    private val rate: Int = RATE,
+    private val problem: Problem? = null,
+) : AudioSource {
+    @Volatile var stopped = false
+
+    override fun listen(listener: SoundListener) {
+        listener.onFormat(SoundFormat(rate, seconds))
+        for (chunk in chunks) {
+            if (stopped) return
+            listener.onSound(chunk, chunk.size)
+        }
+        problem?.let { throw PocketmoodException(it) }
+    }
+
+    override fun stop() {
+        stopped = true
+    }
+}
+
+/** Tenths of a second of a constant value. */
+fun tone(seconds: Number, value: Float = .5f, rate: Int = RATE): Sequence<FloatArray> =
+    generateSequence { FloatArray(rate / 10) { value } }.take((seconds.toDouble() * 10).toInt())
+
+/** Runs tasks when told to. */
+class Later : Executor {
+    private val tasks = ArrayDeque<Runnable>()
+    val size get() = tasks.size
+
+    override fun execute(task: Runnable) {
+        tasks += task
+    }
+
+    fun runOne() = tasks.removeFirst().run()
+
+    fun runAll() {
+        while (tasks.isNotEmpty()) runOne()
+    }
+}
+
+/** The bundle in a folder, as if it lay in the app's assets; or none. */
+class ShippedFolder(private val folder: File?) : ShippedBundle {
+    override fun id() = folder?.let { File(it, "bundle.json").inputStream().use(Bundle::idOf) }
+
+    override fun names() = folder!!.walk().filter(File::isFile).map { it.relativeTo(folder).path }.toList()
+
+    override fun open(name: String) = File(folder!!, name).takeIf(File::isFile)?.inputStream()
+}
+
+/** Runs [work] and returns the problem that it raises. */
+fun problem(work: () -> Unit): Problem =
+    try {
+        work()
+        throw AssertionError("no problem was raised")
+    } catch (error: PocketmoodException) {
+        error.problem
+    }

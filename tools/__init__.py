@@ -1,0 +1,1 @@
+"""What stands behind the Makefile and is no part of a stage."""
