@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.config import PRESETS, BenchmarksConfig
 from pocketmood import command
@@ -22,7 +24,19 @@ def main(args: Sequence[str] | None = None) -> None:
         with stage.work() as folder:
             fill(config, stage, folder)
     print((stage.folder / "table.txt").read_text(), flush=True)
+    if config.peers != "all":
+        print(f"four peers, one thread, all cores: make benchmarks RUN={config.run}", flush=True)
     print(f"report: {stage.folder / 'report.html'}", flush=True)
+    print(json.dumps(last_line(stage.folder / "results.json")), flush=True)
+
+
+def last_line(results: Path) -> dict[str, Any]:
+    """Return what a script wants to know, for the last line of the output."""
+    from benchmarks.record import read_results
+
+    keys = ("status", "ccc_mean", "ccc_drop", "latency_ms_median", "latency_ratio", "size_bytes", "peak_rss_bytes")
+    rows = {record.name: {key: getattr(record, key) for key in keys} for record in read_results(results)}
+    return {"name": "benchmarks", "results": str(results), "rows": rows}
 
 
 def make_stage(config: BenchmarksConfig) -> Stage:
@@ -45,7 +59,6 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
         "machine": place,
         "threads_used": measured.threads_used,
         "songs": len(measured.ids),
-        "drops": {name: drop._asdict() for name, drop in measured.drops.items()},
         "failed": [record.name for record in measured.records if record.status == "failed"],
     }
     caption = table.legend(len(measured.ids), config.threads, spec_of(config.run).seconds)

@@ -29,8 +29,11 @@ class BenchmarksConfig:
     """Resamplings of the test songs behind each interval."""
     memory: Literal["all", "artefacts", "none"] = "artefacts"
     """Rows whose peak memory is measured, each in a fresh process."""
-    peers: bool = True
-    """Whether to build and time librosa with a stock timm model, what a user would otherwise pick."""
+    peers: Literal["all", "one", "none"] = "one"
+    """What a user would otherwise pick: librosa with a stock timm network in ONNX Runtime ("one"), also at the
+    student's size and through ExecuTorch, and the student under torch.compile ("all"; made once, then kept)."""
+    other_threads: bool = False
+    """Whether to time the rows again with one thread and with all cores, each in a fresh process."""
     seed: int = 0
     """Seed of the bootstrap and of the order in which rows take turns."""
 
@@ -50,7 +53,9 @@ class BenchmarksConfig:
 
 
 PRESETS: dict[str, BenchmarksConfig] = {
-    "full": BenchmarksConfig(warmup=10, repeats=100, latency_limit_s=120.0, bootstrap=2000, memory="all"),
+    "full": BenchmarksConfig(
+        warmup=10, repeats=60, latency_limit_s=60.0, bootstrap=2000, memory="all", peers="all", other_threads=True
+    ),
     "demo": BenchmarksConfig(run=Path("runs/demo")),
-    "smoke": BenchmarksConfig(run=Path("runs/smoke"), warmup=1, repeats=5, bootstrap=200, memory="none", peers=False),
+    "smoke": BenchmarksConfig(run=Path("runs/smoke"), warmup=1, repeats=5, bootstrap=200, memory="none", peers="none"),
 }

@@ -70,7 +70,7 @@ def test_the_stage_writes_its_four_files(finished):
     folder = finished / "benchmarks"
     assert {"results.json", "table.txt", "table.md", "report.html", "stage.json"} <= {p.name for p in folder.iterdir()}
     rows = json.loads((folder / "results.json").read_text())
-    assert [list(row) == list(KEYS) for row in rows] == [True] * 10
+    assert [list(row) == list(KEYS) for row in rows] == [True] * 11
 
 
 def test_a_failure_in_one_row_leaves_the_others_whole(finished):
@@ -93,7 +93,10 @@ def test_the_second_run_says_up_to_date_and_prints_the_table_again(finished, cap
     said = capsys.readouterr().out
     assert said.startswith("benchmarks: up to date\n")
     assert (finished / "benchmarks" / "table.txt").read_text() in said
-    assert said.endswith(f"report: {finished / 'benchmarks' / 'report.html'}\n")
+    *_, more, report, last = said.splitlines()
+    assert more == f"four peers, one thread, all cores: make benchmarks RUN={finished}"
+    assert report == f"report: {finished / 'benchmarks' / 'report.html'}"
+    assert json.loads(last)["rows"]["teacher"]["status"] == "measured"
 
 
 def test_a_missing_stage_names_the_command(tmp_path):
