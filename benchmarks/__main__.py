@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.config import PRESETS, BenchmarksConfig
 from pocketmood import command
-from pocketmood.runs import Stage, stage_fingerprint, write_text
+from pocketmood.runs import Stage, file_hash, stage_fingerprint, write_text
 
 BEFORE = {"data": "pocketmood data", "teacher": "python -m teacher", "student": "python -m student"}
 BEFORE |= {"bundle": "python -m export"}
@@ -40,8 +40,10 @@ def last_line(results: Path) -> dict[str, Any]:
 
 
 def make_stage(config: BenchmarksConfig) -> Stage:
-    """Describe the stage: its settings and the four stages it reads."""
+    """Describe the stage: its settings, the four stages it reads, and rows taken on phones."""
     inputs = {name: stage_fingerprint(config.run / name, f"{make} --run {config.run}") for name, make in BEFORE.items()}
+    phones = config.run / "device" / "results.json"
+    inputs |= {"device": file_hash(phones)} if phones.is_file() else {}
     return Stage(config.run, "benchmarks", config, inputs, f"python -m benchmarks --run {config.run}")
 
 
@@ -55,14 +57,15 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     print(f"benchmarks: {config.repeats} timed calls per row, {config.warmup} to warm up", flush=True)
     measured = measure(config, folder)
     place = machine.describe()
+    caption = table.legend(len(measured.ids), config.threads, spec_of(config.run).seconds)
+    caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
     stage.record |= {
         "machine": place,
         "threads_used": measured.threads_used,
         "songs": len(measured.ids),
         "failed": [record.name for record in measured.records if record.status == "failed"],
+        "caption": caption,
     }
-    caption = table.legend(len(measured.ids), config.threads, spec_of(config.run).seconds)
-    caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
     write_results(folder / "results.json", measured.records)
     write_text(folder / "table.txt", table.plain_text(measured.records, caption))
     write_text(folder / "table.md", table.markdown(measured.records, caption))

@@ -1,10 +1,10 @@
 """What became better or worse since an earlier run of the benchmarks, beyond noise.
 
 CCC: the mean CCC now less that of then, over the same resampled songs; a change counts if its 95 % interval leaves out
-0 and it is at least .001. Latency: each timed call is divided by the reference kernel's around it, so that neither a
-busy machine nor another one counts; a change of the median of these ratios counts if its 99 % interval leaves out 1 and
-it is at least 8 %, more than two runs of one program differ by (`python -m benchmarks.against_trials` measures that).
-Sizes have no noise: every byte counts.
+0 and it is at least .001. Latency: the processor time of each call, divided by the reference kernel's around it (see
+`benchmarks.work`), so that neither a busy machine nor another one counts; a change of the median of these ratios counts
+if its 99 % interval leaves out 1 and it is at least 10 %, more than two runs of one program differ by
+(`python -m benchmarks.against_trials` measures that). Sizes have no noise: every byte counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pocketmood.predictions import Predictions, read_predictions
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no change", "not comparable"
 LEAST_CCC = 0.001
-LEAST_RATIO = 1.08
+LEAST_RATIO = 1.1
 """How much slower a program must have become to be called slower."""
 LATENCY_TAILS = (0.5, 99.5)
 """Percentiles of the bootstrap between which a change of latency lies with 99 %."""
@@ -113,12 +113,10 @@ def _ccc(then: Path, now: Path, old: Record, new: Record, seed: int) -> Change:
 
 
 def _latency(old: Record, new: Record, seed: int) -> Change:
-    if not old.latency_ratios or not new.latency_ratios:
-        return Change(new.name, "latency", *_one_sided(not old.latency_ratios, not new.latency_ratios))
-    if old.threads != new.threads:
-        return Change(new.name, "latency", UNKNOWN, f"{old.threads} threads, now {new.threads}")
-    change = latency_change(old.latency_ratios, new.latency_ratios, seed)
-    sentence = f"{old.latency_ratio:.2f} times the reference kernel, now {new.latency_ratio:.2f}"
+    if not old.work_ratios or not new.work_ratios:
+        return Change(new.name, "latency", *_one_sided(not old.work_ratios, not new.work_ratios))
+    change = latency_change(old.work_ratios, new.work_ratios, seed)
+    sentence = f"{old.work_ratio:.2f} times the reference kernel's work, now {new.work_ratio:.2f}"
     return Change(new.name, "latency", judge_latency(change), f"{sentence} (x {_interval(change, '.3f')})")
 
 

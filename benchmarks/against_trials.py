@@ -1,10 +1,11 @@
 """Does `--against` tell a real 20 % slow-down from noise? Measured, with whatever else this machine does meanwhile.
 
 `python -m benchmarks.against_trials --run runs/demo` measures a bundle's programs in one process, the earlier run, and
-then in `--trials` further ones. Each also times every program once more with each call made 20 % longer, by waiting a
-fifth of what that very call took: a slow-down whose size is known whatever the machine's mood. Against the earlier run,
-the first must be called "no change" and the second "worse". All other pairs of runs are judged as well, which shows how
-often the rule errs. Raw ratios are kept in the result, so that another rule can be tried without measuring anew.
+then in `--trials` further ones. Each also measures every program once more with each call made 20 % longer, by keeping
+the processor busy for a fifth of what that very call took: a slow-down of known size whatever the machine's mood.
+Against the earlier run, the first must be called "no change" and the second "worse". All other pairs of runs are judged
+as well, which shows how often the rule errs. Raw ratios are kept in the result, so that another rule can be tried
+without measuring anew.
 """
 
 from __future__ import annotations
@@ -16,16 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks import against, latency, reference
+from benchmarks import against, work
 from benchmarks.machine import describe
 from benchmarks.result_files import command_line, markdown_table, write_result
 from pocketmood import command
 from pocketmood.errors import RunError
-
-if TYPE_CHECKING:
-    from benchmarks.accuracy import Predict
 
 OUT = Path("benchmarks/results/against-trials")
 ROWS = ("model.fp32.onnx", "model.fp32.pte", "model.int8.pte")
@@ -37,42 +35,26 @@ Ratios = Mapping[str, Sequence[float]]
 
 
 def slowed(call: Callable[[], object], share: float) -> Callable[[], None]:
-    """Return a call that takes `share` longer than the same call would have taken."""
+    """Return a call that takes `share` more processor time than the same call would have taken."""
 
     def longer() -> None:
-        begun = time.perf_counter()
+        begun = time.process_time()
         call()
-        end = begun + (time.perf_counter() - begun) * (1 + share)
-        while time.perf_counter() < end:
+        end = begun + (time.process_time() - begun) * (1 + share)
+        while time.process_time() < end:
             pass
 
     return longer
 
 
-def measure(run: Path, threads: int, warmup: int, repeats: int, seed: int) -> dict[str, list[float]]:
-    """Time the programs and their slowed twins in this process, as the benchmarks do."""
-    from benchmarks.contenders import contenders
-    from pocketmood.clips import ClipStore
-
-    latency.pin_threads(threads)
-    store = ClipStore.open(run / "data" / "store")
-    wave = store.waveform(store.ids[0])
-    with latency.quiet():
-        opened = {row.name: row.open(threads).predict for row in contenders(run) if row.name in ROWS and row.open}
-    missing = set(ROWS) - set(opened)
+def measure(run: Path, rounds: int, seed: int) -> dict[str, list[float]]:
+    """Measure the programs and their slowed twins in this process, as the benchmarks do."""
+    calls = work.calls_of(run, ROWS)
+    missing = set(ROWS) - set(calls)
     if missing:
         raise RunError(f"{run / 'bundle'}: cannot open {', '.join(sorted(missing))}; type `python -m export` first")
-
-    def call_of(predict: Predict) -> Callable[[], object]:
-        return lambda: predict(wave)
-
-    calls = {name: call_of(predict) for name, predict in opened.items()}
     twins = {name + SLOWED: slowed(call, SLOWER_BY) for name, call in calls.items()}
-    timings = latency.take_turns(
-        {**calls, **twins},
-        **{"warmup": warmup, "repeats": repeats, "reference": reference.kernel(threads), "pause_s": 0.01, "seed": seed},
-    )
-    return {name: [round(ratio, 4) for ratio in timing.ratios] for name, timing in timings.items()}
+    return work.ratios({**calls, **twins}, rounds, seed)
 
 
 def judge(runs: Sequence[Ratios]) -> dict[str, Any]:
@@ -118,7 +100,7 @@ def caption(results: Mapping[str, Any]) -> str:
     """Say what was measured, and whether the rule holds."""
     machine = results["machine"]
     return (
-        f"{results['repeats']} rounds per run, {results['threads']} threads, on {machine['cpu']} ({machine['cores']} "
+        f"{results['repeats']} rounds per run, one thread, on {machine['cpu']} ({machine['cores']} "
         f"cores), load average {results['load']:.1f} at the start. A change is called worse where the median ratio "
         f"grew {results['least_ratio']:g} times or more and its 99 % interval leaves out 1. The rule asks that every "
         f"slowed run is called worse and no identical one: it {'holds' if results['holds'] else 'does NOT hold'}."
@@ -126,7 +108,7 @@ def caption(results: Mapping[str, Any]) -> str:
 
 
 def _child(given: argparse.Namespace, seed: int) -> dict[str, list[float]]:
-    words = ["--run", str(given.run), "--threads", str(given.threads), "--repeats", str(given.repeats)]
+    words = ["--run", str(given.run), "--repeats", str(given.repeats)]
     call = [sys.executable, "-m", "benchmarks.against_trials", *words, "--child", str(seed)]
     try:
         done = subprocess.run(call, capture_output=True, text=True, timeout=CHILD_LIMIT_S, check=False)
@@ -146,22 +128,21 @@ def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against_trials", description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="run folder with finished stages data and bundle")
     parser.add_argument("--trials", type=int, default=10, help="runs after the first")
-    parser.add_argument("--repeats", type=int, default=60, help="rounds per run")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=30, help="rounds per run")
     parser.add_argument("--out", type=Path, default=OUT, help=f"result files without their endings ({OUT})")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(args)
-    if min(given.trials, given.repeats, given.threads) < 1:
-        raise RunError("--trials, --repeats and --threads must be at least 1")
+    if min(given.trials, given.repeats) < 1:
+        raise RunError(f"--trials {given.trials} and --repeats {given.repeats} must be at least 1")
     if given.child is not None:
-        print(json.dumps(measure(given.run, given.threads, 5, given.repeats, given.child)))
+        print(json.dumps(measure(given.run, given.repeats, given.child)))
         return 0
     load = os.getloadavg()[0]
     runs = []
     for seed in range(given.trials + 1):
         runs.append(_child(given, seed))
         print(f"run {seed} of {given.trials}: measured", flush=True)
-    results = judge(runs) | {"repeats": given.repeats, "threads": given.threads, "load": load, "machine": describe()}
+    results = judge(runs) | {"repeats": given.repeats, "load": load, "machine": describe()}
     parts = [table(results), caption(results)]
     line = command_line("benchmarks.against_trials", args)
     write_result(given.out, "A slow-down and noise", line, results | {"runs": [json.dumps(run) for run in runs]}, parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import accuracy, baselines, latency, memory, peers, timing
+from benchmarks import accuracy, baselines, latency, memory, peers, timing, work
 from benchmarks.accuracy import Predict
 from benchmarks.config import BenchmarksConfig
 from benchmarks.contenders import STUDENT, TEACHER, Contender, contenders, peers_folder
 from benchmarks.record import FAILED, Record
 from pocketmood.clips import ClipStore
-from pocketmood.errors import DataError, PocketmoodError
+from pocketmood.errors import DataError, PocketmoodError, RunError
 from pocketmood.predictions import write_predictions
 from pocketmood.split import Split
 
@@ -36,8 +37,8 @@ class Measured:
     """What each runtime says it uses after pinning."""
 
 
-def measure(config: BenchmarksConfig, work: Path) -> Measured:
-    """Measure every row of `config.run`; `work` keeps the answers, so that a killed run continues."""
+def measure(config: BenchmarksConfig, folder: Path) -> Measured:
+    """Measure every row of `config.run`; `folder` keeps the answers, so that a killed run continues."""
     store = ClipStore.open(config.run / "data" / "store")
     ids = list(Split.load(config.run / "data" / "split.json").test)
     if not ids:
@@ -55,13 +56,17 @@ def measure(config: BenchmarksConfig, work: Path) -> Measured:
         measured.threads_used = latency.pin_threads(config.threads)
         opened = _open(rows, config.threads, peaks)
         peaks.finish()
-    latency.pin_torch(1)  # one core is nearly as fast here, and does not suffer when the other is taken
-    for row in rows:
-        with _costs_only(row.record):
-            answers = _answers(row, opened, work, store, ids, show)
-            if answers is not None:
-                accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
-                measured.answers[row.name] = answers
+        judged = [row.record for row in rows if row.is_artefact and row.name in opened and config.work_rounds]
+        ratios = pool.submit(_work, config, [record.name for record in judged])
+        latency.pin_torch(1)  # one core is nearly as fast here, and does not suffer when the other is taken
+        for row in rows:
+            with _costs_only(row.record):
+                answers = _answers(row, opened, folder, store, ids, show)
+                if answers is not None:
+                    accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
+                    measured.answers[row.name] = answers
+        for record in judged:
+            _fill_work(record, ratios)
     accuracy.drops(measured.records, measured.answers, measured.labels, TEACHER, config.bootstrap, config.seed)
     latency.pin_torch(config.threads)
     _time(config, rows, records, opened, store, ids[0], show)
@@ -120,10 +125,10 @@ def _open(rows: list[Contender], threads: int, peaks: Peaks) -> dict[str, Predic
 
 
 def _answers(
-    row: Contender, opened: dict[str, Predict], work: Path, store: ClipStore, ids: list[str], show: bool
+    row: Contender, opened: dict[str, Predict], folder: Path, store: ClipStore, ids: list[str], show: bool
 ) -> accuracy.Array | None:
-    """Return a row's answers, and keep them in `work/answers`: a later run is compared with this one song by song."""
-    path = work / "answers" / f"{row.name}.csv"
+    """Return a row's answers, and keep them in `folder/answers`: a later run is compared with this one song by song."""
+    path = folder / "answers" / f"{row.name}.csv"
     if row.answers is not None:
         emotion = row.answers(ids)
         write_predictions(path, ids, ["test"] * len(ids), emotion, None, store.labels(ids))
@@ -157,6 +162,21 @@ def _time(
             record.real_time_factor = record.latency_ms_median / 1e3 / baselines.spec_of(config.run).seconds
     if config.other_threads:
         timing.time_other_threads(config, rows, opened)
+
+
+def _work(config: BenchmarksConfig, names: list[str]) -> dict[str, list[float]]:
+    """Measure the rows' work in a fresh process, beside what this one does: processor time hardly minds."""
+    return work.measure_in_child(config.run, names, config.work_rounds) if names else {}
+
+
+def _fill_work(record: Record, ratios: Future[dict[str, list[float]]]) -> None:
+    """Take over what the process that measured the rows' work found."""
+    try:
+        record.work_ratios = ratios.result().get(record.name)
+    except RunError as error:
+        record.note(str(error))
+    if record.work_ratios:
+        record.work_ratio = statistics.median(record.work_ratios)
 
 
 @contextmanager

@@ -7,30 +7,15 @@ which carries no Python and no PyTorch, needs far less.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 from pocketmood.errors import RunError
+from pocketmood.peak import peak_rss_bytes
 
 CALLS = 3
-STATUS = Path("/proc/self/status")
 CHILD_LIMIT_S = 300.0
-
-
-def peak_rss_bytes() -> int:
-    """Return the largest resident size this process ever had; RunError where the system does not tell."""
-    if STATUS.exists():
-        # Not getrusage: on Linux a child's ru_maxrss starts at its parent's peak, which here holds all of PyTorch.
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-        if found:
-            return int(found.group(1)) * 1024
-    if sys.platform != "darwin":
-        raise RunError(f"peak memory: {sys.platform} does not tell it")
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measure_in_child(run: Path, name: str, threads: int) -> int:
@@ -62,7 +47,10 @@ def main(run: Path, name: str, threads: int) -> None:
     predict = row.open(threads).predict
     for _ in range(CALLS):
         predict(wave)
-    print(json.dumps({"name": name, "peak_rss_bytes": peak_rss_bytes()}))
+    peak = peak_rss_bytes()
+    if peak is None:
+        raise RunError(f"peak memory: {sys.platform} does not tell it")
+    print(json.dumps({"name": name, "peak_rss_bytes": peak}))
 
 
 if __name__ == "__main__":

@@ -60,8 +60,10 @@ class Record:
     latency_ms_by_threads: dict[str, float] | None = None
     """Median at further numbers of threads."""
     latency_ratio: float | None = None
-    latency_ratios: list[float] | None = None
-    """Round by round, so that a later run can be compared with this one beyond noise."""
+    work_ratio: float | None = None
+    """Processor time on one thread over the reference kernel's, median of `work_ratios`."""
+    work_ratios: list[float] | None = None
+    """Round by round, so that a later run can be compared with this one beyond noise (see `benchmarks.work`)."""
 
     def note(self, why: str) -> None:
         """Add a sentence to the reason, once."""

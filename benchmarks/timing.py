@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -70,9 +71,7 @@ def fill(record: Record, timing: latency.Timing, config: BenchmarksConfig) -> No
         return
     record.latency_ms_median, record.latency_ms_p95 = timing.median_ms, timing.p95_ms
     record.threads = config.threads
-    ratios = sorted(timing.ratios)
-    record.latency_ratio = ratios[len(ratios) // 2]
-    record.latency_ratios = [round(ratio, 4) for ratio in timing.ratios]
+    record.latency_ratio = statistics.median(timing.ratios)
     if len(timing.times_ms) < config.repeats:
         record.note(f"only {len(timing.times_ms)} timed calls (--latency-limit-s {config.latency_limit_s:g})")
 

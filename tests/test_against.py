@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import against, against_trials, gate
+from benchmarks import against, against_trials, gate, work
 from benchmarks.record import Record, write_results
 from pocketmood.errors import RunError
 from pocketmood.metrics import Paired
@@ -27,8 +28,8 @@ def noisy(level: float, seed: int, rounds: int = 60) -> list[float]:
 
 
 def write_run(folder: Path, answers: np.ndarray, ratios: list[float], size: int = 1000, **more: object) -> Path:
-    figures = {"status": "passed", "size_bytes": size, "ccc_mean": 0.6, "threads": 2, **more}
-    record = Record(NAME, latency_ratios=ratios, latency_ratio=float(np.median(ratios)), **figures)
+    figures = {"status": "passed", "size_bytes": size, "ccc_mean": 0.6, **more}
+    record = Record(NAME, work_ratios=ratios, work_ratio=float(np.median(ratios)), **figures)
     folder.mkdir(parents=True)
     write_results(folder / "results.json", [record])
     write_predictions(folder / "answers" / f"{NAME}.csv", IDS, ["test"] * 60, answers, None, LABELS)
@@ -84,13 +85,12 @@ def test_a_latency_changed_only_if_surely_and_by_enough(change: Paired, verdict:
     assert against.judge_latency(change) == verdict
 
 
-def test_other_songs_or_threads_are_not_compared(tmp_path: Path) -> None:
-    then = write_run(tmp_path / "a", LABELS, noisy(3, 1), threads=1)
+def test_other_songs_are_not_compared(tmp_path: Path) -> None:
+    then = write_run(tmp_path / "a", LABELS, noisy(3, 1))
     now = write_run(tmp_path / "b", LABELS, noisy(6, 2))
     labels = LABELS[::-1]
     write_predictions(now.parent / "answers" / f"{NAME}.csv", IDS, ["test"] * 60, LABELS, None, labels)
-    found = verdicts(then, now)
-    assert found["CCC"] == found["latency"] == "not comparable"
+    assert verdicts(then, now)["CCC"] == "not comparable"
 
 
 def test_a_figure_or_a_row_that_went_missing_is_worse(tmp_path: Path) -> None:
@@ -132,9 +132,23 @@ def test_trials_count_false_alarms_and_misses() -> None:
     assert found["rows"][NAME]["identical"]["called_worse"] == 1 and found["rows"][NAME]["slowed"]["called_worse"] == 2
 
 
-def test_a_slowed_call_takes_its_share_longer() -> None:
-    import time
+def busy(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
 
-    begun = time.perf_counter()
-    against_trials.slowed(lambda: time.sleep(0.05), 0.4)()
-    assert 0.07 <= time.perf_counter() - begun < 0.3
+
+def test_a_slowed_call_takes_its_share_longer() -> None:
+    begun = time.process_time()
+    against_trials.slowed(lambda: busy(0.05), 0.4)()
+    assert time.process_time() - begun == pytest.approx(0.07, abs=0.01)
+
+
+def test_work_does_not_count_what_others_do_meanwhile() -> None:
+    def crowded() -> None:
+        busy(0.02)
+        time.sleep(0.05)  # as if another process had the core
+
+    found = work.ratios({"alone": lambda: busy(0.02), "crowded": crowded}, rounds=5)
+    ratio = np.median(found["crowded"]) / np.median(found["alone"])
+    assert ratio == pytest.approx(1, abs=0.25)

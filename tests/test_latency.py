@@ -104,10 +104,10 @@ def test_peak_memory_grows_with_what_is_held():
     # a child of a large process, as in the benchmarks: what the parent ever held must not count
     ballast = bytearray(b"x") * 200_000_000
     code = (
-        "from benchmarks import memory\n"
-        "before = memory.peak_rss_bytes()\n"
+        "from pocketmood.peak import peak_rss_bytes\n"
+        "before = peak_rss_bytes()\n"
         "held = bytearray(b'x') * 50_000_000\n"
-        "print(memory.peak_rss_bytes() - before)"
+        "print(peak_rss_bytes() - before)"
     )
     grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     assert 40_000_000 < grown < 70_000_000
