@@ -24,7 +24,7 @@ REFERENCE = "reference kernel"
 
 def reference_row() -> Record:
     """Return the row of the kernel that all ratios refer to, before it is timed."""
-    what = f"a {reference.SIDE} x {reference.SIDE} matrix product and a sum over 8 MB arrays"
+    what = f"a {reference.SIDE} x {reference.SIDE} matrix product and a sum over 2 MB arrays"
     return Record(REFERENCE, "ONNX Runtime", "fp32", reason=f"no model but {what}; ratio: how many of it a row takes")
 
 

@@ -20,6 +20,8 @@ from benchmarks import latency, reference
 from pocketmood.errors import RunError
 
 WARMUP = 3
+PAUSE_S = 0.03
+"""Between calls, so that the rounds see more than one mood of the machine; costs nothing beside other work."""
 CHILD_LIMIT_S = 600.0
 
 
@@ -54,7 +56,13 @@ def calls_of(run: Path, names: Sequence[str]) -> dict[str, Callable[[], object]]
 def ratios(calls: Mapping[str, Callable[[], object]], rounds: int, seed: int = 0) -> dict[str, list[float]]:
     """Return each call's processor time over the reference kernel's, round by round."""
     timings = latency.take_turns(
-        calls, warmup=WARMUP, repeats=rounds, reference=reference.kernel(1), seed=seed, clock=time.process_time
+        calls,
+        warmup=WARMUP,
+        repeats=rounds,
+        reference=reference.kernel(1),
+        pause_s=PAUSE_S,
+        seed=seed,
+        clock=time.process_time,
     )
     return {
         name: [round(ratio, 4) for ratio in timing.ratios] for name, timing in timings.items() if not timing.failure
