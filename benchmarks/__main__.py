@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.config import PRESETS, BenchmarksConfig
 from pocketmood import command
-from pocketmood.runs import Stage, stage_fingerprint, write_text
+from pocketmood.runs import Stage, file_hash, stage_fingerprint, write_text
 
 BEFORE = {"data": "pocketmood data", "teacher": "python -m teacher", "student": "python -m student"}
 BEFORE |= {"bundle": "python -m export"}
@@ -22,12 +24,26 @@ def main(args: Sequence[str] | None = None) -> None:
         with stage.work() as folder:
             fill(config, stage, folder)
     print((stage.folder / "table.txt").read_text(), flush=True)
+    if config.peers != "all":
+        print(f"four peers, one thread, all cores: make benchmarks RUN={config.run}", flush=True)
     print(f"report: {stage.folder / 'report.html'}", flush=True)
+    print(json.dumps(last_line(stage.folder / "results.json")), flush=True)
+
+
+def last_line(results: Path) -> dict[str, Any]:
+    """Return what a script wants to know, for the last line of the output."""
+    from benchmarks.record import read_results
+
+    keys = ("status", "ccc_mean", "ccc_drop", "latency_ms_median", "latency_ratio", "size_bytes", "peak_rss_bytes")
+    rows = {record.name: {key: getattr(record, key) for key in keys} for record in read_results(results)}
+    return {"name": "benchmarks", "results": str(results), "rows": rows}
 
 
 def make_stage(config: BenchmarksConfig) -> Stage:
-    """Describe the stage: its settings and the four stages it reads."""
+    """Describe the stage: its settings, the four stages it reads, and rows taken on phones."""
     inputs = {name: stage_fingerprint(config.run / name, f"{make} --run {config.run}") for name, make in BEFORE.items()}
+    phones = config.run / "device" / "results.json"
+    inputs |= {"device": file_hash(phones)} if phones.is_file() else {}
     return Stage(config.run, "benchmarks", config, inputs, f"python -m benchmarks --run {config.run}")
 
 
@@ -41,15 +57,15 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     print(f"benchmarks: {config.repeats} timed calls per row, {config.warmup} to warm up", flush=True)
     measured = measure(config, folder)
     place = machine.describe()
+    caption = table.legend(len(measured.ids), config.threads, spec_of(config.run).seconds)
+    caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
     stage.record |= {
         "machine": place,
         "threads_used": measured.threads_used,
         "songs": len(measured.ids),
-        "drops": {name: drop._asdict() for name, drop in measured.drops.items()},
         "failed": [record.name for record in measured.records if record.status == "failed"],
+        "caption": caption,
     }
-    caption = table.legend(len(measured.ids), config.threads, spec_of(config.run).seconds)
-    caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
     write_results(folder / "results.json", measured.records)
     write_text(folder / "table.txt", table.plain_text(measured.records, caption))
     write_text(folder / "table.md", table.markdown(measured.records, caption))

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from benchmarks.record import Record
 from pocketmood.clips import ClipStore
 from pocketmood.errors import DataError
-from pocketmood.metrics import Paired, bootstrap, paired_difference, score
+from pocketmood.metrics import bootstrap, paired_difference, score
 from pocketmood.predictions import read_predictions, write_predictions
 
 Pair = Sequence[float]
@@ -77,19 +77,16 @@ def judge(record: Record, emotion: Array, labels: NDArray[Any], repeats: int, se
 
 def drops(
     records: Sequence[Record], answers: dict[str, Array], labels: NDArray[Any], reference: str, repeats: int, seed: int
-) -> dict[str, Paired]:
-    """Fill in every scored row's drop against `reference` (its mean CCC minus the row's), and return the intervals."""
-    if reference not in answers:
-        for record in records:
-            if record.name in answers:
-                record.note(f"no drop: row {reference!r} has no answers")
-        return {}
-    found = {}
+) -> None:
+    """Fill in every scored row's drop against `reference` (its mean CCC minus the row's), with the paired interval."""
     for record in records:
-        if record.name in answers:
-            paired = paired_difference(answers[reference], answers[record.name], labels, repeats=repeats, seed=seed)
-            found[record.name], record.ccc_drop = paired, paired.difference
-    return found
+        if record.name not in answers:
+            continue
+        if reference not in answers:
+            record.note(f"no drop: row {reference!r} has no answers")
+            continue
+        paired = paired_difference(answers[reference], answers[record.name], labels, repeats=repeats, seed=seed)
+        record.ccc_drop, record.ccc_drop_low, record.ccc_drop_high = paired
 
 
 def _in_order(path: Path, known: dict[str, Array], ids: Sequence[str]) -> Array:

@@ -66,6 +66,22 @@ def open_student(run: Path) -> Opened:
     return torch_row(model, spec_of(run), int(config["stride"]), int(config["frames"]))
 
 
+def open_compiled(run: Path, cache: Path) -> Opened:
+    """Open the student under torch.compile, and let it compile (a minute); the compiler's work is kept in `cache`."""
+    import os
+
+    import torch
+
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache.resolve())
+    from student.mobilevit import load_student
+
+    model, config = load_student(run / "student")
+    spec = spec_of(run)
+    opened = torch_row(torch.compile(model.eval()), spec, int(config["stride"]), int(config["frames"]))
+    opened.predict(np.zeros(spec.samples, np.float32))
+    return opened
+
+
 def spec_of(run: Path) -> MelSpec:
     """Read the spectrogram's numbers from the bundle."""
     return MelSpec.from_dict(read_json(run / "bundle" / "bundle.json")["spec"])

@@ -23,20 +23,25 @@ class BenchmarksConfig:
     """Timed calls of each row; the rows take turns."""
     latency_limit_s: float = 20.0
     """On a crowded machine timing ends after this long, with fewer calls per row, but three at least."""
+    work_rounds: int = 30
+    """Rounds that measure the artefacts' work, which later runs are compared by; 0 leaves it out."""
     pause_ms: float = 10.0
     """Rest before each timed call, so that no runtime's spinning threads slow down the next row."""
     bootstrap: int = 1000
     """Resamplings of the test songs behind each interval."""
     memory: Literal["all", "artefacts", "none"] = "artefacts"
     """Rows whose peak memory is measured, each in a fresh process."""
-    peers: bool = True
-    """Whether to build and time librosa with a stock timm model, what a user would otherwise pick."""
+    peers: Literal["all", "one", "none"] = "one"
+    """What a user would otherwise pick: librosa with a stock timm network in ONNX Runtime ("one"), also at the
+    student's size and through ExecuTorch, and the student under torch.compile ("all"; made once, then kept)."""
+    other_threads: bool = False
+    """Whether to time the rows again with one thread and with all cores, each in a fresh process."""
     seed: int = 0
     """Seed of the bootstrap and of the order in which rows take turns."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be measured."""
-        for name, least in (("threads", 1), ("warmup", 0), ("repeats", 1), ("bootstrap", 1)):
+        for name, least in (("threads", 1), ("warmup", 0), ("work_rounds", 0), ("repeats", 1), ("bootstrap", 1)):
             if getattr(self, name) < least:
                 raise RunError(f"benchmarks: --{name} {getattr(self, name)} is too small; give at least {least}")
         for name in ("pause_ms", "latency_limit_s"):
@@ -50,7 +55,11 @@ class BenchmarksConfig:
 
 
 PRESETS: dict[str, BenchmarksConfig] = {
-    "full": BenchmarksConfig(warmup=10, repeats=100, latency_limit_s=120.0, bootstrap=2000, memory="all"),
+    "full": BenchmarksConfig(
+        warmup=10, repeats=60, latency_limit_s=60.0, bootstrap=2000, memory="all", peers="all", other_threads=True
+    ),
     "demo": BenchmarksConfig(run=Path("runs/demo")),
-    "smoke": BenchmarksConfig(run=Path("runs/smoke"), warmup=1, repeats=5, bootstrap=200, memory="none", peers=False),
+    "smoke": BenchmarksConfig(
+        run=Path("runs/smoke"), warmup=1, repeats=5, bootstrap=200, memory="none", peers="none", work_rounds=0
+    ),
 }

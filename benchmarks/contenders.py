@@ -15,12 +15,13 @@ from typing import Any
 from benchmarks import baselines
 from benchmarks.accuracy import Array, stored, truth
 from benchmarks.baselines import Opened
-from benchmarks.peers import OWN, Peer
-from benchmarks.record import FAILED, INVALID, MEASURED, NOT_RUN, PASSED, Record
+from benchmarks.peers import OURS, OWN, Peer, Picture
+from benchmarks.record import FAILED, INVALID, MEASURED, NOT_RUN, PASSED, Record, read_results
 from pocketmood.errors import BundleError
 from pocketmood.runs import read_json
 
 CEILING, FLOOR, TEACHER, STUDENT = "perfect listener", "ridge floor", "teacher", "student"
+COMPILED = "student, torch.compile"
 SHIPPED = ("model.fp32.onnx", "model.fp32.pte", "model.int8.pte", "model.fp32.mlpackage")
 RUNTIMES = {".onnx": "ONNX Runtime", ".pte": "ExecuTorch", ".mlpackage": "CoreML"}
 PREDICTORS = {".onnx": "onnxruntime", ".pte": "executorch"}
@@ -40,6 +41,10 @@ class Contender:
     why_not_scored: str = ""
     is_artefact: bool = False
     """Whether the row is a file of the bundle."""
+    peer: Peer | None = None
+    """What has to be made before the row can be opened."""
+    opens_again: bool = True
+    """Whether opening it once more is cheap: in a fresh process for its memory, or to time how it starts."""
 
     @property
     def name(self) -> str:
@@ -47,11 +52,27 @@ class Contender:
         return self.record.name
 
 
-def contenders(run: Path, work: Path, peers: bool = True) -> list[Contender]:
-    """List the rows of a run in the table's order; `work` keeps what the peers need."""
+def contenders(run: Path, peers: str = "all") -> list[Contender]:
+    """List the rows of a run in the table's order; peers: "all", "one" or "none" (see BenchmarksConfig)."""
     rows = [_ceiling(run), _floor(run), _teacher(run), _student(run)]
+    rows += [_compiled(run)] if peers == "all" else []
     rows += [_artefact(run, name) for name in artefacts(run / "bundle")]
-    return [*rows, _peer(run, work)] if peers else rows
+    rows += [_on_device(record) for record in device_records(run)]
+    if peers == "none":
+        return rows
+    sizes = [(OWN, "ONNX Runtime"), (OURS, "ONNX Runtime"), (OWN, "ExecuTorch"), (OURS, "ExecuTorch")]
+    return rows + [_peer(run, *size) for size in (sizes if peers == "all" else sizes[:1])]
+
+
+def peers_folder(run: Path) -> Path:
+    """Name where the peers' programs of a run are kept: beside the stages, because they outlive a new table."""
+    return run / "peers"
+
+
+def device_records(run: Path) -> list[Record]:
+    """Read the rows that `benchmarks.device` took on phones; none is no error."""
+    path = run / "device" / "results.json"
+    return read_results(path) if path.is_file() else []
 
 
 def artefacts(bundle: Path) -> list[str]:
@@ -94,11 +115,26 @@ def _student(run: Path) -> Contender:
     return Contender(record, lambda _: baselines.open_student(run))
 
 
-def _peer(run: Path, work: Path) -> Contender:
-    peer = Peer(baselines.student_architecture(run), OWN, "ONNX Runtime")
+def _compiled(run: Path) -> Contender:
+    record = Record(COMPILED, "PyTorch", "fp32", size_of(run / "student" / "model.safetensors"))
+    open_ = partial(baselines.open_compiled, run, peers_folder(run) / "inductor")
+    why = "not scored: the student's own network, compiled for this processor"
+    return Contender(record, lambda _: open_(), why_not_scored=why, opens_again=False)
+
+
+def _peer(run: Path, size: Picture, runtime: str) -> Contender:
+    peer = Peer(baselines.student_architecture(run), size, runtime)
     record = Record(peer.name, peer.runtime, "fp32")
     why = "not scored: its weights are random, it stands for the time and the size of the usual recipe"
-    return Contender(record, lambda threads: peer.open(work / "peers", baselines.spec_of(run), threads), "", None, why)
+
+    def open_(threads: int) -> Opened:
+        return peer.open(peers_folder(run), baselines.spec_of(run), threads)
+
+    return Contender(record, open_, why_not_scored=why, peer=peer)
+
+
+def _on_device(record: Record) -> Contender:
+    return Contender(record, None, why_not_scored="not scored: its answers to the golden pairs are compared instead")
 
 
 def _artefact(run: Path, name: str) -> Contender:
@@ -152,6 +188,7 @@ def _proof(record: Record, bundle: Path) -> None:
         return
     record.delegated_subgraphs = proof.get("delegated_subgraphs")
     record.undelegated_ops = proof.get("undelegated_ops")
+    record.parity_error = proof.get("max_error")
     verdict = proof.get("verdict")
     record.status = {PASSED: PASSED, FAILED: INVALID}.get(str(verdict), MEASURED)
     if record.status == INVALID:

@@ -3,6 +3,9 @@
 Taking turns spreads the machine's moods (other processes, clock changes) evenly over all rows, so that their ratios
 hold even where absolute times do not. Between calls the process rests a little: ONNX Runtime and OpenMP keep their
 threads spinning for some milliseconds after a call, which would slow down whichever row comes next.
+
+Machines differ, and one machine differs from hour to hour. Where a reference kernel is given, it is timed before and
+after every call of a row; the ratio of a call to the mean of its two neighbours is what runs can be compared by.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ class Timing:
     """Times of one row in milliseconds, in the order they were taken; `failure` if a call raised."""
 
     times_ms: list[float] = field(default_factory=list)
+    beside_ms: list[float] = field(default_factory=list)
+    """What the reference kernel took around each of these calls; empty where none was given."""
     failure: str | None = None
 
     @property
@@ -38,6 +43,11 @@ class Timing:
     def p95_ms(self) -> float:
         """Return the time that 95 % of the calls stay below (linear interpolation)."""
         return float(np.percentile(self.times_ms, 95))
+
+    @property
+    def ratios(self) -> list[float]:
+        """Return each call's time over the reference kernel's around it."""
+        return [spent / beside for spent, beside in zip(self.times_ms, self.beside_ms, strict=True)]
 
 
 def pin_threads(threads: int) -> dict[str, int]:
@@ -85,6 +95,7 @@ def take_turns(
     *,
     warmup: int,
     repeats: int,
+    reference: Callable[[], object] | None = None,
     pause_s: float = 0.0,
     limit_s: float = math.inf,
     seed: int = 0,
@@ -96,24 +107,32 @@ def take_turns(
     A row that raises keeps its message in `failure`, drops out, and the others go on. After `limit_s` no further round
     starts, unless fewer than three were timed.
     """
+
+    def spent_ms(call: Callable[[], object]) -> float:
+        time.sleep(pause_s)
+        start = clock()
+        call()
+        return 1e3 * (clock() - start)
+
     timings = {name: Timing() for name in rows}
     rng = np.random.default_rng(seed)
     begun = clock()
     for turn in tqdm(range(warmup + repeats), desc="latency", disable=not show, leave=False):
         if turn >= warmup + FEWEST and clock() - begun > limit_s:
             break
+        before = spent_ms(reference) if reference else math.nan
         for name in rng.permutation(list(rows)):
             timing = timings[name]
             if timing.failure is not None:
                 continue
-            time.sleep(pause_s)
             try:
-                start = clock()
-                rows[name]()
-                spent = clock() - start
+                spent = spent_ms(rows[name])
             except Exception as error:  # one broken row must not cost the others their figures
                 timing.failure = f"{type(error).__name__}: {error}"
                 continue
+            after = spent_ms(reference) if reference else math.nan
             if turn >= warmup:
-                timing.times_ms.append(1e3 * spent)
+                timing.times_ms.append(spent)
+                timing.beside_ms += [(before + after) / 2] if reference else []
+            before = after
     return timings

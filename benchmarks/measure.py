@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import accuracy, latency, memory
+from benchmarks import accuracy, baselines, latency, memory, peers, timing, work
 from benchmarks.accuracy import Predict
 from benchmarks.config import BenchmarksConfig
-from benchmarks.contenders import STUDENT, TEACHER, Contender, contenders
+from benchmarks.contenders import STUDENT, TEACHER, Contender, contenders, peers_folder
 from benchmarks.record import FAILED, Record
 from pocketmood.clips import ClipStore
-from pocketmood.errors import DataError, PocketmoodError
-from pocketmood.metrics import Paired
+from pocketmood.errors import DataError, PocketmoodError, RunError
+from pocketmood.predictions import write_predictions
 from pocketmood.split import Split
 
 CHILDREN_AT_ONCE = 1
@@ -32,61 +33,63 @@ class Measured:
     """Raters' means [N, 2] of the test songs."""
     answers: dict[str, accuracy.Array] = field(default_factory=dict)
     """Emotion [N, 2] per scored row."""
-    drops: dict[str, Paired] = field(default_factory=dict)
-    """What each scored row lost against the teacher, with the paired interval."""
     threads_used: dict[str, int] = field(default_factory=dict)
     """What each runtime says it uses after pinning."""
 
 
-def measure(config: BenchmarksConfig, work: Path) -> Measured:
-    """Measure every row of `config.run`; `work` keeps answers and peers, so that a killed run continues."""
+def measure(config: BenchmarksConfig, folder: Path) -> Measured:
+    """Measure every row of `config.run`; `folder` keeps the answers, so that a killed run continues."""
     store = ClipStore.open(config.run / "data" / "store")
     ids = list(Split.load(config.run / "data" / "split.json").test)
     if not ids:
         raise DataError(f"{config.run / 'data' / 'split.json'}: no test songs to measure on; use more songs")
-    rows = contenders(config.run, work, config.peers)
-    measured = Measured([row.record for row in rows], ids, store.labels(ids).astype(float))
+    rows = contenders(config.run, config.peers)
+    peers.make_all([row.peer for row in rows if row.peer], peers_folder(config.run))
+    records = [*(row.record for row in rows), timing.reference_row()]
+    measured = Measured(records, ids, store.labels(ids).astype(float))
     show = sys.stderr.isatty()
     with ThreadPoolExecutor(CHILDREN_AT_ONCE) as pool:
-        peaks = Peaks(pool, config, work)
+        peaks = Peaks(pool, config)
         for row in rows:
             if row.is_artefact:  # these need nothing that is made below, so they fill the core that imports leave idle
                 peaks.start(row)
         measured.threads_used = latency.pin_threads(config.threads)
         opened = _open(rows, config.threads, peaks)
         peaks.finish()
-    latency.pin_torch(1)  # one core is nearly as fast here, and does not suffer when the other is taken
-    for row in rows:
-        with _costs_only(row.record):
-            answers = _answers(row, opened, work, store, ids, show)
-            if answers is not None:
-                accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
-                measured.answers[row.name] = answers
-    measured.drops = accuracy.drops(
-        measured.records, measured.answers, measured.labels, TEACHER, config.bootstrap, config.seed
-    )
+        judged = [row.record for row in rows if row.is_artefact and row.name in opened and config.work_rounds]
+        ratios = pool.submit(_work, config, [record.name for record in judged])
+        latency.pin_torch(1)  # one core is nearly as fast here, and does not suffer when the other is taken
+        for row in rows:
+            with _costs_only(row.record):
+                answers = _answers(row, opened, folder, store, ids, show)
+                if answers is not None:
+                    accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
+                    measured.answers[row.name] = answers
+        for record in judged:
+            _fill_work(record, ratios)
+    accuracy.drops(measured.records, measured.answers, measured.labels, TEACHER, config.bootstrap, config.seed)
     latency.pin_torch(config.threads)
-    _time(config, rows, opened, store, ids[0], show)
+    _time(config, rows, records, opened, store, ids[0], show)
     return measured
 
 
 class Peaks:
     """Peak memory of rows, each measured in a fresh process beside the work of this one."""
 
-    def __init__(self, pool: ThreadPoolExecutor, config: BenchmarksConfig, work: Path) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, config: BenchmarksConfig) -> None:
         """Start nothing yet."""
-        self.pool, self.config, self.work = pool, config, work
+        self.pool, self.config = pool, config
         self.started: list[tuple[Record, Future[int]]] = []
 
     def start(self, row: Contender) -> None:
         """Measure a row, unless it cannot run, is being measured, or the settings leave it out."""
-        if row.open is None or any(record is row.record for record, _ in self.started):
+        if row.open is None or not row.opens_again or any(record is row.record for record, _ in self.started):
             return
         kind = self.config.memory
         if kind == "none" or (kind == "artefacts" and row.record.runtime == "PyTorch"):
             row.record.note(f"peak memory not measured (--memory {kind})")
             return
-        call = self.pool.submit(memory.measure_in_child, self.config.run, self.work, row.name, self.config.threads)
+        call = self.pool.submit(memory.measure_in_child, self.config.run, row.name, self.config.threads)
         self.started.append((row.record, call))
 
     def finish(self) -> None:
@@ -122,45 +125,58 @@ def _open(rows: list[Contender], threads: int, peaks: Peaks) -> dict[str, Predic
 
 
 def _answers(
-    row: Contender, opened: dict[str, Predict], work: Path, store: ClipStore, ids: list[str], show: bool
+    row: Contender, opened: dict[str, Predict], folder: Path, store: ClipStore, ids: list[str], show: bool
 ) -> accuracy.Array | None:
+    """Return a row's answers, and keep them in `folder/answers`: a later run is compared with this one song by song."""
+    path = folder / "answers" / f"{row.name}.csv"
     if row.answers is not None:
-        return row.answers(ids)
+        emotion = row.answers(ids)
+        write_predictions(path, ids, ["test"] * len(ids), emotion, None, store.labels(ids))
+        return emotion
     if row.why_not_scored:
         row.record.note(row.why_not_scored)
         return None
     if row.name not in opened:
         return None
-    path = work / "answers" / f"{row.name}.csv"
     return accuracy.ask_once(path, opened[row.name], store, ids, show, row.name)
 
 
 def _time(
-    config: BenchmarksConfig, rows: list[Contender], opened: dict[str, Predict], store: ClipStore, song: str, show: bool
+    config: BenchmarksConfig,
+    rows: list[Contender],
+    records: list[Record],
+    opened: dict[str, Predict],
+    store: ClipStore,
+    song: str,
+    show: bool,
 ) -> None:
-    """Time all opened rows on one clip, waveform in to emotion out."""
+    """Time all opened rows on one clip: how they start, once warm, and with other numbers of threads."""
     wave = store.waveform(song)
-    calls = {name: (lambda predict=predict: predict(wave)) for name, predict in opened.items()}
-    timings = latency.take_turns(
-        calls,
-        warmup=config.warmup,
-        repeats=config.repeats,
-        pause_s=config.pause_ms / 1e3,
-        limit_s=config.latency_limit_s,
-        seed=config.seed,
-        show=show,
-    )
     for row in rows:
-        timing = timings.get(row.name)
-        if timing is None:
-            continue
-        if timing.failure is not None:
-            row.record.fail(f"timing: {timing.failure}")
-            continue
-        row.record.latency_ms_median, row.record.latency_ms_p95 = timing.median_ms, timing.p95_ms
-        row.record.threads = config.threads
-        if len(timing.times_ms) < config.repeats:
-            row.record.note(f"only {len(timing.times_ms)} timed calls (--latency-limit-s {config.latency_limit_s:g})")
+        if row.name in opened:
+            with _costs_only(row.record), latency.quiet():
+                timing.time_start(row, wave, config.threads)
+    timing.time_steady(config, records, opened, wave, show)
+    for record in records:
+        if record.latency_ms_median is not None and record.name != timing.REFERENCE:
+            record.real_time_factor = record.latency_ms_median / 1e3 / baselines.spec_of(config.run).seconds
+    if config.other_threads:
+        timing.time_other_threads(config, rows, opened)
+
+
+def _work(config: BenchmarksConfig, names: list[str]) -> dict[str, list[float]]:
+    """Measure the rows' work in a fresh process, beside what this one does: processor time hardly minds."""
+    return work.measure_in_child(config.run, names, config.work_rounds) if names else {}
+
+
+def _fill_work(record: Record, ratios: Future[dict[str, list[float]]]) -> None:
+    """Take over what the process that measured the rows' work found."""
+    try:
+        record.work_ratios = ratios.result().get(record.name)
+    except RunError as error:
+        record.note(str(error))
+    if record.work_ratios:
+        record.work_ratio = statistics.median(record.work_ratios)
 
 
 @contextmanager

@@ -7,35 +7,20 @@ which carries no Python and no PyTorch, needs far less.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 from pocketmood.errors import RunError
+from pocketmood.peak import peak_rss_bytes
 
 CALLS = 3
-STATUS = Path("/proc/self/status")
 CHILD_LIMIT_S = 300.0
 
 
-def peak_rss_bytes() -> int:
-    """Return the largest resident size this process ever had; RunError where the system does not tell."""
-    if STATUS.exists():
-        # Not getrusage: on Linux a child's ru_maxrss starts at its parent's peak, which here holds all of PyTorch.
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-        if found:
-            return int(found.group(1)) * 1024
-    if sys.platform != "darwin":
-        raise RunError(f"peak memory: {sys.platform} does not tell it")
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def measure_in_child(run: Path, work: Path, name: str, threads: int) -> int:
+def measure_in_child(run: Path, name: str, threads: int) -> int:
     """Start a process that opens row `name` of this run, and return its peak in bytes; RunError with its last words."""
-    command = [sys.executable, "-m", "benchmarks.memory", str(run.resolve()), str(work.resolve()), name, str(threads)]
+    command = [sys.executable, "-m", "benchmarks.memory", str(run.resolve()), name, str(threads)]
     try:
         root = Path(__file__).resolve().parent.parent
         child = subprocess.run(command, capture_output=True, text=True, timeout=CHILD_LIMIT_S, cwd=root, check=False)
@@ -47,14 +32,14 @@ def measure_in_child(run: Path, work: Path, name: str, threads: int) -> int:
     return int(json.loads(child.stdout.strip().splitlines()[-1])["peak_rss_bytes"])
 
 
-def main(run: Path, work: Path, name: str, threads: int) -> None:
+def main(run: Path, name: str, threads: int) -> None:
     """Open one row, let it answer, print one JSON line."""
     import numpy as np
 
     from benchmarks.contenders import contenders
     from pocketmood.clips import ClipStore
 
-    row = next(row for row in contenders(run, work) if row.name == name)
+    row = next(row for row in contenders(run) if row.name == name)
     if row.open is None:
         raise RunError(f"memory of {name}: {row.why_not_opened}")
     store = ClipStore.open(run / "data" / "store")
@@ -62,8 +47,11 @@ def main(run: Path, work: Path, name: str, threads: int) -> None:
     predict = row.open(threads).predict
     for _ in range(CALLS):
         predict(wave)
-    print(json.dumps({"name": name, "peak_rss_bytes": peak_rss_bytes()}))
+    peak = peak_rss_bytes()
+    if peak is None:
+        raise RunError(f"peak memory: {sys.platform} does not tell it")
+    print(json.dumps({"name": name, "peak_rss_bytes": peak}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -7,7 +7,10 @@ scored. Their programs are made once and kept.
 
 from __future__ import annotations
 
+import multiprocessing
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.baselines import Opened, parameters
-from pocketmood.runs import read_json, write_json
+from pocketmood.runs import read_json, versions, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +62,7 @@ class Peer(NamedTuple):
     def name(self) -> str:
         """Name its row."""
         size = "" if self.picture == OWN else f" {self.picture.height}x{self.picture.width}"
-        return f"librosa + {self.architecture}{size}"
+        return f"librosa + {self.architecture}{size}" + (".pte" if self.runtime == "ExecuTorch" else "")
 
     @property
     def file(self) -> str:
@@ -69,23 +72,34 @@ class Peer(NamedTuple):
 
     def open(self, folder: Path, spec: MelSpec, threads: int) -> Opened:
         """Open it, made first if `folder` does not hold its program."""
-        path = folder / self.file
-        if not path.exists():
-            self._write(path)
+        path = self.make(folder)
         ask = _onnx(path, threads) if self.runtime == "ONNX Runtime" else _executorch(path)
 
         def predict(wave: Wave) -> tuple[Any, Any]:
             return ask(picture(wave, spec, self.picture)), np.full(2, np.nan)
 
-        return Opened(predict, int(read_json(path.with_suffix(".json"))["params"]), path.stat().st_size)
+        return Opened(predict, int(read_json(path.with_name(f"{path.name}.json"))["params"]), path.stat().st_size)
 
-    def _write(self, path: Path) -> None:
+    def make(self, folder: Path) -> Path:
+        """Return its program, written unless `folder` holds one of the installed versions."""
+        path, about = folder / self.file, {"architecture": self.architecture, "versions": versions()}
+        beside = path.with_name(f"{path.name}.json")
+        if path.exists() and beside.exists() and about.items() <= read_json(beside).items():
+            return path
         model = stock(self.architecture, self.picture.channels)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
         (_write_onnx if self.runtime == "ONNX Runtime" else _write_executorch)(model, self.picture, part)
-        write_json(path.with_suffix(".json"), {"architecture": self.architecture, "params": parameters(model)})
         part.replace(path)
+        write_json(beside, about | {"params": parameters(model)})
+        return path
+
+
+def make_all(peers: Sequence[Peer], folder: Path) -> None:
+    """Write the programs of all peers, two at a time; one that cannot be written says why when its row is opened."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for call in [pool.submit(peer.make, folder) for peer in peers]:
+            call.exception()
 
 
 def stock(architecture: str, channels: int) -> nn.Module:

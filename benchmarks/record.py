@@ -1,11 +1,13 @@
 """One row of the results, with exactly the keys of `results.json`.
 
-Conventions: CCC on test songs against the raters' mean; `ccc_drop` is the teacher's mean CCC minus the row's; latency
-is waveform in to emotion out for one clip, in milliseconds; what was not measured is None and `reason` says why.
+Conventions: CCC on test songs against the raters' mean; `ccc_drop` is the teacher's mean CCC minus the row's, with its
+paired interval; latency is waveform in to emotion out for one clip, in milliseconds; a ratio is a row's time over that
+of the reference kernel timed just before and after it; what was not measured is None and `reason` says why.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketmood.errors import RunError
-from pocketmood.runs import read_json, write_json
+from pocketmood.runs import read_json, write_text
 
 PASSED = "passed"
 MEASURED = "measured"
@@ -45,6 +47,23 @@ class Record:
     undelegated_ops: int | None = None
     status: str = MEASURED
     reason: str = ""
+    ccc_drop_low: float | None = None
+    ccc_drop_high: float | None = None
+    parity_error: float | None = None
+    """Largest difference to PyTorch on the export stage's clips."""
+    real_time_factor: float | None = None
+    """Latency over the clip's length: below 1 is faster than the music plays."""
+    first_ms: float | None = None
+    """First call after loading; latency_* are steady state, after the warm-up."""
+    load_ms: float | None = None
+    """Opening the file, with its runtime's libraries already there."""
+    latency_ms_by_threads: dict[str, float] | None = None
+    """Median at further numbers of threads."""
+    latency_ratio: float | None = None
+    work_ratio: float | None = None
+    """Processor time on one thread over the reference kernel's, median of `work_ratios`."""
+    work_ratios: list[float] | None = None
+    """Round by round, so that a later run can be compared with this one beyond noise (see `benchmarks.work`)."""
 
     def note(self, why: str) -> None:
         """Add a sentence to the reason, once."""
@@ -70,8 +89,12 @@ def to_json(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def write_results(path: Path, records: Iterable[Record]) -> None:
-    """Write `results.json`."""
-    write_json(path, to_json(records))
+    """Write `results.json`: a line per key, and a row's many ratios on one line."""
+    rows = [
+        ",\n".join(f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in row.items())
+        for row in to_json(records)
+    ]
+    write_text(path, "[\n" + ",\n".join(f"  {{\n{row}\n  }}" for row in rows) + "\n]\n")
 
 
 def read_results(path: Path) -> list[Record]:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report_plots as plots
+from benchmarks import report_accuracy as accuracy
+from benchmarks import report_charts as charts
 from benchmarks import report_sections as parts
+from benchmarks import report_training as training
+from benchmarks.baselines import spec_of
 from benchmarks.config import BenchmarksConfig
 from benchmarks.measure import Measured
 from pocketmood.runs import STAGE_FILE, read_json
 
 STAGES = ("data", "teacher", "student", "bundle")
+POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline' 'unsafe-eval'"
+)
+"""What the page may do: nothing but itself. Vega compiles its expressions, hence eval."""
+PAIR = "valence, arousal, each from -1 to 1"
 HOW_TO_READ = (
     "CCC is Lin's concordance: 1 means that the model says what the raters said on average, 0 that it knows nothing of "
     "it. The bracket is the 95 % interval over songs. Drop is what a row lost against the teacher. Time is a clip's "
@@ -30,21 +38,33 @@ def page(config: BenchmarksConfig, measured: Measured, machine: Mapping[str, Any
     data = stages.get("data", {}).get("record", {})
     proofs_path = run / "bundle" / "parity.json"
     proofs = read_json(proofs_path) if proofs_path.is_file() else []
+    spec = spec_of(run)
+    phone = parts.phone_model(measured.records)
+    rows = ("teacher", "student", *([phone.name] if phone else []))
     body = [
         _header(run, data, measured),
         parts.headlines(measured.records),
+        "<h2>What the models hear</h2>",
+        _agreement(measured, phone.name if phone else None),
         "<h2>Side by side</h2>",
         f'<p class="say">{HOW_TO_READ}</p>',
         parts.results_table(measured.records),
-        "<h2>What the models hear</h2>",
-        _drawings(run, measured),
+        "<h2>Where it is right, and where not</h2>",
+        accuracy.section(config, measured, rows),
+        "<h2>The songs it got most wrong</h2>",
+        f'<p class="say">Ten seconds from the middle of each. In numbers: {PAIR}.</p>',
+        accuracy.worst(config, measured, spec),
         "<h2>Proof</h2>",
         '<p class="say">Each artefact against PyTorch on the same waveforms, as the export stage recorded it.</p>',
-        parts.parity_table(proofs),
+        _proof(proofs),
+        "<h2>How it came to be</h2>",
+        training.section(run),
+        "<h2>What it cost</h2>",
+        f'<div class="card">{training.cost(run, stages)}</div>',
         "<h2>Warnings</h2>",
         parts.warnings_list(stages, measured.records),
         "<h2>How it was measured</h2>",
-        _method(config, measured, machine, data, stages),
+        _method(config, measured, machine, data),
         parts.pictures(run),
     ]
     style = Path(__file__).with_name("report.css").read_text()
@@ -54,11 +74,12 @@ def page(config: BenchmarksConfig, measured: Measured, machine: Mapping[str, Any
 def _frame(title: str, style: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
         f"<title>{escape(title)}</title><style>{style}</style></head><body><main>\n{body}\n"
-        "<footer>Made by <code>python -m benchmarks</code>. The same figures as data: results.json, beside this page."
-        "</footer></main></body></html>\n"
+        "<footer>Made by <code>python -m benchmarks</code>. The same figures as data: results.json, beside this page. "
+        f"Charts: Vega-Lite, BSD-3.</footer></main>{charts.library()}</body></html>\n"
     )
 
 
@@ -68,37 +89,46 @@ def _header(run: Path, data: Mapping[str, Any], measured: Measured) -> str:
     return f"<header><h1>What the phone model lost, and what it won</h1><p>{say}</p></header>{parts.banner(data)}"
 
 
-def _drawings(run: Path, measured: Measured) -> str:
-    """Draw what can be drawn from this run."""
-    records, answers = measured.records, measured.answers
-    drawn = [
-        parts.figure(
-            plots.plane(measured.labels, answers),
-            "The plane of emotion",
-            "Grey: what raters said. A thin line leads from each song's raters to the student's answer.",
-        )
+def _agreement(measured: Measured, phone: str | None) -> str:
+    """Draw the plane, agreement with its intervals, agreement against time, and times."""
+    records = measured.records
+    scored = [
+        {"name": one.name, "value": one.ccc_mean, "low": one.ccc_mean_low, "high": one.ccc_mean_high}
+        for one in records
+        if one.ccc_mean is not None
     ]
-    if any(record.ccc_mean is not None for record in records):
-        caption = "Whiskers: 95 % interval over songs. Rows answer the same songs, so a drop is surer than it looks."
-        drawn.append(parts.figure(plots.intervals(records), "Agreement with listeners", caption))
-    for axis, word in enumerate(("Valence", "Arousal")):
-        caption = "On the diagonal a model says what the raters said; a flatter cloud means that it shrinks the range."
-        drawn.append(parts.figure(plots.scatter(measured.labels, answers, axis), f"{word}, song by song", caption))
-    if any(record.latency_ms_median is not None for record in records):
-        caption = "Lower left is better. Latency holds everything from waveform to emotion."
-        drawn.append(parts.figure(plots.speed_and_size(records), "Time and size", caption))
-    history = plots.curves({name: _history(run / name) for name in ("teacher", "student")})
-    if history is not None:
-        drawn.append(parts.figure(history, "Training", "Mean CCC on validation songs after each epoch."))
-    return f'<div class="plots">{"".join(drawn)}</div>'
+    left = [
+        charts.figure(
+            charts.plane(measured.ids, measured.labels, measured.answers, phone),
+            "The plane of emotion",
+            f"Point at a song: its raters, and what each model said of it. Phone is {phone or 'not there'}.",
+            square=True,
+        ),
+        charts.figure(
+            charts.times(records), "Time per clip", "Waveform to emotion, once warm; 95 % are faster than the tick."
+        ),
+    ]
+    right = [
+        charts.figure(
+            charts.pareto(records), "Agreement against time", "Upper left is better; the larger, the bigger the file."
+        ),
+        charts.figure(
+            charts.intervals(scored, "mean CCC on test songs") if scored else None,
+            "Agreement with listeners",
+            "95 % intervals over songs. Rows answer the same songs, so a drop is surer than it looks.",
+        ),
+    ]
+    return f'<div class="two"><div class="stack">{"".join(left)}</div><div class="stack">{"".join(right)}</div></div>'
 
 
-def _history(stage: Path) -> list[dict[str, Any]]:
-    """Read a stage's metrics.jsonl, wherever inside its folder it lies; empty if it has none."""
-    found = sorted(path for path in stage.rglob("metrics.jsonl") if "gan" not in path.relative_to(stage).parts)
-    if not found:
-        return []
-    return [json.loads(line) for line in found[0].read_text().splitlines() if line.strip()]
+def _proof(proofs: Sequence[Mapping[str, Any]]) -> str:
+    chart = charts.figure(
+        charts.parity(proofs),
+        "Difference to PyTorch",
+        "Darker by the power of ten. The last column is the limit of the first.",
+    )
+    records = f"<details><summary>All fields of the records</summary>{parts.parity_table(proofs)}</details>"
+    return chart + records
 
 
 def _method(
@@ -106,9 +136,8 @@ def _method(
     measured: Measured,
     machine: Mapping[str, Any],
     data: Mapping[str, Any],
-    stages: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """State machine, labels, settings and what each stage cost."""
+    """State machine, labels and settings."""
     place = {
         "processor": f"{machine['cpu']}, {machine['cores']} cores",
         "instructions": ", ".join(machine["flags"]) or "none of those that matter is known",
@@ -117,7 +146,9 @@ def _method(
         + "; ".join(f"{name} says {used}" for name, used in measured.threads_used.items())
         + ")",
         "timing": f"{config.warmup} untimed calls, then up to {config.repeats} timed ones per row; they take turns in "
-        f"a new order each round, {config.pause_ms:g} ms of rest before each call; one clip",
+        f"a new order each round, with the reference kernel in between and {config.pause_ms:g} ms of rest before each "
+        "call; one clip",
+        "energy": "not measured: no computer tells it as a phone would",
         "versions": ", ".join(f"{name} {found}" for name, found in machine["versions"].items()),
     }
     labels = {
@@ -130,9 +161,7 @@ def _method(
         "labels made by": "a formula and simulated raters" if data.get("synthetic_labels") else "people",
         "interval": f"bootstrap of {config.bootstrap} resamplings by song, seed {config.seed}",
     }
-    cost = {name: f"{stage['wall_s']:.0f} s" for name, stage in stages.items() if "wall_s" in stage}
     return (
         f'<div class="two"><div class="card"><h3>Machine</h3>{parts.facts(place)}</div>'
-        f'<div><div class="card"><h3>Labels</h3>{parts.facts(labels)}</div>'
-        f'<div class="card below"><h3>Wall time of the stages</h3>{parts.facts(cost)}</div></div></div>'
+        f'<div class="card"><h3>Labels</h3>{parts.facts(labels)}</div></div>'
     )

@@ -10,11 +10,23 @@ from typing import Any
 
 from benchmarks.contenders import TEACHER
 from benchmarks.record import FAILED, INVALID, PASSED, Record
-from benchmarks.table import NOTHING, number, remarks, status_word, time_ms
+from benchmarks.table import (
+    COLUMNS,
+    COSTS,
+    NOTHING,
+    Column,
+    cells,
+    costs,
+    is_bare,
+    is_costed,
+    number,
+    remarks,
+    time_ms,
+)
 
 PHONE_MODELS = ("model.int8.pte", "model.fp32.pte", "model.fp32.onnx")
 """What a phone would run, best choice first."""
-IMAGE_BUDGET_BYTES = 3_000_000
+IMAGE_BUDGET_BYTES = 1_500_000
 """The page holds at most this much of the stages' own pictures, so that it can be mailed."""
 
 
@@ -66,13 +78,27 @@ def headlines(records: Sequence[Record]) -> str:
 
 def results_table(records: Sequence[Record]) -> str:
     """Lay out all rows and what there is to say of them; a phone scrolls sideways while the names stay in place."""
-    headings = ("", "CCC V", "CCC A", "CCC mean", "drop", "ms", "ms p95", "MB", "params", "RAM MB", "graphs")
-    heads = "".join(f"<th>{heading}</th>" for heading in headings) + '<th class="text">status</th>'
+    lost = [_row(cells(record), record) for record in records if not is_bare(record)]
+    won = [_row(costs(record), None) for record in records if is_costed(record)]
     notes = "".join(
         f"<li><strong>{escape(names)}</strong>: {escape(reason)}</li>" for names, reason in remarks(records)
     )
     below = f'<details><summary>Remarks on rows</summary><ul class="plain">{notes}</ul></details>' if notes else ""
-    return _table(heads, "".join(_row(record) for record in records)) + below
+    return (
+        f"<h3>What was lost</h3>{_scroll(_heads(COLUMNS), ''.join(lost))}"
+        f'<h3 class="below">What it costs</h3>{_scroll(_heads(COSTS), "".join(won))}{below}'
+    )
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> str:
+    """Lay out a small table whose first `texts` columns are words."""
+    kinds = [" class=text" if place < texts else "" for place in range(len(headings))]
+    heads = "".join(f"<th{kind}>{escape(heading)}</th>" for kind, heading in zip(kinds, headings, strict=True))
+    lines = "".join(
+        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return f'<div class="inner"><table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
 def parity_table(proofs: Sequence[Mapping[str, Any]]) -> str:
@@ -89,7 +115,7 @@ def parity_table(proofs: Sequence[Mapping[str, Any]]) -> str:
         "<tr>" + "".join(_parity_cell(key, proof.get(key), place == 0) for place, key in enumerate(keys)) + "</tr>"
         for proof in proofs
     )
-    return _table(heads, rows)
+    return _scroll(heads, rows)
 
 
 def warnings_list(stages: Mapping[str, Mapping[str, Any]], records: Sequence[Record]) -> str:
@@ -119,12 +145,6 @@ def facts(pairs: Mapping[str, Any]) -> str:
     return f"<dl>{rows}</dl>"
 
 
-def figure(drawing: str, title: str, caption: str = "") -> str:
-    """Frame a drawing with its title and what to see in it."""
-    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure class="card"><h3>{escape(title)}</h3>{drawing}{below}</figure>'
-
-
 def pictures(run: Path) -> str:
     """Inline the pictures that the stages drew, up to the page's budget; name those that were left out."""
     shown, left_out, spent = [], [], 0
@@ -137,7 +157,8 @@ def pictures(run: Path) -> str:
         spent += size
         data = base64.b64encode(path.read_bytes()).decode()
         words = escape(f"{place.parts[0]}: {path.stem.replace('_', ' ')}")
-        shown.append(figure(f'<img alt="{words}" loading="lazy" src="data:image/png;base64,{data}">', words))
+        image = f'<img alt="{words}" loading="lazy" src="data:image/png;base64,{data}">'
+        shown.append(f'<figure class="card"><h3>{words}</h3>{image}</figure>')
     if not shown:
         return ""
     rest = f'<p class="say">Not shown, to keep this page small: {escape(", ".join(left_out))}</p>' if left_out else ""
@@ -145,8 +166,12 @@ def pictures(run: Path) -> str:
     return f'<details>{summary}<div class="plots">{"".join(shown)}</div>{rest}</details>'
 
 
-def _table(heads: str, rows: str) -> str:
+def _scroll(heads: str, rows: str) -> str:
     return f'<div class="card scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _heads(columns: Sequence[Column]) -> str:
+    return "".join(f"<th{'' if column.right else ' class=text'}>{escape(column.heading)}</th>" for column in columns)
 
 
 def _headline(label: str, value: str, unit: str, note: str) -> str:
@@ -157,31 +182,15 @@ def _headline(label: str, value: str, unit: str, note: str) -> str:
     )
 
 
-def _row(record: Record) -> str:
-    mean = number(record.ccc_mean)
-    if record.ccc_mean_low is not None:
-        low, high = number(record.ccc_mean_low, 2), number(record.ccc_mean_high, 2)
-        mean += f' <span class="interval">{low} to {high}</span>'
-    graphs = NOTHING
-    if record.delegated_subgraphs is not None:
-        graphs = f"{record.delegated_subgraphs} + {record.undelegated_ops or 0}"
-    peak = None if record.peak_rss_bytes is None else record.peak_rss_bytes / 1e6
-    figures = (
-        number(record.ccc_valence),
-        number(record.ccc_arousal),
-        mean,
-        number(record.ccc_drop, signed=True),
-        time_ms(record.latency_ms_median),
-        time_ms(record.latency_ms_p95),
-        number(None if record.size_bytes is None else record.size_bytes / 1e6, 1),
-        NOTHING if record.params is None else f"{record.params / 1e6:.2f} M",
-        number(peak, 0),
-        graphs,
-    )
-    tone = {PASSED: "good", INVALID: "bad", FAILED: "bad"}.get(record.status, "plain")
-    pill = f'<span class="pill {tone}" title="{escape(record.status)}">{escape(status_word(record))}</span>'
-    cells = "".join(f"<td>{cell}</td>" for cell in figures)
-    return f'<tr><th>{escape(record.name)}</th>{cells}<td class="text">{pill}</td></tr>'
+def _row(shown: Sequence[str], proven: Record | None) -> str:
+    """Lay out one row's cells; the last one of a proven row is its status, as a pill."""
+    name, *figures = shown
+    last = ""
+    if proven is not None:
+        tone = {PASSED: "good", INVALID: "bad", FAILED: "bad"}.get(proven.status, "plain")
+        pill = f'<span class="pill {tone}" title="{escape(proven.status)}">{escape(figures.pop())}</span>'
+        last = f'<td class="text">{pill}</td>'
+    return f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in figures)}{last}</tr>"
 
 
 def _parity_cell(key: str, value: Any, first: bool) -> str:

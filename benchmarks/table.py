@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.record import INVALID, NOT_RUN, Record
+from benchmarks.record import INVALID, MEASURED, NOT_RUN, Record
 
 WIDTH = 120
 NOTHING = "-"
-NAME_LIMIT = 27
+NAME_LIMIT = 36
 
 
 class Column(NamedTuple):
@@ -20,12 +20,19 @@ class Column(NamedTuple):
     right: bool = True
 
 
+NAME = Column("", right=False)
 COLUMNS = (
-    Column("", right=False),
-    *(Column(heading) for heading in ("CCC V", "CCC A", "mean", "95 %", "drop")),
-    *(Column(heading) for heading in ("ms", "p95", "MB", "Mpar", "RAM", "graphs")),
+    NAME,
+    *(Column(heading) for heading in ("CCC V", "CCC A", "mean", "95 %", "drop", "95 %", "parity", "graphs")),
     Column("status", right=False),
 )
+"""What was lost: agreement, and proof."""
+COSTS = (
+    NAME,
+    *(Column(heading) for heading in ("ms", "p95", "real time", "ratio", "first", "load", "1 thread", "all cores")),
+    *(Column(heading) for heading in ("MB", "Mpar", "RAM")),
+)
+"""What was won: time, size and memory."""
 
 
 def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
@@ -48,27 +55,55 @@ def status_word(record: Record) -> str:
     return NOT_RUN if record.status.startswith(NOT_RUN) else record.status
 
 
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """Format an interval, or "-" for none."""
+    return NOTHING if low is None or high is None else f"{number(low, digits)}..{number(high, digits)}"
+
+
 def cells(record: Record) -> tuple[str, ...]:
-    """Format one row, in the order of COLUMNS."""
-    interval = NOTHING
-    if record.ccc_mean_low is not None and record.ccc_mean_high is not None:
-        interval = f"{number(record.ccc_mean_low, 2)}..{number(record.ccc_mean_high, 2)}"
+    """Format what a row lost, in the order of COLUMNS."""
     graphs = NOTHING
     if record.delegated_subgraphs is not None:
         graphs = f"{record.delegated_subgraphs}+{record.undelegated_ops or 0}"
-    name = record.name if len(record.name) <= NAME_LIMIT else record.name[: NAME_LIMIT - 3] + "..."
     return (
-        name,
+        short_name(record.name),
         *(number(value) for value in (record.ccc_valence, record.ccc_arousal, record.ccc_mean)),
-        interval,
+        interval(record.ccc_mean_low, record.ccc_mean_high),
         number(record.ccc_drop, signed=True),
-        *(time_ms(value) for value in (record.latency_ms_median, record.latency_ms_p95)),
-        number(_scaled(record.size_bytes, 1e6), 1),
-        number(_scaled(record.params, 1e6), 2),
-        number(_scaled(record.peak_rss_bytes, 1e6), 0),
+        interval(record.ccc_drop_low, record.ccc_drop_high),
+        NOTHING if record.parity_error is None else f"{record.parity_error:.0e}",
         graphs,
         status_word(record),
     )
+
+
+def costs(record: Record) -> tuple[str, ...]:
+    """Format what a row costs, in the order of COSTS."""
+    by_threads = dict(record.latency_ms_by_threads or {})
+    if by_threads and record.threads is not None and record.latency_ms_median is not None:
+        by_threads[str(record.threads)] = record.latency_ms_median
+    most = max(map(int, by_threads), default=0)
+    return (
+        short_name(record.name),
+        *(time_ms(value) for value in (record.latency_ms_median, record.latency_ms_p95)),
+        NOTHING if not record.real_time_factor else f"1/{1 / record.real_time_factor:.0f}",
+        number(record.latency_ratio, 2),
+        *(time_ms(value) for value in (record.first_ms, record.load_ms)),
+        *(time_ms(by_threads.get(str(count))) for count in (1, most)),
+        number(_scaled(record.size_bytes, 1e6), 1),
+        number(_scaled(record.params, 1e6), 2),
+        number(_scaled(record.peak_rss_bytes, 1e6), 0),
+    )
+
+
+def is_costed(record: Record) -> bool:
+    """Tell whether there is anything to say in the second table."""
+    return any(cell != NOTHING for cell in costs(record)[1:])
+
+
+def short_name(name: str) -> str:
+    """Cut a name to what the table has room for."""
+    return name if len(name) <= NAME_LIMIT else name[: NAME_LIMIT - 3] + "..."
 
 
 def remarks(records: Sequence[Record]) -> list[tuple[str, str]]:
@@ -85,42 +120,60 @@ def legend(songs: int, threads: int | None, seconds: float) -> str:
     cores = f"{threads} thread{'s' if threads != 1 else ''}" if threads else "no threads"
     return (
         f"CCC: agreement with the raters on {songs} test songs (1 is perfect), 95 % interval over songs. drop: what "
-        f"the row lost against the teacher. ms: median, waveform of {seconds:g} s in to emotion out, {cores}; p95: "
-        "95 % of the calls are faster. MB: file. Mpar: million parameters. RAM: peak in MB of a fresh Python process "
-        "with all its libraries. graphs: delegated subgraphs + operators left outside. passed / invalid: equal to "
-        "PyTorch within its limit, or not; measured: nothing to prove."
+        "the row lost against the teacher, interval over the same songs. parity: largest difference to PyTorch. "
+        "graphs: delegated subgraphs + operators left outside. passed / invalid: equal to PyTorch within its limit, or "
+        "not; failed: it broke; measured: nothing to prove. "
+        f"ms: median once warm, waveform of {seconds:g} s in to emotion out, {cores}; p95: 95 % of the calls are "
+        "faster; real time: share of the clip's length; ratio: over the reference kernel timed between the calls; "
+        "first: first call after loading; load: opening the file. MB: file. Mpar: million parameters. RAM: peak in MB "
+        "of a fresh Python process with all its libraries."
     )
 
 
 def plain_text(records: Sequence[Record], caption: str) -> str:
-    """Lay out the table, the legend and the reasons within 120 columns."""
-    rows = [tuple(column.heading for column in COLUMNS), *(cells(record) for record in records)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
-    gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else " "
-    lines = [gap.join(_aligned(row, widths)).rstrip() for row in rows]
-    lines.insert(1, "-" * max(len(line) for line in lines))
+    """Lay out both tables, the legend and the reasons within 120 columns."""
+    lost = _laid_out(COLUMNS, [cells(record) for record in records if not is_bare(record)])
+    won = _laid_out(COSTS, [costs(record) for record in records if is_costed(record)])
     notes = [f"{names}: {reason}" for names, reason in remarks(records)]
     wrapped = [textwrap.fill(note, WIDTH, subsequent_indent="    ") for note in notes]
-    return "\n".join([*lines, "", textwrap.fill(caption, WIDTH), *([""] if wrapped else []), *wrapped]) + "\n"
+    parts = [*lost, "", *won, "", textwrap.fill(caption, WIDTH), *([""] if wrapped else []), *wrapped]
+    return "\n".join(parts) + "\n"
 
 
 def markdown(records: Sequence[Record], caption: str) -> str:
-    """Write the same cells as a Markdown table."""
+    """Write the same cells as two Markdown tables."""
+    lost = _markdown_table(COLUMNS, [cells(record) for record in records if not is_bare(record)])
+    won = _markdown_table(COSTS, [costs(record) for record in records if is_costed(record)])
+    notes = [f"- {names}: {reason}" for names, reason in remarks(records)]
+    return "\n".join([*lost, "", *won, "", caption, *([""] if notes else []), *notes]) + "\n"
 
+
+def is_bare(record: Record) -> bool:
+    """Tell whether a row is there for its times alone: neither scored nor proven, and not broken."""
+    return set(cells(record)[1:-1]) == {NOTHING} and record.status == MEASURED
+
+
+def _markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
     def line(parts: Sequence[str]) -> str:
         return "| " + " | ".join(part.replace("|", "\\|") for part in parts) + " |"
 
-    rule = line(["---:" if column.right else "---" for column in COLUMNS])
-    rows = [line(cells(record)) for record in records]
-    notes = [f"- {names}: {reason}" for names, reason in remarks(records)]
-    text = [line([column.heading for column in COLUMNS]), rule, *rows, "", caption]
-    return "\n".join([*text, *([""] if notes else []), *notes]) + "\n"
+    rule = line(["---:" if column.right else "---" for column in columns])
+    return [line([column.heading for column in columns]), rule, *(line(row) for row in rows)]
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+def _laid_out(columns: Sequence[Column], cells_: Sequence[tuple[str, ...]]) -> list[str]:
+    rows = [tuple(column.heading for column in columns), *cells_]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(columns))]
+    gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else " "
+    lines = [gap.join(_aligned(row, widths, columns)).rstrip() for row in rows]
+    lines.insert(1, "-" * max(len(line) for line in lines))
+    return lines
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> list[str]:
     return [
         cell.rjust(width) if column.right else cell.ljust(width)
-        for cell, width, column in zip(row, widths, COLUMNS, strict=True)
+        for cell, width, column in zip(row, widths, columns, strict=True)
     ]
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from pocketmood import __version__
 from pocketmood.errors import RunError
+from pocketmood.peak import peak_rss_bytes
 
 STAGE_FILE = "stage.json"
 _PLAN_FILE = "plan.json"
@@ -88,6 +89,7 @@ class Stage:
             "record": _plain(self.record),
             "versions": versions(),
             "wall_s": round(time.perf_counter() - start, 2),
+            "peak_rss_bytes": peak_rss_bytes(),
             "continued_after_a_stop": continued,
         }
         write_json(self.part / STAGE_FILE, done)

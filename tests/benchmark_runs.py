@@ -67,9 +67,9 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
     return run
 
 
-def rows(run: Path, work: Path, peers: bool = True) -> list[Contender]:
+def rows(run: Path, peers: str = "all") -> list[Contender]:
     """List made-up rows: like the real ones, with answers out of files and waits instead of networks."""
-    del work, peers
+    del peers
     return [
         Contender(Record(CEILING), None, "nothing to time", partial(truth, run / "data" / "truth.csv")),
         Contender(Record(FLOOR, "NumPy"), None, "not timed", partial(stored, run / "teacher" / "floor.csv")),

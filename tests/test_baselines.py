@@ -10,6 +10,8 @@ import pytest
 from benchmarks.contenders import SHIPPED, artefacts, contenders, size_of
 from tests import benchmark_runs
 
+KINDS = (" 128x256", ".pte", " 128x256.pte")
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
@@ -17,9 +19,11 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_rows_come_in_the_order_of_the_table(run, tmp_path):
-    names = [row.name for row in contenders(run, tmp_path)]
+    names = [row.name for row in contenders(run, peers="one")]
     assert names == ["perfect listener", "ridge floor", "teacher", "student", *SHIPPED, "librosa + mobilevit_xxs"]
-    assert contenders(run, tmp_path, peers=False)[-1].name == "model.fp32.mlpackage"
+    more = [row.name for row in contenders(run) if row.name not in names]
+    assert more == ["student, torch.compile", *(f"librosa + mobilevit_xxs{kind}" for kind in KINDS)]
+    assert contenders(run, peers="none")[-1].name == "model.fp32.mlpackage"
 
 
 def test_further_artefacts_of_the_bundle_join_in(run):
@@ -28,7 +32,7 @@ def test_further_artefacts_of_the_bundle_join_in(run):
 
 
 def test_a_missing_artefact_fails_its_row_only(run, tmp_path):
-    row = next(row for row in contenders(run, tmp_path) if row.name == "model.fp32.pte")
+    row = next(row for row in contenders(run) if row.name == "model.fp32.pte")
     assert row.open is None
     assert row.record.status == "failed" and "does not hold this file" in row.why_not_opened
 
@@ -36,7 +40,7 @@ def test_a_missing_artefact_fails_its_row_only(run, tmp_path):
 def test_verdict_and_delegation_come_from_the_parity_records(run, tmp_path):
     for name in ("model.fp32.pte", "model.int8.pte"):
         (run / "bundle" / name).write_bytes(b"1234")
-    rows = {row.name: row.record for row in contenders(run, tmp_path)}
+    rows = {row.name: row.record for row in contenders(run)}
     assert rows["model.fp32.pte"].status == "passed"
     assert (rows["model.fp32.pte"].delegated_subgraphs, rows["model.fp32.pte"].undelegated_ops) == (2, 5)
     assert rows["model.int8.pte"].status == "failed validation" and "0.0071" in rows["model.int8.pte"].reason
@@ -46,14 +50,14 @@ def test_verdict_and_delegation_come_from_the_parity_records(run, tmp_path):
 @pytest.mark.skipif(sys.platform == "darwin", reason="CoreML does predict on macOS")
 def test_coreml_says_that_it_needs_macos(run, tmp_path):
     (run / "bundle" / "model.fp32.mlpackage").mkdir()
-    row = next(row for row in contenders(run, tmp_path) if row.name == "model.fp32.mlpackage")
+    row = next(row for row in contenders(run) if row.name == "model.fp32.mlpackage")
     assert row.record.status == "not run: needs macOS" and row.open is None
     assert "macOS only" in row.why_not_scored
 
 
 def test_no_ceiling_where_nobody_knows_the_truth(tmp_path):
     run = benchmark_runs.make_run(tmp_path / "real", songs=8, synthetic=False)
-    row = contenders(run, tmp_path)[0]
+    row = contenders(run)[0]
     assert row.record.status == "not run" and "does not tell true scores" in row.why_not_scored
 
 

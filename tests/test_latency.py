@@ -53,6 +53,16 @@ def test_rows_take_turns_in_changing_order():
     assert Counter(calls) == {"a": 20, "b": 20, "c": 20}
 
 
+def test_each_call_is_compared_with_the_reference_around_it():
+    # reference, row, reference, row, ...: each ratio is a row's time over the mean of its two neighbours
+    clock = Clock()
+    reference = spending(clock, [9.0, 9.0, 0.002, 0.004, 0.004, 0.006])
+    rows = {"row": spending(clock, [9.0, 0.030, 0.050])}
+    found = latency.take_turns(rows, warmup=1, repeats=2, reference=reference, clock=clock)["row"]
+    assert found.beside_ms == pytest.approx([3, 5], abs=1e-6)
+    assert found.ratios == pytest.approx([10, 10], abs=1e-6)
+
+
 def test_a_broken_row_keeps_its_message_and_the_others_go_on():
     def broken():
         raise ValueError("no such operator")
@@ -94,10 +104,10 @@ def test_peak_memory_grows_with_what_is_held():
     # a child of a large process, as in the benchmarks: what the parent ever held must not count
     ballast = bytearray(b"x") * 200_000_000
     code = (
-        "from benchmarks import memory\n"
-        "before = memory.peak_rss_bytes()\n"
+        "from pocketmood.peak import peak_rss_bytes\n"
+        "before = peak_rss_bytes()\n"
         "held = bytearray(b'x') * 50_000_000\n"
-        "print(memory.peak_rss_bytes() - before)"
+        "print(peak_rss_bytes() - before)"
     )
     grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     assert 40_000_000 < grown < 70_000_000
@@ -106,7 +116,7 @@ def test_peak_memory_grows_with_what_is_held():
 
 def test_a_child_that_fails_says_so_in_one_line(tmp_path):
     with pytest.raises(RunError, match=r"memory of model\.x: the measuring process ended with 1 \("):
-        memory.measure_in_child(tmp_path, tmp_path, "model.x", 1)
+        memory.measure_in_child(tmp_path, "model.x", 1)
 
 
 def test_time_to_the_first_line_stops_at_the_first_line():

@@ -25,15 +25,35 @@ def full_row() -> Record:
     )  # fmt: skip
 
 
-def test_a_row_by_hand():
-    assert table.cells(full_row()) == (
-        *("model.int8.pte", "0.591", "0.730", "0.661", "0.60..0.72", "+0.002"),
-        *("8.7", "9.6", "2.9", "0.95", "412", "2+5", "passed"),
+def test_what_a_row_lost_by_hand():
+    row = full_row()
+    row.ccc_drop_low, row.ccc_drop_high, row.parity_error = -0.0104, 0.0151, 1.07e-3
+    assert table.cells(row) == (
+        *("model.int8.pte", "0.591", "0.730", "0.661", "0.60..0.72", "+0.002", "-0.01..0.02", "1e-03", "2+5"),
+        "passed",
     )
 
 
+def test_what_a_row_costs_by_hand():
+    row = full_row()
+    row.real_time_factor, row.latency_ratio, row.first_ms, row.load_ms = 8.71e-3 / 30, 1.874, 11.26, 104.6
+    row.latency_ms_by_threads = {"1": 15.04, "8": 6.02}
+    assert table.costs(row) == (
+        *("model.int8.pte", "8.7", "9.6", "1/3444", "1.87", "11.3", "105", "15.0", "6.0", "2.9", "0.95", "412"),
+    )
+    row.latency_ms_by_threads = {"1": 15.04}  # two cores: all of them are what was timed first
+    assert table.costs(row)[7:9] == ("15.0", "8.7")
+
+
 def test_nothing_measured_is_a_dash_and_never_a_zero():
-    assert set(table.cells(Record("x"))[1:-1]) == {"-"}
+    assert set(table.cells(Record("x"))[1:-1]) == set(table.costs(Record("x"))[1:]) == {"-"}
+
+
+def test_a_row_stands_only_where_it_has_something_to_say():
+    rows = [Record("timed only", latency_ms_median=3.0), Record("scored only", ccc_mean=0.5)]
+    lost, won = table.plain_text(rows, "legend").split("\n\n")[:2]
+    assert "scored only" in lost and "timed only" not in lost
+    assert "timed only" in won and "scored only" not in won
 
 
 def test_numbers_that_round_to_zero_carry_no_sign():
@@ -54,7 +74,7 @@ def test_statuses_fit_the_column(status, word):
 
 def test_the_table_fits_120_columns_and_lines_up():
     rows = [full_row(), Record("librosa + mobilevit_xxs", status="failed", reason="word " * 60)]
-    rows.append(Record("a name that is much longer than any sensible name of a row", ccc_drop=-0.123))
+    rows.append(Record("a name that is much longer than any sensible name of a row", ccc_drop=-0.123, load_ms=1234.5))
     text = table.plain_text(rows, table.legend(130, 2, 30.0))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 120
@@ -72,18 +92,22 @@ def test_markdown_holds_the_same_cells():
     lines = table.markdown([full_row()], "legend").splitlines()
     assert lines[2] == "| " + " | ".join(table.cells(full_row())) + " |"
     assert {line.count("|") for line in lines[:3]} == {len(table.COLUMNS) + 1}
+    assert lines[6] == "| " + " | ".join(table.costs(full_row())) + " |"
 
 
 def test_keys_are_those_of_the_design():
-    assert ", ".join(KEYS) == DESIGN
+    assert ", ".join(KEYS).startswith(DESIGN)
 
 
 def test_results_survive_the_disk_and_hold_no_nan(tmp_path):
     path = tmp_path / "results.json"
-    write_results(path, [full_row(), Record("x", ccc_mean=float("nan"))])
+    timed = full_row()
+    timed.work_ratios = [1.5, 1.25, 1.75]
+    write_results(path, [timed, Record("x", ccc_mean=float("nan"))])
+    assert '"work_ratios": [1.5, 1.25, 1.75]' in path.read_text()  # compact: one line
     assert "NaN" not in path.read_text()
     rows = read_results(path)
-    assert rows[0] == full_row() and rows[1].ccc_mean is None
+    assert rows[0] == timed and rows[1].ccc_mean is None
     assert list(json.loads(path.read_text())[0]) == list(KEYS)
 
 

@@ -1,0 +1,147 @@
+"""`python -m benchmarks.gate --run runs/x`: one line per broken limit, and exit code 1 if there is any.
+
+Limits are flags, or keys of `[tool.pocketmood.gate]` in pyproject.toml with the same names. A figure that was not
+measured breaks every limit that is asked of it. With `--against RESULTS.JSON` of an earlier run, whatever became worse
+beyond noise breaks the gate as well (see `benchmarks.against`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.record import FAILED, INVALID, Record, read_results
+from pocketmood import command
+from pocketmood.errors import RunError
+
+PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """What the measured rows must keep to."""
+
+    run: Path = Path("runs/demo")
+    """Run folder with a finished stage `benchmarks`."""
+    rows: tuple[str, ...] = ("model.fp32.onnx", "model.fp32.pte", "model.int8.pte")
+    """Rows that every limit holds for; one that is missing, has failed or was refuted breaks the gate."""
+    max_drop: float | None = None
+    """Largest drop of the mean CCC against the teacher."""
+    min_ccc: float | None = None
+    """Smallest mean CCC."""
+    max_parity_error: float | None = None
+    """Largest difference to PyTorch."""
+    max_latency_ratio: float | None = None
+    """Longest median latency, in times of the reference kernel."""
+    max_size_mb: float | None = None
+    """Largest file in MB."""
+    max_memory_mb: float | None = None
+    """Largest peak memory in MB."""
+    against: Path | None = None
+    """results.json of an earlier run, with the folder `answers` beside it."""
+
+
+class Limit(NamedTuple):
+    """A limit's flag, the figure it is asked of, and that figure's unit."""
+
+    flag: str
+    key: str
+    words: str
+    unit: float = 1.0
+    is_least: bool = False
+
+
+LIMITS = (
+    Limit("max_drop", "ccc_drop", "CCC drop against the teacher"),
+    Limit("min_ccc", "ccc_mean", "mean CCC", is_least=True),
+    Limit("max_parity_error", "parity_error", "difference to PyTorch"),
+    Limit("max_latency_ratio", "latency_ratio", "latency over the reference kernel's"),
+    Limit("max_size_mb", "size_bytes", "size in MB", 1e6),
+    Limit("max_memory_mb", "peak_rss_bytes", "peak memory in MB", 1e6),
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Judge a run; print every broken limit; return the exit code."""
+    about = "Compare a run's results with limits from flags or [tool.pocketmood.gate]; exit code 1 if one is broken."
+    config = command.parse({"project": settings(PROJECT)}, "python -m benchmarks.gate", about, args)
+    path = config.run / "benchmarks" / "results.json"
+    if not path.is_file():
+        raise RunError(f"{path}: not found. Type `python -m benchmarks --run {config.run}` first")
+    broken = broken_limits(config, read_results(path))
+    if config.against is not None:
+        broken += worse_than(config.against, path, config.rows)
+    for line in broken:
+        print(f"gate: {line}", flush=True)
+    asked = len(asked_limits(config))
+    print(f"gate: {'RED' if broken else 'green'}: {len(config.rows)} rows, {asked} limits, {len(broken)} broken")
+    return 1 if broken else 0
+
+
+def settings(project: Path) -> GateConfig:
+    """Read the table `[tool.pocketmood.gate]`; RunError for a key or a value that is none."""
+    table = tomllib.loads(project.read_text()).get("tool", {}).get("pocketmood", {}).get("gate", {})
+    known = {field.name for field in fields(GateConfig)} - {"run", "against"}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            flags = ", ".join(sorted(flag.replace("_", "-") for flag in known))
+            raise RunError(f"{project.name}: [tool.pocketmood.gate] has no key {key!r}; it knows {flags}")
+        if name != "rows" and not isinstance(value, int | float):
+            raise RunError(f"{project.name}: [tool.pocketmood.gate] {key} = {value!r} is no number")
+        values[name] = tuple(value) if name == "rows" else float(value)
+    return GateConfig(**values)
+
+
+def asked_limits(config: GateConfig) -> list[tuple[Limit, float]]:
+    """Return the limits that have a value; RunError if there is none, for such a gate is always green."""
+    asked = [(limit, getattr(config, limit.flag)) for limit in LIMITS if getattr(config, limit.flag) is not None]
+    if not asked or not config.rows:
+        raise RunError("gate: no limit or no row to hold; give --max-drop .05, say, or fill [tool.pocketmood.gate]")
+    return asked
+
+
+def broken_limits(config: GateConfig, records: Sequence[Record]) -> list[str]:
+    """Return a line for each broken limit, row by row."""
+    asked, named, lines = asked_limits(config), {record.name: record for record in records}, []
+    for name in config.rows:
+        if name not in named:
+            lines.append(f"{name}: no such row in the results")
+            continue
+        record = named[name]
+        if record.status in (FAILED, INVALID):
+            lines.append(f"{name}: {record.status} ({record.reason})")
+        lines += [f"{name}: {line}" for limit, value in asked if (line := broken_line(limit, value, record))]
+    return lines
+
+
+def broken_line(limit: Limit, value: float, record: Record) -> str:
+    """Say how a record breaks a limit; nothing if it keeps to it. NaN and figures not measured keep to none."""
+    bound = f"{limit.flag.replace('_', '-')} {value:g}"
+    found = getattr(record, limit.key)
+    if found is None:
+        return f"{limit.words} was not measured ({bound})"
+    found /= limit.unit
+    kept = found >= value if limit.is_least else found <= value
+    return "" if kept else f"{limit.words} is {found:.4g} ({bound})"
+
+
+def worse_than(then: Path, now: Path, rows: Sequence[str]) -> list[str]:
+    """Print what changed since an earlier run, and return the lines of what became worse."""
+    from benchmarks import against
+
+    if not then.is_file():
+        raise RunError(f"--against {then}: not found; give the results.json of an earlier run")
+    changes = against.compare(then, now, rows)
+    for change in changes:
+        if change.verdict != against.WORSE:
+            print(f"against: {change}", flush=True)
+    return [str(change) for change in changes if change.verdict == against.WORSE]
+
+
+if __name__ == "__main__":
+    command.run(main)

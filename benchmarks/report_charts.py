@@ -1,0 +1,282 @@
+"""The report's drawings, as Vega-Lite charts whose colours are the page's own, so that they follow its theme.
+
+A chart is a specification (a dict); `figure` frames it, `library` returns the script that draws all of them. Colours
+are CSS variables of report.css: Vega writes them into its SVG as they are. Charts are as wide as their card.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.record import Record
+
+Array = NDArray[np.float64]
+Spec = dict[str, Any]
+COLOURS = ("ink", "muted", "line", "grid", "card", "truth", "teacher", "student", "artefact", "floor", "ceiling")
+PHONE = "phone"
+"""The answers of the program that a phone would run, in the plane."""
+LARGEST_PLANE = 560
+"""Height of the plane in pixels where there is room; as wide as it is high."""
+HUES = {"raters": "truth", "teacher": "teacher", "student": "student", PHONE: "artefact"}
+CORNERS = ((0.97, 0.95, "happy-energetic", "right"), (-0.97, 0.95, "angry-tense", "left"),
+           (-0.97, -0.95, "sad-calm", "left"), (0.97, -0.95, "content-relaxed", "right"))  # fmt: skip
+
+
+def colour(name: str) -> str:
+    """Return a theme colour of report.css."""
+    return f"var(--{name})"
+
+
+def hue_of(row: str) -> str:
+    """Pick a row's colour: our stages have their own, every artefact shares one."""
+    known = {"perfect listener": "ceiling", "ridge floor": "floor", "teacher": "teacher", "student": "student"}
+    return colour(known.get(row, "artefact" if row.startswith("model.") else "truth"))
+
+
+def plane(ids: Sequence[str], labels: Array, answers: Mapping[str, Array], phone: str | None) -> Spec:
+    """Draw the valence-arousal plane; pointing at a song shows what raters, teacher, student and phone said of it."""
+    who = {"raters": labels, **{name: answers[name] for name in ("teacher", "student") if name in answers}}
+    if phone is not None and phone in answers:
+        who[PHONE] = answers[phone]
+    said = {name: [f"{v:+.2f}, {a:+.2f}" for v, a in values] for name, values in who.items()}
+    points = [
+        {"song": id_, "who": name, "v": round(float(values[row, 0]), 3), "a": round(float(values[row, 1]), 3)}
+        | {f"said by {other}": said[other][row] for other in who}
+        for name, values in who.items()
+        for row, id_ in enumerate(ids)
+    ]
+    hues = {"domain": list(who), "range": [colour(HUES[name]) for name in who]}
+    place: dict[str, Any] = {
+        "x": {
+            "field": "v",
+            "type": "quantitative",
+            "scale": {"domain": [-1, 1]},
+            "title": "valence",
+            "axis": {"tickCount": 5, "labelFlush": True},
+        },
+        "y": {
+            "field": "a",
+            "type": "quantitative",
+            "scale": {"domain": [-1, 1]},
+            "title": "arousal",
+            "axis": {"tickCount": 5, "labelFlush": True},
+        },
+    }
+    tips = [{"field": "song", "title": "song"}, *({"field": f"said by {name}", "title": name} for name in who)]
+    chosen = {"param": "song", "empty": False}
+    words = [{"v": v, "a": a, "word": word} for v, a, word, _ in CORNERS]
+    return {
+        "height": LARGEST_PLANE,
+        "data": {"values": points},
+        "layer": [
+            *(_corner(word, side) for word, (_, _, _, side) in zip(words, CORNERS, strict=True)),
+            {"data": {"values": [{"at": 0}]}, "mark": {"type": "rule", "color": colour("line")},
+             "encoding": {"x": {"datum": 0}}},
+            {"data": {"values": [{"at": 0}]}, "mark": {"type": "rule", "color": colour("line")},
+             "encoding": {"y": {"datum": 0}}},
+            {"transform": [{"filter": chosen}], "mark": {"type": "line", "color": colour("ink"), "strokeWidth": 1.5},
+             "encoding": {**place, "detail": {"field": "song"}, "order": {"field": "who"}}},
+            {
+                "params": [{"name": "song", "select": {"type": "point", "fields": ["song"], "on": "pointerover",
+                                                       "nearest": True, "clear": "pointerout"}}],
+                "mark": {"type": "circle"},
+                "encoding": {
+                    **place,
+                    "color": {"field": "who", "type": "nominal", "scale": hues, "legend": _legend()},
+                    "opacity": {"condition": {**chosen, "value": 1}, "value": 0.55},
+                    "size": {"condition": {**chosen, "value": 150}, "value": 38},
+                    "tooltip": tips,
+                },
+            },
+        ],
+    }  # fmt: skip
+
+
+def pareto(records: Sequence[Record]) -> Spec | None:
+    """Draw agreement against time; the area of a circle is the file's size. None where nothing has both."""
+    shown = [one for one in records if None not in (one.ccc_mean, one.latency_ms_median, one.size_bytes)]
+    if not shown:
+        return None
+    rows = [
+        {"row": one.name, "ms": one.latency_ms_median, "ccc": one.ccc_mean, "low": one.ccc_mean_low,
+         "high": one.ccc_mean_high, "MB": round((one.size_bytes or 0) / 1e6, 2)}
+        for one in shown
+    ]  # fmt: skip
+    times = [row["ms"] for row in rows]
+    wide = max(times) > 8 * min(times)
+    x = {"field": "ms", "type": "quantitative", "title": "ms per clip, median (lower is better)",
+         "scale": {"type": "log", "nice": True} if wide else {"zero": True}, "axis": {"tickCount": 5}}  # fmt: skip
+    y = {"type": "quantitative", "title": "mean CCC (higher is better)", "scale": {"zero": False}}
+    tips = [{"field": "row"}, {"field": "ccc", "format": ".3f"}, {"field": "ms", "format": ".1f"}, {"field": "MB"}]
+    hues = {"domain": [row["row"] for row in rows], "range": [hue_of(row["row"]) for row in rows]}
+    who = {"field": "row", "type": "nominal", "scale": hues, "legend": _legend(columns=2)}
+    size = {"field": "MB", "type": "quantitative", "legend": None, "scale": {"range": [120, 900], "zero": True}}
+    return {
+        "height": 300,
+        "data": {"values": rows},
+        "layer": [
+            {"mark": {"type": "rule", "opacity": 0.35},
+             "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": who}},
+            {"mark": {"type": "circle", "opacity": 0.75},
+             "encoding": {"x": x, "y": {**y, "field": "ccc"}, "size": size, "color": who, "tooltip": tips}},
+        ],
+    }  # fmt: skip
+
+
+def intervals(rows: Sequence[Mapping[str, Any]], title: str) -> Spec:
+    """Draw figures with their intervals, one below the other; rows: name, value, low, high and perhaps hue."""
+    values = [{**row, "hue": row.get("hue") or hue_of(str(row["name"]))} for row in rows]
+    y = {"field": "name", "type": "nominal", "sort": None, "title": None}
+    own = {"field": "hue", "type": "nominal", "scale": None}
+    x = {"type": "quantitative", "scale": {"zero": False}, "title": title}
+    tips = [{"field": "name"}, *({"field": key, "format": ".3f"} for key in ("value", "low", "high"))]
+    return {
+        "height": 27 * len(values),
+        "data": {"values": values},
+        "layer": [
+            {"mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.5},
+             "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": own}},
+            {"mark": {"type": "circle", "size": 90, "opacity": 1},
+             "encoding": {"y": y, "x": {**x, "field": "value"}, "color": own, "tooltip": tips}},
+        ],
+    }  # fmt: skip
+
+
+def times(records: Sequence[Record]) -> Spec | None:
+    """Draw how long every timed row takes, with a tick where 95 % of its calls are faster."""
+    rows = [
+        {"row": one.name, "ms": one.latency_ms_median, "p95": one.latency_ms_p95, "hue": hue_of(one.name)}
+        for one in records
+        if one.latency_ms_median is not None
+    ]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: float(str(row["ms"])))
+    y = {"field": "row", "type": "nominal", "sort": None, "title": None}
+    tips = [{"field": "row"}, {"field": "ms", "format": ".1f"}, {"field": "p95", "format": ".1f"}]
+    x = {"type": "quantitative", "title": "ms per clip"}
+    own = {"field": "hue", "type": "nominal", "scale": None}
+    return {
+        "height": 24 * len(rows),
+        "data": {"values": rows},
+        "layer": [
+            {"mark": {"type": "bar", "height": 12, "cornerRadiusEnd": 3},
+             "encoding": {"y": y, "x": {**x, "field": "ms"}, "color": own, "tooltip": tips}},
+            {"mark": {"type": "tick", "color": colour("ink"), "thickness": 2, "size": 16},
+             "encoding": {"y": y, "x": {**x, "field": "p95"}, "tooltip": tips}},
+        ],
+    }  # fmt: skip
+
+
+def parity(proofs: Sequence[Mapping[str, Any]]) -> Spec | None:
+    """Draw each artefact's differences to PyTorch as a heat map: a cell's colour is its power of ten."""
+    keys = {"max_error": "largest", "emotion_mean_error": "emotion, mean", "spread_mean_error": "spread, mean",
+            "fp32_max_error": "to fp32", "limit": "limit"}  # fmt: skip
+    cells = [
+        {"artefact": str(proof["artefact"]).removeprefix("model."), "what": words, "error": proof[key],
+         "words": f"{proof[key]:.0e}", "decade": math.floor(math.log10(max(float(proof[key]), 1e-9)))}
+        for proof in proofs
+        for key, words in keys.items()
+        if isinstance(proof.get(key), int | float)
+    ]  # fmt: skip
+    if not cells:
+        return None
+    decades = list(range(-8, 0))
+    shades = [f"color-mix(in srgb, var(--artefact) {10 * place}%, var(--card))" for place in range(8)]
+    for cell in cells:
+        cell["decade"] = min(max(cell["decade"], decades[0]), decades[-1])
+    place = {"y": {"field": "artefact", "type": "nominal", "sort": None, "title": None},
+             "x": {"field": "what", "type": "nominal", "sort": list(keys.values()), "title": None,
+                   "axis": {"orient": "top", "labelAngle": -25}}}  # fmt: skip
+    shade = {"field": "decade", "type": "ordinal", "scale": {"domain": decades, "range": shades}, "legend": None}
+    tips = [{"field": "artefact"}, {"field": "what"}, {"field": "error", "format": ".2e"}]
+    return {
+        "height": 34 * len({cell["artefact"] for cell in cells}),
+        "data": {"values": cells},
+        "layer": [
+            {"transform": [{"filter": "datum.what != 'limit'"}],
+             "mark": {"type": "rect", "stroke": colour("card"), "strokeWidth": 2},
+             "encoding": {**place, "color": shade, "tooltip": tips}},
+            {"mark": {"type": "text", "fontSize": 10, "color": colour("ink")},
+             "encoding": {**place, "text": {"field": "words"}}},
+        ],
+    }  # fmt: skip
+
+
+def lines(rows: Sequence[Mapping[str, Any]], x: str, y: str, hues: Mapping[str, str], log: bool = False) -> Spec:
+    """Draw curves; rows: who, x, y; x and y are the axes' titles; log: times that double from point to point."""
+    scale = {"domain": list(hues), "range": [colour(hue) for hue in hues.values()]}
+    kind = {"type": "log", "base": 2} if log else {"zero": False}
+    return {
+        "height": 260,
+        "data": {"values": list(rows)},
+        "mark": {"type": "line", "point": {"size": 34}, "strokeWidth": 2},
+        "encoding": {
+            "x": {"field": "x", "type": "quantitative", "title": x, "scale": kind, "axis": {"tickMinStep": 1}},
+            "y": {"field": "y", "type": "quantitative", "title": y, "scale": kind},
+            "color": {"field": "who", "type": "nominal", "scale": scale, "legend": _legend()},
+            "tooltip": [{"field": "who"}, {"field": "x", "title": x}, {"field": "y", "title": y, "format": ".3~f"}],
+        },
+    }
+
+
+def figure(spec: Spec | None, title: str, caption: str = "", square: bool = False) -> str:
+    """Frame a chart with its title and what to see in it; nothing for no chart. A square one is as high as wide."""
+    if spec is None:
+        return ""
+    # "</" would end the script element early
+    drawing = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure class="card{" square" if square else ""}"><h3>{escape(title)}</h3><div class="chart" role="img" '
+        f'aria-label="{escape(title)}"></div><script type="application/json" class="spec">{drawing}</script>{below}'
+        "</figure>"
+    )
+
+
+def library() -> str:
+    """Return the scripts that draw every chart of a page: Vega, Vega-Lite and Vega-Embed (BSD-3), and ours."""
+    import vl_convert
+
+    engine: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    engine = engine.replace("</script", "<\\/script")
+    return f'<script type="module">{engine}\n{DRAW}</script>'
+
+
+DRAW = """
+const text = {labelColor: "var(--ink)", titleColor: "var(--muted)", labelFontSize: 12, titleFontSize: 12,
+              titleFontWeight: 500, labelFont: "inherit", titleFont: "inherit"};
+const config = {background: "transparent", font: "system-ui, sans-serif", view: {stroke: null},
+  axis: {...text, gridColor: "var(--grid)", domainColor: "var(--line)", tickColor: "var(--line)", labelLimit: 150,
+         labelOverlap: "greedy", labelSeparation: 5, labelFlush: false},
+  legend: {...text, symbolType: "circle", symbolOpacity: 1}};
+for (const figure of document.querySelectorAll("figure:has(.spec)")) {
+  const spec = JSON.parse(figure.querySelector(".spec").textContent);
+  const chart = figure.querySelector(".chart");
+  if (figure.classList.contains("square")) spec.height = Math.min(chart.clientWidth - 40, spec.height);
+  const size = {width: "container", autosize: {type: "fit-x", contains: "padding"}};
+  await vegaEmbed(chart, {...size, ...spec, config},
+                  {renderer: "svg", actions: false, tooltip: {theme: "custom"}});
+}
+document.body.dataset.drawn = "yes";
+"""
+
+
+def _corner(word: Mapping[str, Any], side: str) -> Spec:
+    return {
+        "data": {"values": [dict(word)]},
+        "mark": {"type": "text", "align": side, "color": colour("muted"), "fontSize": 12},
+        "encoding": {"x": {"field": "v", "type": "quantitative"}, "y": {"field": "a", "type": "quantitative"},
+                     "text": {"field": "word"}},
+    }  # fmt: skip
+
+
+def _legend(columns: int = 4) -> Spec:
+    return {"title": None, "orient": "top", "columns": columns, "labelLimit": 170}

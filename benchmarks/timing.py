@@ -1,0 +1,93 @@
+"""Times of all opened rows: how they start, how fast they are once warm, and with other numbers of threads."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from benchmarks import latency, reference, threads
+from benchmarks.config import BenchmarksConfig
+from benchmarks.record import Record
+from pocketmood.errors import RunError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from benchmarks.accuracy import Predict
+    from benchmarks.contenders import Contender
+
+REFERENCE = "reference kernel"
+
+
+def reference_row() -> Record:
+    """Return the row of the kernel that all ratios refer to, before it is timed."""
+    what = f"a {reference.SIDE} x {reference.SIDE} matrix product and a sum over 2 MB arrays"
+    return Record(REFERENCE, "ONNX Runtime", "fp32", reason=f"no model but {what}; ratio: how many of it a row takes")
+
+
+def time_start(row: Contender, wave: NDArray[np.float32], count: int) -> None:
+    """Open a row once more, now that all libraries are loaded, and time the opening and the first call."""
+    if row.open is None or not row.opens_again:
+        return
+    begun = time.perf_counter()
+    predict = row.open(count).predict
+    loaded = time.perf_counter()
+    predict(wave)
+    row.record.load_ms, row.record.first_ms = 1e3 * (loaded - begun), 1e3 * (time.perf_counter() - loaded)
+
+
+def time_steady(
+    config: BenchmarksConfig,
+    records: Sequence[Record],
+    opened: Mapping[str, Predict],
+    wave: NDArray[np.float32],
+    show: bool,
+) -> None:
+    """Time all opened rows on one clip, waveform in to emotion out, the reference kernel between any two of them."""
+    kernel = reference.kernel(config.threads)
+    calls = {name: (lambda predict=predict: predict(wave)) for name, predict in opened.items()}
+    timings = latency.take_turns(
+        {**calls, REFERENCE: kernel},
+        warmup=config.warmup,
+        repeats=config.repeats,
+        reference=kernel,
+        pause_s=config.pause_ms / 1e3,
+        limit_s=config.latency_limit_s,
+        seed=config.seed,
+        show=show,
+    )
+    for record in records:
+        if record.name in timings:
+            fill(record, timings[record.name], config)
+
+
+def fill(record: Record, timing: latency.Timing, config: BenchmarksConfig) -> None:
+    """Write a row's times into its record."""
+    if timing.failure is not None:
+        record.fail(f"timing: {timing.failure}")
+        return
+    record.latency_ms_median, record.latency_ms_p95 = timing.median_ms, timing.p95_ms
+    record.threads = config.threads
+    record.latency_ratio = statistics.median(timing.ratios)
+    if len(timing.times_ms) < config.repeats:
+        record.note(f"only {len(timing.times_ms)} timed calls (--latency-limit-s {config.latency_limit_s:g})")
+
+
+def time_other_threads(config: BenchmarksConfig, rows: Sequence[Contender], opened: Mapping[str, Predict]) -> None:
+    """Time the rows that can be opened again with one thread and with all cores."""
+    again = [row for row in rows if row.name in opened and row.opens_again]
+    for row in again:
+        row.record.latency_ms_by_threads = {}
+    for count in threads.counts(config.threads):
+        try:
+            found = threads.measure_in_child(config.run, [row.name for row in again], count)
+        except RunError as error:
+            for row in again:
+                row.record.note(f"not timed with {error}")
+            continue
+        for row in again:
+            if row.name in found and row.record.latency_ms_by_threads is not None:
+                row.record.latency_ms_by_threads[str(count)] = found[row.name]
