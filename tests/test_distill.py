@@ -15,6 +15,7 @@ from pocketmood.errors import DataError, PocketmoodError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec
 from pocketmood.split import Split
+from pocketmood.trainer import synchronised
 from student.config import PRESETS, AugmentConfig, LossConfig, StudentConfig
 from student.distill import (
     Crops,
@@ -27,7 +28,7 @@ from student.distill import (
     unsynchronised,
     whole_clips,
 )
-from student.mobilevit import Student, save_student
+from student.mobilevit import Student, load_student, save_student
 from teacher.answers import Answers, answered_ids
 from teacher.crops import spectrogram
 from tests.answers import CROPS, FEATURES, make_teacher
@@ -268,18 +269,19 @@ def test_statistics_are_those_of_whole_clips_and_nothing_else_moves() -> None:
     assert all(torch.equal(weights[name], value) for name, value in network.named_parameters())
 
 
-def test_synchronised_norms_are_measured_on_a_plain_twin() -> None:
-    from timm.layers import convert_sync_batchnorm
-
+def test_synchronised_norms_are_measured_on_a_plain_twin(tmp_path: Path) -> None:
     torch.manual_seed(0)
     student = Student("mobilevit_xxs", frames=64, layers=1).eval()
     assert unsynchronised(student) is student
     mel = torch.rand(1, 1, 128, 64)
     with torch.no_grad():
         expected = student(mel)
-    twin = unsynchronised(convert_sync_batchnorm(student)).eval()
-    assert twin is not student and not any(isinstance(part, torch.nn.SyncBatchNorm) for part in twin.modules())
-    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in student.modules())
-    with torch.no_grad():
-        # the same network in another memory layout, which sums in another order
-        assert torch.allclose(twin(mel).emotion, expected.emotion, rtol=0, atol=1e-5)
+        converted = synchronised(student)
+        assert converted is student and any(isinstance(part, torch.nn.SyncBatchNorm) for part in converted.modules())
+        save_student(converted, tmp_path, {})  # type: ignore[arg-type]
+        twin = unsynchronised(student).eval()
+        assert twin is not student and not any(isinstance(part, torch.nn.SyncBatchNorm) for part in twin.modules())
+        # the same network; the twin in another memory layout, which sums in another order
+        for other in (converted, twin, load_student(tmp_path)[0]):
+            assert torch.allclose(other(mel).emotion, expected.emotion, rtol=0, atol=1e-5)
+            assert torch.allclose(other(mel).features, expected.features, rtol=0, atol=1e-5)
