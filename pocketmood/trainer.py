@@ -191,6 +191,17 @@ def default_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]
     ]
 
 
+def synchronised(model: nn.Module) -> nn.Module:
+    """Return the model with batch norms that ask the other processes; weights, their names and answers stay.
+
+    timm's converter, because torch's own drops the activation inside timm's `BatchNormAct2d`: every ReLU or SiLU there.
+    """
+    from timm.layers import convert_sync_batchnorm
+
+    converted: nn.Module = convert_sync_batchnorm(model)
+    return converted
+
+
 def build_trainer(
     model: nn.Module, dataset: EpochDataset, collate: Callable[[list[Any]], dict[str, Tensor]],
     validate: Callable[[nn.Module], Mapping[str, float]], folder: Path, schedule: Schedule, metric: str,
@@ -234,7 +245,7 @@ def build_trainer(
         raise PocketmoodError(f"batch_size {schedule.batch_size} does not divide among {args.world_size} processes")
     args.per_device_train_batch_size = max(1, min(schedule.batch_size, len(dataset)) // args.world_size)
     if args.world_size > 1 and gpu:  # the statistics of a batch norm are those of the whole batch, as in one process
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = synchronised(model)
     progress = Progress(model, validate, folder, schedule, metric, dataset, on_epoch)
     trainer = StageTrainer(model, args, dataset, collate, progress, groups)
     progress.rank, progress.sampler = args.process_index, trainer.sampler

@@ -63,7 +63,7 @@ class AugmentConfig:
     hidden_frames: int = 8
     """Widest run of frames hidden per crop; 0 hides none. At most half of a crop."""
     mixup: float = 0.0
-    """Mix each crop with another one in proportions drawn from Beta(mixup, mixup); 0 mixes nothing."""
+    """Mix each crop with another, rated as it is or not, in proportions of Beta(mixup, mixup); 0 mixes nothing."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -92,9 +92,9 @@ class StudentConfig:
     draws: int = 1
     """How often an epoch visits each clip, at another crop each time."""
     epochs: float = 20
-    """Visits of the whole training set."""
+    """Epochs; each visits every clip `draws` times."""
     whole_share: float = 0.0
-    """Last share of the epochs that trains on whole clips instead of crops; each costs `frames / crop_frames` times."""
+    """Last share of the epochs, one at least, that trains on whole clips; each costs `frames / crop_frames` times."""
     batch_size: int = 32
     """Crops per step; also how many the CCC is taken over."""
     learning_rate: float = 1e-3
@@ -144,8 +144,8 @@ def require_size(size: int, name: str) -> None:
 
 
 PRESETS = {
-    "full": StudentConfig(epochs=20, draws=8, batch_size=64, workers=4, ema_decay=0.999),
-    "streamlined": StudentConfig(epochs=10, draws=8, batch_size=64, workers=4, ema_decay=0.999),
+    "full": StudentConfig(epochs=20, draws=8, batch_size=48, workers=4, ema_decay=0.999),
+    "streamlined": StudentConfig(epochs=10, draws=8, batch_size=48, workers=4, ema_decay=0.999),
     "demo": StudentConfig(
         model="mobilevit_xxs",
         weights="random",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,24 +61,34 @@ class Crops:
             return rows, items
 
         self.cropped, self.whole = choose(cropped), choose([0])
+        self.rated = np.isfinite(store.labels(answers.ids)).all(1)  # [N]
 
     def __len__(self) -> int:
         """Count the items of an epoch: each clip `draws` times."""
         return len(self.answers.ids) * self.config.draws
 
     def __getitem__(self, index: int) -> Item:
-        """Draw item `index` of the current epoch, mixed with another item of it if the config says so."""
+        """Draw item `index` of the current epoch, mixed with another item of it if the config says so.
+
+        Rated clips are mixed with rated ones, others with others: a pair of both kinds would throw a rating away.
+        """
         alpha = self.config.augment.mixup
         if not alpha:
             return self._crop(index)
         rng = np.random.default_rng([self.config.seed, self.epoch, index, 1])  # the crop's own numbers lack the 1
-        share = float(rng.beta(alpha, alpha))
-        return mix(self._crop(index), self._crop(int(rng.integers(len(self)))), share)
+        share, clips = float(rng.beta(alpha, alpha)), len(self.answers.ids)
+        same_kind = np.flatnonzero(self.rated == self.rated[index % clips])
+        partner = int(rng.choice(same_kind)) + clips * int(rng.integers(self.config.draws))
+        return mix(self._crop(index), self._crop(partner), share)
 
     @property
     def first_whole_epoch(self) -> int:
-        """The first epoch (from 0) that trains on whole clips, crop 0 of the table."""
-        return round(self.config.epochs * (1 - self.config.whole_share)) if self.config.whole_share else 2**31
+        """The first epoch (from 0) that trains on whole clips, crop 0 of the table; without a share, none does.
+
+        A share makes one such epoch at least; half an epoch is rounded to the even number.
+        """
+        epochs, share = math.ceil(self.config.epochs), self.config.whole_share
+        return epochs - max(1, round(epochs * share)) if share else epochs
 
     def _crop(self, index: int) -> Item:
         """Cut one crop, and add what the teacher said of it."""
@@ -241,7 +252,8 @@ def refresh_statistics(student: nn.Module, mels: Tensor) -> None:
     """Measure the batch norms' means and variances anew on whole training clips, with the weights as they are.
 
     A crop has a larger share of zero-padded border than a whole clip, and changes hide part of it: statistics gathered
-    in training shift every answer for a whole clip (measured: valence by -.14, a tenth of the CCC).
+    in training shift every answer for a whole clip (measured: valence by -.14, a tenth of the CCC). Batches weigh by
+    their clips, and no batch is a small rest: one odd clip alone would count like sixteen.
     """
     device = next(student.parameters()).device
     norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -249,10 +261,13 @@ def refresh_statistics(student: nn.Module, mels: Tensor) -> None:
     student.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain average over all batches
         norm.train()
+    seen = 0
     with torch.no_grad():
-        for batch in mels.split(_WHOLE_CLIPS_PER_BATCH):
+        for batch in mels.tensor_split(math.ceil(len(mels) / _WHOLE_CLIPS_PER_BATCH)):
+            seen += len(batch)
+            for norm in norms:
+                norm.momentum = len(batch) / seen  # the average over all clips so far
             student(batch.to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -1,4 +1,4 @@
-"""Distillation: the same crop on both sides, items without hidden state, mixtures, and what is never saved."""
+"""Distillation: the same crop on both sides, items without hidden state, and what is never saved."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pocketmood.errors import DataError, PocketmoodError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec
 from pocketmood.split import Split
+from pocketmood.trainer import synchronised
 from student.config import PRESETS, AugmentConfig, LossConfig, StudentConfig
 from student.distill import (
     Crops,
     Distiller,
     answer,
     collate,
-    mix,
     refresh_statistics,
     refuse_foreign,
     unsynchronised,
     whole_clips,
 )
-from student.mobilevit import Student, save_student
+from student.mobilevit import Student, load_student, save_student
 from teacher.answers import Answers, answered_ids
 from teacher.crops import spectrogram
 from tests.answers import CROPS, FEATURES, make_teacher
@@ -95,42 +95,16 @@ def test_last_epochs_may_hear_whole_clips(parts: tuple[ClipStore, Answers, Split
     assert np.array_equal(crops[0]["emotion"], answers.emotion[0, 0])
 
 
-def test_mixture_by_hand() -> None:
-    unlike = {"hidden": np.array([0, 1, 0, 1]), "deviations": np.float32([0.2, np.nan]), "features": np.float32([1, 0])}
-    one = {"context": np.float32([1, 0, 2]), "labels": np.float32([0.4, 0]), **unlike}
-    one["emotion"] = np.float32([0.8, -0.8])
-    other = {"context": np.float32([0, 3, 2]), "labels": np.float32([-0.4, 1]), "emotion": np.float32([0, 0])}
-    other |= {"hidden": np.zeros(4, int), "deviations": np.float32([0.6, 0.3]), "features": np.float32([0, 4])}
-    found = mix(one, other, 0.25)
-    half, rest = 0.5, np.sqrt(0.75)
-    # roots of the shares: the first two samples, heard in one sound only, keep 1/4 and 3/4 of their energy
-    assert np.allclose(found["context"], [half, 3 * rest, 2 * half + 2 * rest], rtol=1e-6, atol=0)
-    assert np.allclose(found["labels"], [-0.2, 0.75], rtol=1e-6, atol=0)
-    assert np.allclose(found["emotion"], [0.2, -0.2], rtol=1e-6, atol=0)
-    assert np.allclose(found["features"], [0.25, 3], rtol=1e-6, atol=0)
-    assert np.allclose(found["deviations"], [0.5, np.nan], rtol=1e-6, atol=0, equal_nan=True)
-    assert found["hidden"] is one["hidden"] and found["context"].dtype == found["labels"].dtype == np.float32
-
-
-def test_energies_of_unrelated_sounds_add_up_by_their_shares() -> None:
-    rng = np.random.default_rng(0)
-    loud, soft = (level * rng.standard_normal(200_000).astype(np.float32) for level in (1.0, 0.1))
-    nothing = {name: np.zeros(2, np.float32) for name in ("labels", "deviations", "emotion", "features")}
-    sound = mix({"context": loud, **nothing}, {"context": soft, **nothing}, 0.3)["context"]
-    # 200 000 samples: the cross term scatters by 2 sqrt(.21) .1 / 447
-    assert float((sound**2).mean()) == pytest.approx(0.3 * 1.0 + 0.7 * 0.01, rel=0.01, abs=0)
-
-
-def test_a_pair_with_an_unrated_clip_has_no_label(parts: tuple[ClipStore, Answers, Split]) -> None:
+@pytest.mark.parametrize(
+    ("epochs", "share", "whole"),
+    [(6, 0.05, 1), (2, 0.2, 1), (6, 0.25, 2), (1, 0.4, 1), (2.5, 1, 3), (4, 0.5, 2), (10, 0.25, 2), (4, 0, 0)],
+)
+def test_a_share_of_whole_clips_is_one_epoch_at_least(
+    epochs: float, share: float, whole: int, parts: tuple[ClipStore, Answers, Split]
+) -> None:
     store, answers, _ = parts
-    crops = Crops(store, answers, SPEC, smoke(augment=AugmentConfig(0, 0, 0, mixup=0.5)))
-    plain = Crops(store, answers, SPEC, smoke())
-    rated, unrated = plain[0], {**plain[1], "labels": np.full(2, np.nan, np.float32)}
-    batch = collate([mix(rated, unrated, 0.5), mix(unrated, rated, 1.0), mix(rated, rated, 0.5), crops[2]])
-    assert batch["labelled"].tolist() == [False, False, True, True]
-    assert torch.isfinite(batch["labels"]).all() and torch.isfinite(batch["emotion"]).all()
-    whole = {tuple(answers.emotion[clip, k]) for clip in range(len(answers.ids)) for k in range(1, len(CROPS))}
-    assert tuple(crops[2]["emotion"]) not in whole  # between two of the teacher's answers
+    first = Crops(store, answers, SPEC, smoke(epochs=epochs, whole_share=share)).first_whole_epoch
+    assert first == np.ceil(epochs) - whole
 
 
 def test_unrated_clips_are_marked_not_invented(parts: tuple[ClipStore, Answers, Split]) -> None:
@@ -268,18 +242,30 @@ def test_statistics_are_those_of_whole_clips_and_nothing_else_moves() -> None:
     assert all(torch.equal(weights[name], value) for name, value in network.named_parameters())
 
 
-def test_synchronised_norms_are_measured_on_a_plain_twin() -> None:
-    from timm.layers import convert_sync_batchnorm
+def test_every_clip_weighs_the_same_in_the_statistics() -> None:
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(1)
+    mels = torch.randn(17, 1, 4, 4)
+    mels[-1] += 20  # alone in a batch of its own it would be half of the mean, 10 instead of 20 / 17
+    refresh_statistics(torch.nn.Sequential(norm), mels)
+    assert torch.allclose(norm.running_mean, mels.mean().reshape(1), rtol=0, atol=1e-5)
+    expected = (9 * mels[:9].var() + 8 * mels[9:].var()) / 17
+    assert torch.allclose(norm.running_var, expected.reshape(1), rtol=1e-5, atol=0)
 
+
+def test_synchronised_norms_are_measured_on_a_plain_twin(tmp_path: Path) -> None:
     torch.manual_seed(0)
     student = Student("mobilevit_xxs", frames=64, layers=1).eval()
     assert unsynchronised(student) is student
     mel = torch.rand(1, 1, 128, 64)
     with torch.no_grad():
         expected = student(mel)
-    twin = unsynchronised(convert_sync_batchnorm(student)).eval()
-    assert twin is not student and not any(isinstance(part, torch.nn.SyncBatchNorm) for part in twin.modules())
-    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in student.modules())
-    with torch.no_grad():
-        # the same network in another memory layout, which sums in another order
-        assert torch.allclose(twin(mel).emotion, expected.emotion, rtol=0, atol=1e-5)
+        converted = synchronised(student)
+        assert converted is student and any(isinstance(part, torch.nn.SyncBatchNorm) for part in converted.modules())
+        save_student(converted, tmp_path, {})  # type: ignore[arg-type]
+        twin = unsynchronised(student).eval()
+        assert twin is not student and not any(isinstance(part, torch.nn.SyncBatchNorm) for part in twin.modules())
+        # the same network; the twin in another memory layout, which sums in another order
+        for other in (converted, twin, load_student(tmp_path)[0]):
+            assert torch.allclose(other(mel).emotion, expected.emotion, rtol=0, atol=1e-5)
+            assert torch.allclose(other(mel).features, expected.features, rtol=0, atol=1e-5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json
 from pocketmood.training import read_history
+from student.config import PRESETS as STUDENTS
 from teacher.__main__ import main
 from teacher.config import PRESETS
 
@@ -62,8 +62,9 @@ def test_two_processes_have_the_loss_curves_of_one(tiny_run: Path, tmp_path: Pat
 
 
 def test_the_presets_batches_divide_among_processes() -> None:
-    for preset in (PRESETS["full"], PRESETS["streamlined"]):
+    for name in ("full", "streamlined"):
         for count in (2, 3, 4):
-            assert preset.training.batch_size % count == 0
+            assert PRESETS[name].training.batch_size % count == 0
+            assert STUDENTS[name].batch_size % count == 0
         for count in (2, 4, 8):
-            assert replace(preset.gan).batch_size % count == 0
+            assert PRESETS[name].gan.batch_size % count == 0
