@@ -1,8 +1,9 @@
 """README's figures: `python -m benchmarks.readme --run runs/demo` puts the table of a demo into README.md.
 
 Figures in README's prose carry a mark that Markdown does not show: `<!--=held-out:models/floor/ccc_mean-->.603` says
-that .603 stands in benchmarks/results/held-out.json under these keys, and `*100` behind them that a percentage is
-quoted. A test compares them all. The demo's rows are kept as benchmarks/results/demo.json.
+that .603 stands in benchmarks/results/held-out.json under these keys (in a list, the name of a row is the key), and
+`*100` behind them that a percentage is quoted. A test compares them all. The demo's rows are kept as
+benchmarks/results/demo.json.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def figures(text: str, results: Path = RESULTS) -> list[Figure]:
     for match in MARK.finditer(text):
         value: Any = read_json(results / f"{match['result']}.json")
         for key in match["keys"].split("/"):
+            if isinstance(value, list):  # of rows
+                value = {row["name"]: row for row in value if isinstance(row, dict) and "name" in row}
             if not isinstance(value, dict) or key not in value:
                 raise RunError(f"README.md: {match['result']}.json has no {match['keys']!r} (missing: {key!r})")
             value = value[key]
