@@ -95,7 +95,7 @@ def answers(run: Path, store: ClipStore, ids: list[str]) -> tuple[dict[str, NDAr
 
 def compare(said: dict[str, NDArray[Any]], labels: NDArray[Any], songs: Sequence[str]) -> dict[str, Any]:
     """Score all, and compare the student with teacher and floor on the same resampled songs."""
-    from pocketmood.metrics import bootstrap, paired_difference, paired_ratio, score
+    from pocketmood.metrics import bootstrap, paired_difference, score, share_kept
 
     rows = {}
     for name, emotion in said.items():
@@ -106,7 +106,7 @@ def compare(said: dict[str, NDArray[Any]], labels: NDArray[Any], songs: Sequence
         "songs": len(songs),
         "models": rows,
         "differences": {f"{a} - {b}": paired_difference(said[a], said[b], labels, songs)._asdict() for a, b in pairs},
-        "kept_of_teacher": paired_ratio(said["student"], said["teacher"], labels, songs)._asdict(),
+        "kept_of_teacher": share_kept(said["student"], said["teacher"], labels, songs),
     }
 
 
@@ -121,8 +121,14 @@ def table(values: dict[str, Any]) -> str:
 
 def notes(values: dict[str, Any]) -> list[str]:
     """Say what the student kept, and who is above whom."""
+    from pocketmood.metrics import NO_SHARE
+
     kept = values["kept_of_teacher"]
-    share = f"{kept['difference']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]"
+    share = (
+        f"The student keeps {kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}] of the teacher's CCC."
+        if kept
+        else f"Kept of the teacher's CCC: {NO_SHARE}."
+    )
     pairs = [
         f"{name}: {gain['difference']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
         for name, gain in values["differences"].items()
@@ -134,7 +140,7 @@ def notes(values: dict[str, Any]) -> list[str]:
         for level, songs in covered["songs"].items()
         if covered["listeners"][level]
     )
-    lines = [f"{values['songs']} songs. The student keeps {share} of the teacher's CCC.", "; ".join(pairs) + "."]
+    lines = [f"{values['songs']} songs. {share}", "; ".join(pairs) + "."]
     return [*lines, f"Its spread: {inside}."] if inside else lines
 
 

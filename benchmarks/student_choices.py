@@ -27,9 +27,9 @@ from benchmarks.latency import pin_threads, take_turns
 from benchmarks.machine import describe
 from benchmarks.result_files import command_line, markdown_table, write_result
 from benchmarks.table import number
-from pocketmood import command
+from pocketmood import ablation, command
 from pocketmood.errors import DataError, RunError
-from pocketmood.runs import Stage, stage_record
+from pocketmood.runs import Stage, file_hash, fingerprint, read_json, stage_record
 from pocketmood.spec import MelSpec
 from student.config import PRESETS, SIDE, StudentConfig
 
@@ -41,6 +41,7 @@ SPEC = MelSpec()
 COVERED = 0.9
 """Least share of the teacher's crop that a student's must cover to count as the same."""
 PROGRAM = "model.fp32.pte"
+ROOT = Path(__file__).resolve().parent.parent
 Lower = Callable[[Path, Path], dict[str, Any]]
 
 
@@ -138,9 +139,16 @@ def train_all(
     return rows, material, crops
 
 
+def exporter(root: Path = ROOT) -> str:
+    """Return a hash of the sources that decide what a student is lowered to."""
+    sources = [*sorted((root / "export").glob("*.py")), root / "pocketmood" / "mel.py"]
+    return fingerprint({path.name: file_hash(path) for path in sources})
+
+
 def program(run: Path, choice: Choice, trained: Stage, lower: Lower) -> dict[str, Any]:
     """Lower a row's student unless that is done; a network that cannot be lowered keeps its reason."""
-    stage = Stage(run / "choices", f"{choice.name}-program", {}, {"student": trained.fingerprint})
+    inputs = {"student": trained.fingerprint}
+    stage = Stage(run / "choices", f"{choice.name}-program", {"exporter": exporter()}, inputs)
     if not stage.up_to_date(quiet=True):
         print(f"{choice.name}: lowering", flush=True)
         try:
@@ -186,7 +194,6 @@ def measure(
     lower: Lower = lower, clock: Callable[..., dict[str, Any]] = timed,
 ) -> dict[str, Any]:  # fmt: skip
     """Train, lower, score and time all rows."""
-    from pocketmood import ablation
     from teacher.cpu import keep_freed_memory
 
     keep_freed_memory()
@@ -207,7 +214,8 @@ def measure(
     heard = [material.answers.crops[crop][1] * material.answers.stride for crop in crops]
     facts = {"songs": len(songs), "seeds": seeds, "threads": threads, "threads_used": used, "repeats": repeats}
     corpus = stage_record(run / "data", "make data")["record"].get("corpus")
-    facts |= {"crop_hops": min(heard), "corpus": corpus, "machine": describe()}
+    teacher_stride = read_json(run / "teacher" / "config.json")["vit"]["stride"]
+    facts |= {"crop_hops": min(heard), "teacher_stride": teacher_stride, "corpus": corpus, "machine": describe()}
     return {"rows": rows, "pareto": pareto(rows), **facts}
 
 
@@ -225,7 +233,7 @@ def table(results: Mapping[str, Any]) -> str:
         )  # fmt: skip
         lines.append([
             row["model"], str(row["stride"]), str(row["frames"]), f"{row['ccc']:.3f}", interval,
-            f"±{row['seed_deviation']:.3f}", gain, f"{row['parameters'] / 1e6:.2f}", number(row["ms"], 1),
+            ablation.scatter(row["seed_deviation"]), gain, f"{row['parameters'] / 1e6:.2f}", number(row["ms"], 1),
             number(row["p95_ms"], 1), number(size / 1e6 if size else None, 1),
             f"{graphs}+{row.get('undelegated_ops')}" if graphs is not None else "-",
             "*" if row["name"] in results["pareto"] else "",
@@ -243,11 +251,16 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         f"{results['corpus']}. ms: waveform of 30 s in to emotion out in the fp32 program, {results['threads']} "
         f"threads, median of {results['repeats']} calls in turns on {machine['cpu']} "
         f"({', '.join(machine['flags'])}). graphs: delegated subgraphs + operators left outside. A star: no other row "
-        "is at least as accurate and at least as fast. Intervals are over songs; where they overlap, so may the front."
+        f"is at least as accurate and at least as fast. {ablation.intervals(results['seeds'])} Where intervals "
+        "overlap, so may the front."
+    )
+    strides = (
+        f"Crops and whole clips of strides that do not divide them into multiples of {SIDE} frames are shorter, down "
+        f"to nine tenths; and the teacher itself has stride {results['teacher_stride']}, which favours rows of it."
     )
     reasons = [f"{row['name']}: {row['reason']}" for row in results["rows"] if row.get("reason")]
     pooled = "Not compared: the mean of neighbouring frames, which the front end does not compute."
-    return [text, pooled, *reasons]
+    return [text, strides, pooled, *reasons]
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -31,8 +31,8 @@ class Arm:
     low: float
     high: float
     """95 % interval of `ccc` over songs and seeds."""
-    seed_deviation: float
-    """Standard deviation of the mean CCC over seeds; 0 for one seed."""
+    seed_deviation: float | None
+    """Standard deviation of the mean CCC over seeds; None for one seed, which tells nothing of it."""
     seeds: int
     difference: float | None
     """`ccc` less that of the first arm; None in the first arm."""
@@ -69,7 +69,7 @@ def compare(
         if name != first:
             gain = Paired(float(points.mean() - whole[first].mean()), *_interval(drawn[name] - drawn[first]))
         low, high = _interval(drawn[name])
-        deviation = float(points.std(ddof=1)) if len(points) > 1 else 0.0
+        deviation = float(points.std(ddof=1)) if len(points) > 1 else None
         known = dict((facts or {}).get(name, {}))
         difference, least, most = gain or (None, None, None)
         rows.append(Arm(name, float(points.mean()), low, high, deviation, len(points), difference, least, most, known))
@@ -88,6 +88,18 @@ def verdict(arm: Arm, what: str) -> str:
     return f"{what} made no difference that these songs could show: {figures} of mean CCC."
 
 
+def scatter(deviation: float | None) -> str:
+    """Write the deviation over seeds as a cell, an empty one where there is none."""
+    return "" if deviation is None else f"±{deviation:.3f}"
+
+
+def intervals(seeds: int) -> str:
+    """Say in one sentence what the intervals of arms with so many seeds are over."""
+    if seeds == 1:
+        return "Intervals resample songs, all arms on the same ones; one seed tells nothing of the scatter over seeds."
+    return "Intervals resample songs and seeds, all arms on the same ones; the scatter over seeds stands beside them."
+
+
 def markdown(rows: Sequence[Arm], title: str, command: str, notes: Sequence[str]) -> str:
     """Lay the arms out as a Markdown table under a title, with the command that made it and what it says."""
     extra = list(dict.fromkeys(key for row in rows for key in row.facts))
@@ -98,7 +110,7 @@ def markdown(rows: Sequence[Arm], title: str, command: str, notes: Sequence[str]
             f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]"
         )  # fmt: skip
         cells = [row.name, f"{row.ccc:.3f}", f"{row.low:.3f} .. {row.high:.3f}", str(row.seeds),
-                 f"±{row.seed_deviation:.3f}", gain, *(str(row.facts.get(key, "")) for key in extra)]  # fmt: skip
+                 scatter(row.seed_deviation), gain, *(str(row.facts.get(key, "")) for key in extra)]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", "\n\n".join(notes), ""])
 

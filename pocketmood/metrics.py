@@ -177,6 +177,19 @@ def paired_ratio(
     return Paired(_mean_ccc(pred_a, label) / whole, *_interval(a / b))
 
 
+NO_SHARE = "no share can be told: too few songs, or too weak a teacher"
+"""What a report says where `share_kept` is None."""
+
+
+def share_kept(student: Array, teacher: Array, label: Array, songs: Sequence[str]) -> dict[str, float] | None:
+    """Return `paired_ratio` of a student to its teacher as "ratio", "low" and "high"; None where it refuses."""
+    try:
+        share = paired_ratio(student, teacher, label, songs)
+    except DataError:
+        return None
+    return {"ratio": share.difference, "low": share.low, "high": share.high}
+
+
 def _mean_ccc(pred: Array, label: Array) -> float:
     return float(np.mean([ccc(pred[:, axis], label[:, axis]) for axis in range(2)]))
 

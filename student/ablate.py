@@ -113,7 +113,7 @@ def run(config: AblateConfig, command: str = "python -m student ablate") -> str:
 
 def sentences(rows: Sequence[Arm], beyond_response: Arm, songs: int) -> list[str]:
     """Conclude in one sentence per arm, and say what was compared."""
-    from pocketmood.ablation import verdict
+    from pocketmood.ablation import intervals, verdict
 
     what = {
         "response": "The teacher's answers, beside ratings,",
@@ -125,7 +125,7 @@ def sentences(rows: Sequence[Arm], beyond_response: Arm, songs: int) -> list[str
     return [
         *concluded,
         f"{songs} test songs; every arm took the same optimiser steps, and its kept epoch is the best on validation. "
-        "Intervals are over songs, all arms on the same ones; the scatter over seeds stands beside them.",
+        + intervals(rows[0].seeds),
     ]
 
 

@@ -15,17 +15,14 @@ from pocketmood.predictions import Predictions
 _COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6d597a")
 
 
-def plot_all(
-    folder: Path, history: Sequence[Mapping[str, Any]], student: Predictions, teacher: Predictions | None
-) -> None:
-    """Write curves.png, agreement.png (where a teacher is given) and plane.png; predictions are of the test part."""
+def plot_all(folder: Path, history: Sequence[Mapping[str, Any]], student: Predictions, teacher: Predictions) -> None:
+    """Write curves.png, agreement.png and plane.png; predictions are of the test part."""
     import matplotlib
 
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     _curves(folder / "curves.png", history)
-    if teacher is not None:
-        _agreement(folder / "agreement.png", student, teacher)
+    _agreement(folder / "agreement.png", student, teacher)
     _plane(folder / "plane.png", student)
 
 

@@ -1,4 +1,7 @@
-"""The student stage: read the run folder, distil, calibrate, answer for all rated clips, score, draw, report."""
+"""The student stage: read the run folder, distil, calibrate, answer for all rated clips, score, draw, report.
+
+Under `torchrun` every process trains; the main one alone does everything else while the others wait.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import numpy as np
 import torch
 
 from pocketmood.errors import DataError
-from pocketmood.metrics import AXES, bootstrap, paired_difference, paired_ratio, score
+from pocketmood.metrics import AXES, NO_SHARE, bootstrap, paired_difference, score, share_kept
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, stage_record, write_json
 from pocketmood.training import HISTORY, is_main_process
@@ -22,6 +25,7 @@ from student.mobilevit import Student, save_student
 from student.plots import plot_all
 from student.spread import LEVELS, calibration, coverage
 from student.trial import Material, Trained, discard, distil, open_material, stage_inputs, whole_answers
+from teacher import team
 from teacher.cpu import keep_freed_memory
 
 PARTS = ("validation", "test")
@@ -34,15 +38,16 @@ def run(config: StudentConfig) -> None:
     """Make `RUN/student`, or say that it is up to date; killed and started again it continues."""
     command = f"python -m student --run {config.run}"
     stage = Stage(config.run, "student", config, stage_inputs(config.run), command)
-    if stage.up_to_date(quiet=not is_main_process()):
+    team.join()
+    if team.up_to_date(stage):
         return
     keep_freed_memory()
     material = open_material(config.run)
-    if is_main_process():
-        with stage.work() as folder:
+    with team.work(stage) as folder:
+        if is_main_process():
             _work(config, material, folder, stage.record)
-    else:
-        distil(material, config, stage.part / "training")
+        else:
+            distil(material, config, folder / "training")
 
 
 def _work(config: StudentConfig, material: Material, folder: Path, record: dict[str, Any]) -> None:
@@ -59,7 +64,8 @@ def _work(config: StudentConfig, material: Material, folder: Path, record: dict[
 
     ours = read_predictions(folder / "predictions.csv")
     theirs = {name: read_predictions(config.run / "teacher" / f"{file}.csv") for name, file in _OTHERS.items()}
-    metrics = compare(ours, theirs) | _facts(config, trained)
+    items = len(material.answers.ids) * config.draws
+    metrics = compare(ours, theirs) | _facts(trained, batch=min(config.batch_size, items))
     for part in PARTS:
         here = ours.only(part)
         known = material.store.deviations(here.ids)
@@ -87,15 +93,15 @@ def calibrate(student: Student, said: Answered, labels: Any, deviations: Any, ro
     return []
 
 
-def _facts(config: StudentConfig, trained: Trained) -> dict[str, Any]:
-    """Return what is known beside the scores."""
+def _facts(trained: Trained, batch: int) -> dict[str, Any]:
+    """Return what is known beside the scores; batch: crops per step."""
     step_s = float(np.median([line["step_seconds"] for line in trained.history]))
     return {
         "spread_scale": dict(zip(AXES, trained.student.spread_scale.tolist(), strict=True)),
         "parameters": sum(p.numel() for p in trained.student.parameters()),
         "epochs": len(trained.history),
         "step_seconds": step_s,
-        "examples_per_second": config.batch_size / step_s,
+        "examples_per_second": batch / step_s,
     }
 
 
@@ -124,7 +130,7 @@ def compare(ours: Predictions, others: Mapping[str, Predictions]) -> dict[str, A
                 here.emotion, there.emotion, here.labels, here.ids
             )._asdict()
             if name == "teacher":
-                metrics[part]["ratio_to_teacher"] = _ratio(here, there)
+                metrics[part]["ratio_to_teacher"] = share_kept(here.emotion, there.emotion, here.labels, here.ids)
     return metrics
 
 
@@ -132,15 +138,6 @@ def _scored(predictions: Predictions) -> dict[str, float]:
     """Score predictions and add the interval of the mean CCC."""
     low, high = bootstrap(predictions.emotion, predictions.labels, predictions.ids)
     return {**score(predictions.emotion, predictions.labels), "ccc_mean_low": low, "ccc_mean_high": high}
-
-
-def _ratio(here: Predictions, there: Predictions) -> dict[str, float] | None:
-    """Return the share of the teacher's CCC that the student keeps; None where the teacher's own may as well be 0."""
-    try:
-        ratio = paired_ratio(here.emotion, there.emotion, here.labels, here.ids)
-    except DataError:
-        return None
-    return {"ratio": ratio.difference, "low": ratio.low, "high": ratio.high}
 
 
 def _same_songs(here: Predictions, there: Predictions, name: str) -> Predictions:
@@ -165,11 +162,7 @@ def table(model: str, metrics: Mapping[str, Any]) -> str:
         )
     test = metrics["test"]
     kept = test["ratio_to_teacher"]
-    share = (
-        f"{kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]"
-        if kept
-        else "a share of nothing: the teacher's CCC may as well be 0"
-    )
+    share = f"{kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]" if kept else NO_SHARE
     rows.append(f"kept of the teacher: {share}")
     above = test["difference_to_floor"]
     rows.append(f"above the floor: {above['difference']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]")

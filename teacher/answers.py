@@ -58,7 +58,7 @@ class Answers:
 
     @classmethod
     def open(cls, folder: Path) -> Answers:
-        """Read a folder; RunError where it is missing, DataError where its parts do not fit each other."""
+        """Read a folder; RunError where it is missing, DataError for parts that do not fit, or NaN."""
         if not (folder / INDEX_FILE).is_file() or not (folder / TABLE_FILE).is_file():
             raise RunError(f"{folder}: no teacher's answers here; run: python -m teacher --run {folder.parent.parent}")
         index = read_json(folder / INDEX_FILE)
@@ -71,6 +71,11 @@ class Answers:
         for name in ("emotion", "spread", "features"):
             if name not in table or table[name].shape[:2] != wanted:
                 raise DataError(f"{folder / TABLE_FILE}: {name} does not hold {wanted[0]} clips of {wanted[1]} crops")
+            if odd := int((~np.isfinite(table[name])).sum()):
+                raise DataError(
+                    f"{folder / TABLE_FILE}: {name} holds {odd} values that are no finite numbers; delete "
+                    f"{folder.parent} and run: python -m teacher --run {folder.parent.parent}"
+                )
         facts = {name: index[name] for name in ("stride", "frames", "spec_hash", "teacher")}
         return cls(ids=tuple(index["ids"]), crops=crops, **facts, **table)
 

@@ -42,7 +42,8 @@ def test_one_seed_is_the_plain_paired_difference(label: np.ndarray) -> None:
     row = ablation.compare({"a": a[None], "b": b[None]}, label)[1]
     plain = paired_difference(b, a, label)
     assert (row.difference, row.difference_low, row.difference_high) == pytest.approx(tuple(plain), rel=0, abs=1e-12)
-    assert row.seed_deviation == 0
+    assert row.seed_deviation is None and ablation.scatter(None) == "" and ablation.scatter(0.0126) == "±0.013"
+    assert "songs, all arms" in ablation.intervals(1) and "songs and seeds, all arms" in ablation.intervals(2)
 
 
 def test_seeds_that_scatter_widen_the_interval(label: np.ndarray) -> None:
@@ -82,6 +83,7 @@ def test_the_table_names_its_command(label: np.ndarray, tmp_path: Path) -> None:
     assert lines[0] == "# A title" and lines[2] == "`python -m something --seeds 1`" and lines[-1] == "One note."
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 4 and len({line.count("|") for line in table}) == 1 and table[3].startswith("| more | 0.")
+    assert table[3].split("|")[4:6] == [" 1 ", "  "]  # one seed scatters nowhere
     stored = json.loads((tmp_path / "table.json").read_text())
     assert [arm["name"] for arm in stored["arms"]] == ["plain", "more"]
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from pocketmood.clips import Clip, ClipStore
 from pocketmood.errors import DataError, RunError
@@ -119,6 +120,11 @@ def test_damaged_or_unfitting_tables_are_refused(teacher: Teacher, store: ClipSt
     with pytest.raises(DataError, match="does not hold 3 clips"):
         Answers.open(tmp_path)
     index.write_text(good)
+    table = load_file(tmp_path / "answers.safetensors")
+    table["features"][1, 0, 3], table["features"][0, 0, 1] = np.nan, np.inf
+    save_file(table, tmp_path / "answers.safetensors")
+    with pytest.raises(DataError, match=r"features holds 2 values that are no finite numbers; delete .* -m teacher"):
+        Answers.open(tmp_path)
     (tmp_path / "answers.safetensors").write_bytes(b"no")
     with pytest.raises(DataError, match="damaged"):
         Answers.open(tmp_path)

@@ -42,7 +42,7 @@ def test_models_are_compared_on_the_same_songs(tmp_path: Path, monkeypatch: pyte
     )
     assert values["differences"]["student - floor"]["low"] > 0 > values["differences"]["student - teacher"]["high"]
     ratio = paired_ratio(said["student"], said["teacher"], labels, songs)
-    assert values["kept_of_teacher"]["difference"] == ratio.difference
+    assert values["kept_of_teacher"]["ratio"] == ratio.difference
     wide = np.full(labels.shape, 0.4)
     values["coverage"] = coverage(said["student"], wide, labels, wide)
     text = "\n".join([held_out.table(values), *held_out.notes(values)])
@@ -52,3 +52,13 @@ def test_models_are_compared_on_the_same_songs(tmp_path: Path, monkeypatch: pyte
     inside = values["coverage"]["listeners"]["68"]["mean"]
     assert inside == pytest.approx(0.548, rel=0, abs=0.02)
     assert f"the 68 % interval holds {inside:.0%} of single listeners' ratings" in text
+
+
+def test_a_teacher_that_knows_nothing_leaves_a_share_untold() -> None:
+    labels = np.random.default_rng(0).uniform(-0.8, 0.8, (30, 2))
+    said = {"floor": labels * 0.5, "teacher": np.zeros_like(labels), "student": labels * 0.9}
+    values = held_out.compare(said, labels, [str(number) for number in range(30)])
+    assert values["kept_of_teacher"] is None and values["differences"]["student - teacher"]["low"] > 0.5
+    wide = np.full(labels.shape, 0.4)
+    values["coverage"] = coverage(said["student"], wide, labels, wide)
+    assert "no share can be told: too few songs, or too weak a teacher." in held_out.notes(values)[0]

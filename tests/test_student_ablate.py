@@ -67,6 +67,7 @@ def test_each_arm_has_its_sentence() -> None:
     assert found[1].startswith("The teacher's features, beside ratings, made no difference")
     assert found[2].startswith("All of it, against ratings alone, helped") and "no difference" in found[3]
     assert found[4].startswith("80 test songs; every arm took the same optimiser steps")
+    assert found[4].endswith(f" is the best on validation. {ablation.intervals(1)}")
 
 
 def test_numbers_that_cannot_work_are_refused() -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from benchmarks import student_choices as bench
 from benchmarks.student_choices import Choice, at_stride, common_crops, frames_of, pareto, recipe
+from pocketmood import ablation
 from pocketmood.errors import DataError, RunError
+from pocketmood.runs import write_json
 from pocketmood.spec import MelSpec
 from student.config import PRESETS
 from teacher.answers import Answers
@@ -56,6 +58,20 @@ def test_table_at_another_stride() -> None:
     assert whole.crop_frames == whole.frames == 256
 
 
+def test_another_exporter_is_another_hash(tmp_path: Path) -> None:
+    for name in ("export/a.py", "export/b.py", "pocketmood/mel.py", "pocketmood/other.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    first = bench.exporter(tmp_path)
+    (tmp_path / "pocketmood" / "other.py").write_text("changed")
+    assert bench.exporter(tmp_path) == first
+    for name in ("export/b.py", "pocketmood/mel.py"):
+        (tmp_path / name).write_text("changed")
+        assert bench.exporter(tmp_path) != first
+        (tmp_path / name).write_text(name)
+    assert bench.exporter(tmp_path) == first != bench.exporter()
+
+
 def test_front_by_hand() -> None:
     points = {"fast": (0.5, 3), "good": (0.7, 9), "between": (0.6, 5), "beaten": (0.59, 6), "twin": (0.7, 9)}
     rows = [{"name": name, "ccc": ccc, "ms": ms} for name, (ccc, ms) in points.items()]
@@ -83,6 +99,7 @@ def test_a_small_table_is_made_and_continued(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_teacher(tiny_run)
+    write_json(tiny_run / "teacher" / "config.json", {"vit": {"stride": 5}})
     lowered: list[str] = []
 
     def lower(folder: Path, path: Path) -> dict[str, Any]:
@@ -114,8 +131,12 @@ def test_a_small_table_is_made_and_continued(
     assert lowered == ["mobilevit_xxs-every5-0", "mobilevit_xxs-every10-0", "mobilevit_xxs-every10-0"]
     assert [row["ms"] for row in second["rows"]] == [4.0, 5.0]
     assert [row["ccc"] for row in second["rows"]] == [row["ccc"] for row in first["rows"]]
+    monkeypatch.setattr(bench, "exporter", lambda: "another")
+    assert [row["ms"] for row in measure()["rows"]] == [4.0, 5.0]
+    assert lowered[3:] == ["mobilevit_xxs-every5-0", "mobilevit_xxs-every10-0"]  # lowered anew, by the new exporter
     json.dumps(second)  # nothing but what JSON knows
     text = "\n\n".join([bench.table(second), *bench.notes(second)])
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1 and "| 1+0 |" in lines[2]
     assert "the mean of neighbouring frames" in text and "crops of 29.7 s" in text
+    assert "±" not in text and "the teacher itself has stride 5" in text and ablation.intervals(1) in text

@@ -166,6 +166,8 @@ def test_comparison_follows_songs_not_rows() -> None:
     text = stage.table("x", metrics)
     assert "kept of the teacher" in text and "valence x0.90, arousal x1.10" in text
     assert "inside the 68 % interval: 66% of single listeners' ratings (expected), 91% of songs' mean ratings" in text
+    test["ratio_to_teacher"] = None
+    assert "kept of the teacher: no share can be told: too few songs, or too weak" in stage.table("x", metrics)
     test["coverage"]["listeners"] = {"68": None, "95": None}
     assert "inside the 95 % interval: (no deviations known), 100% of songs' mean ratings" in stage.table("x", metrics)
 
