@@ -56,7 +56,7 @@ class BenchmarksConfig:
 
 PRESETS: dict[str, BenchmarksConfig] = {
     "full": BenchmarksConfig(
-        warmup=10, repeats=60, latency_limit_s=60.0, bootstrap=2000, memory="all", peers="all", other_threads=True
+        repeats=40, latency_limit_s=45.0, bootstrap=2000, memory="all", peers="all", other_threads=True
     ),
     "demo": BenchmarksConfig(run=Path("runs/demo")),
     "smoke": BenchmarksConfig(

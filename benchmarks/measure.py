@@ -155,7 +155,7 @@ def _time(
     for row in rows:
         if row.name in opened:
             with _costs_only(row.record), latency.quiet():
-                timing.time_start(row, wave, config.threads)
+                timing.time_start(row, opened[row.name], wave, config.threads)
     timing.time_steady(config, records, opened, wave, show)
     for record in records:
         if record.latency_ms_median is not None and record.name != timing.REFERENCE:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pocketmood.errors import RunError
 
-WARMUP, REPEATS = 3, 15
+WARMUP, REPEATS = 2, 11
 CHILD_LIMIT_S = 300.0
 
 

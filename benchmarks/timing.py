@@ -28,10 +28,11 @@ def reference_row() -> Record:
     return Record(REFERENCE, "ONNX Runtime", "fp32", reason=f"no model but {what}; ratio: how many of it a row takes")
 
 
-def time_start(row: Contender, wave: NDArray[np.float32], count: int) -> None:
+def time_start(row: Contender, ready: Predict, wave: NDArray[np.float32], count: int) -> None:
     """Open a row once more, now that all libraries are loaded, and time the opening and the first call."""
     if row.open is None or not row.opens_again:
         return
+    ready(wave)  # some libraries are loaded by the first call: librosa takes four seconds
     begun = time.perf_counter()
     predict = row.open(count).predict
     loaded = time.perf_counter()
