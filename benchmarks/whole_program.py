@@ -20,6 +20,7 @@ from benchmarks.latency import pin_threads, quiet, take_turns
 from benchmarks.machine import describe
 from benchmarks.peers import OURS, OWN, Peer
 from benchmarks.result_files import command_line, markdown_table, write_result
+from benchmarks.student_choices import exporter
 from benchmarks.table import number
 from pocketmood import command
 from pocketmood.errors import RunError
@@ -68,7 +69,8 @@ def make(work: Path, model: str, parts: bool) -> dict[str, tuple[Path, dict[str,
         writers |= {"front.pte": partial(_write_front, model), "network.pte": partial(_write_network, model)}
     made = {}
     for file, write in writers.items():
-        stage = Stage(work, f"{model}.{file}", {"spec": SPEC.to_dict()}, {}, "python -m benchmarks.whole_program")
+        settings = {"spec": SPEC.to_dict(), "exporter": exporter()}
+        stage = Stage(work, f"{model}.{file}", settings, {}, "python -m benchmarks.whole_program")
         if not stage.up_to_date(quiet=True):
             print(f"{stage.name}: exporting", flush=True)
             with stage.work() as folder, quiet():
