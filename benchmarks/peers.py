@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.baselines import Opened, parameters
+from benchmarks.latency import quiet
 from pocketmood.runs import read_json, versions, write_json
 
 if TYPE_CHECKING:
@@ -98,8 +99,13 @@ class Peer(NamedTuple):
 def make_all(peers: Sequence[Peer], folder: Path) -> None:
     """Write the programs of all peers, two at a time; one that cannot be written says why when its row is opened."""
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        for call in [pool.submit(peer.make, folder) for peer in peers]:
+        for call in [pool.submit(_make_quietly, peer, folder) for peer in peers]:
             call.exception()
+
+
+def _make_quietly(peer: Peer, folder: Path) -> None:
+    with quiet():
+        peer.make(folder)
 
 
 def stock(architecture: str, channels: int) -> nn.Module:

@@ -194,7 +194,7 @@ def parity(proofs: Sequence[Mapping[str, Any]]) -> Spec | None:
         cell["decade"] = min(max(cell["decade"], decades[0]), decades[-1])
     place = {"y": {"field": "artefact", "type": "nominal", "sort": None, "title": None},
              "x": {"field": "what", "type": "nominal", "sort": list(keys.values()), "title": None,
-                   "axis": {"orient": "top", "labelAngle": -25}}}  # fmt: skip
+                   "axis": {"orient": "top", "labelAngle": -50, "labelOverlap": False}}}  # fmt: skip
     shade = {"field": "decade", "type": "ordinal", "scale": {"domain": decades, "range": shades}, "legend": None}
     tips = [{"field": "artefact"}, {"field": "what"}, {"field": "error", "format": ".2e"}]
     return {
