@@ -39,7 +39,7 @@ demo: setup ## render a corpus of SONGS songs and walk the whole road on this CP
 	@$(MAKE) --no-print-directory corpus data teacher student export benchmarks \
 	  RUN=runs/demo PRESET=demo DEAM=runs/demo/corpus SONGS=$(SONGS)
 
-smoke: setup ## the same with 60 songs in under three minutes: shows that the pipes fit, not that anything was learnt
+smoke: setup ## the same with 60 songs in about three minutes: shows that the pipes fit, not that anything was learnt
 	@$(MAKE) --no-print-directory corpus data teacher student export benchmarks \
 	  RUN=runs/smoke PRESET=smoke DEAM=runs/smoke/corpus SONGS=60
 
