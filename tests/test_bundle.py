@@ -102,6 +102,10 @@ def test_a_path_out_of_the_bundle_is_refused(folder: Path) -> None:
 
 
 def test_what_the_bundle_lacks_is_named(folder: Path) -> None:
+    path = folder / "bundle.json"
+    about = json.loads(path.read_text())
+    del about["files"]["model.int8.onnx"]
+    path.write_text(json.dumps(about))
     bundle = Bundle.open(folder)
     with pytest.raises(BundleError, match=r"no model.int8.onnx in this bundle; it holds model.fp32.onnx"):
         bundle.predictor(precision="int8")

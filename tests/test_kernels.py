@@ -47,7 +47,7 @@ def test_a_made_up_operator_and_a_foreign_delegate_are_found() -> None:
 
 @pytest.mark.slow
 def test_a_fourier_transform_is_seen_in_the_program(tmp_path: Path) -> None:
-    to_executorch.write(Spectrum().eval(), 4, tmp_path / "fft.pte", {"schema": 1})
+    to_executorch.write(Spectrum().eval(), (1, 4), tmp_path / "fft.pte", {"schema": 1})
     found = kernels.operators(tmp_path / "fft.pte")
     assert "aten::_fft_r2c.out" in found and "aten::view_as_real_copy.out" in found
     assert kernels.unknown(found, [], kernels.portable()) == ["aten::_fft_r2c.out"]

@@ -38,7 +38,7 @@ class OneOutput(nn.Module):
 
 def write(folder: Path, name: str, module: nn.Module, contract: Contract) -> Path:
     path = folder / f"{name}.pte"
-    to_executorch.write(module.eval(), SAMPLES, path, contract)
+    to_executorch.write(module.eval(), (1, SAMPLES), path, contract)
     return path
 
 
