@@ -3,8 +3,8 @@
 CCC: the mean CCC now less that of then, over the same resampled songs; a change counts if its 95 % interval leaves out
 0 and it is at least .001. Latency: the processor time of each call, divided by the reference kernel's around it (see
 `benchmarks.work`), so that neither a busy machine nor another one counts; a change of the median of these ratios counts
-if its 99 % interval leaves out 1 and it is at least 10 %, more than two runs of one program differ by
-(`python -m benchmarks.against_trials` measures that). Sizes have no noise: every byte counts.
+if its 99 % interval leaves out 1 and it is at least 10 %, more than two runs of one program should differ
+by (`python -m benchmarks.against_trials` measures how often they do). Sizes have no noise: every byte counts.
 """
 
 from __future__ import annotations

@@ -56,7 +56,13 @@ class BenchmarksConfig:
 
 PRESETS: dict[str, BenchmarksConfig] = {
     "full": BenchmarksConfig(
-        repeats=40, latency_limit_s=45.0, bootstrap=2000, memory="all", peers="all", other_threads=True
+        repeats=40,
+        latency_limit_s=45.0,
+        work_rounds=60,
+        bootstrap=2000,
+        memory="all",
+        peers="all",
+        other_threads=True,
     ),
     "demo": BenchmarksConfig(run=Path("runs/demo")),
     "smoke": BenchmarksConfig(

@@ -3,8 +3,9 @@
 This is what runs are compared by (`benchmarks.against`). Wall time tells what a user waits for, and also what else the
 machine was doing: on two crowded cores the median ratio of one program went from .6 to 1.7 times that of the run
 before. Processor time leaves out whoever had the core in between, and one thread leaves out waiting for another; there
-the same ratio stayed within 4 %. What it cannot see is a program that no longer uses its threads: limits on
-`latency_ratio` do (see `benchmarks.gate`). Measured in a fresh process, because ExecuTorch's threads belong to it.
+the same ratio scattered by 4 to 7 % from run to run, with other processes waiting for the same two cores. What it
+cannot see is a program that no longer uses its threads: limits on `latency_ratio` do (see `benchmarks.gate`). Measured
+in a fresh process, because ExecuTorch's threads belong to it.
 """
 
 from __future__ import annotations
