@@ -11,7 +11,7 @@ import kotlin.math.sqrt
  *
  * The band is kept up to [PASS] of the lower rate's half (10.0 kHz for 22 050 Hz) and gone from that half on, by more
  * than 100 dB, so nothing folds back into what a model hears. 44 100 to 22 050 Hz is the plain case: every second
- * output of one filter of 276 taps, 6 million multiplications a second. No delay: an output lies where its sample would
+ * output of one filter of 292 taps, 6 million multiplications a second. No delay: an output lies where its sample would
  * be, and appears as soon as the 3 ms of sound after it are known.
  */
 class Resampler(from: Int, to: Int) {

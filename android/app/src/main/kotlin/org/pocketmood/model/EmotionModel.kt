@@ -31,7 +31,7 @@ interface EmotionModel : AutoCloseable {
     fun predict(waveform: FloatArray): Answer
 }
 
-/** Opens a program; raises FileDamaged, OtherSchema or NoRuntime as a PocketmoodException. */
+/** Opens a program; raises FileDamaged or NoRuntime as a PocketmoodException. */
 fun interface ModelLoader {
     fun load(program: File): EmotionModel
 }

@@ -7,7 +7,7 @@ import org.pytorch.executorch.EValue
 import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
 
-/** A `.pte` of a pocketmood bundle. Copy this file, EmotionModel.kt and Emotion.kt into an app of your own. */
+/** A `.pte` of a pocketmood bundle. Copy it, EmotionModel.kt, Emotion.kt and Problem.kt into an app of your own. */
 class ExecuTorchModel private constructor(private val module: Module) : EmotionModel {
     override val contract = readContract(module)
     override val backends = module.getMethodMetadata(FORWARD).backends.toList()

@@ -149,7 +149,7 @@ class PlaneView @JvmOverloads constructor(context: Context, attributes: Attribut
     private fun accent(answer: Answer) = context.getColor(answer.emotion.quadrant.color)
 
     private companion object {
-        /** Answers in the trail: twenty seconds of them. */
+        /** Answers in the trail: twenty seconds of a microphone's. */
         const val TRAIL = 20
         const val SHARE_OF_SCREEN = .5f
     }
