@@ -135,8 +135,8 @@ def notes(values: dict[str, Any]) -> list[str]:
     ]
     covered = values["coverage"]
     inside = ", ".join(
-        f"the {level} % interval holds {covered['listeners'][level]['mean']:.0%} of single listeners' ratings "
-        f"(expected) and {songs['mean']:.0%} of songs' mean ratings"
+        f"the {level} % interval holds the mean rating of {songs['mean']:.0%} of songs and "
+        f"{covered['listeners'][level]['mean']:.0%} of single ratings (expected)"
         for level, songs in covered["songs"].items()
         if covered["listeners"][level]
     )

@@ -44,8 +44,8 @@ def section(config: BenchmarksConfig, measured: Measured, rows: Sequence[str]) -
               "Error: root mean square over both axes. Lean: the mean of answer less rating; a model that shrinks the "
               "range leans towards the middle. Put there: share whose answer lies in the same quadrant."),
         _card("Do the spreads hold?", _coverage(config, measured),
-              "How many single ratings the student's 68 % and 95 % intervals hold, and how many songs' means: means "
-              "scatter less than listeners do."),
+              "How many songs have their mean rating inside the student's 68 % and 95 % intervals, and how many single "
+              "ratings lie there: listeners scatter about their mean."),
     ]  # fmt: skip
     right = [
         _card("By block of song ids", _blocks(config, measured, answers),
@@ -165,7 +165,7 @@ def _coverage(config: BenchmarksConfig, measured: Measured) -> str:
         (f"{level} % interval, {who}", *("-" if shares[who][level] is None else f"{shares[who][level][axis]:.0%}"
                                          for axis in ("valence", "arousal")))
         for level in LEVELS
-        for who in ("listeners", "songs")
+        for who in ("songs", "listeners")
     ]  # fmt: skip
     return table(("", "valence", "arousal"), lines)
 

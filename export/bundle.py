@@ -70,7 +70,7 @@ def describe(
         },
         "outputs": [
             _output(emotion, [-1.0, 1.0], units),
-            _output(spread, [0.0, None], f"standard deviation expected of one listener's rating; {units}"),
+            _output(spread, [0.0, None], f"half the width of the 68 % interval of a song's mean rating; {units}"),
         ],
         "labels": dict(labels),
         "versions": versions(),

@@ -23,8 +23,8 @@ def card(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
             f"# {about['name']}: how music feels",
             "",
             *([SYNTHETIC_WARNING] if labels.get("synthetic") else []),
-            f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, with the spread expected of one "
-            f"listener's rating. {about['name']}{size}.",
+            f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with a spread: the mean "
+            f"rating of 68 % of songs lies within answer +- spread. {about['name']}{size}.",
             "",
             "## Use",
             f"- Input `{about['input']['name']}`: float32 `{about['input']['shape']}`, in [-1, 1], "
@@ -39,7 +39,7 @@ def card(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
             f"## Quality on {metrics['songs']} test songs (fp32, whole clips)",
             "| | valence | arousal | mean |",
             "| --- | --- | --- | --- |",
-            *(_metric(metrics, key, title) for key, title in _METRICS),
+            *(_metric(metrics, key, title) for key, title in _METRICS.items()),
             "",
             f"95 % interval of the mean CCC over songs: {metrics['ccc_mean_low']:.3f} to "
             f"{metrics['ccc_mean_high']:.3f}.",
@@ -77,7 +77,14 @@ def card(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-_METRICS = (("ccc", "CCC"), ("pearson", "Pearson r"), ("rmse", "RMSE"), ("range_ratio", "range ratio"))
+_METRICS = {
+    "ccc": "CCC",
+    "pearson": "Pearson r",
+    "rmse": "RMSE",
+    "range_ratio": "range ratio",
+    "inside_68": "songs within 1 spread",
+    "inside_95": "songs within 1.96 spreads",
+}
 
 
 def _metric(metrics: Mapping[str, Any], key: str, title: str) -> str:

@@ -23,7 +23,7 @@ class Answer(Protocol):
 
     @property
     def spread(self) -> Tensor:
-        """Expected standard deviation of one listener's rating [B, 2], above 0."""
+        """Half the width of the 68 % interval of a song's mean rating [B, 2], above 0."""
 
 
 class Pipeline(nn.Module):

@@ -26,6 +26,7 @@ from pocketmood.metrics import bootstrap, score
 from pocketmood.runs import Stage, file_hash, read_json, stage_fingerprint, stage_record, write_json
 from pocketmood.spec import MelSpec
 from pocketmood.split import Split
+from student.spread import songs_inside
 
 STEPS = "steps"
 
@@ -121,7 +122,7 @@ def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list
     write_json(folder / "parity.json", records)
     if not parity.failures(records):
         rows = [clips.answered.index(id_) for id_ in clips.test]
-        metrics = _metrics(reference[rows, :2], store.labels(clips.test), clips.test)
+        metrics = _metrics(reference[rows], store.labels(clips.test), clips.test)
         bundle.write(folder, job.folder, config.artefacts, store, clips.golden, said, labels, metrics, records)
     return records
 
@@ -235,6 +236,13 @@ def _where(job: Job, artefact: Artefact, store: ClipStore) -> str:
         return f"where it diverges cannot be told: {type(error).__name__}: {error}"
 
 
-def _metrics(emotion: Any, truth: Any, songs: Sequence[str]) -> dict[str, Any]:
+def _metrics(answers: Any, truth: Any, songs: Sequence[str]) -> dict[str, Any]:
+    """Score answers [N, 4], emotion before spread, against the ratings' means [N, 2]."""
+    emotion, spread = (answers[:, columns] for columns in parity.OUTPUTS.values())
     low, high = bootstrap(emotion, truth, songs)
-    return {**score(emotion, truth), "ccc_mean_low": low, "ccc_mean_high": high, "songs": len(songs)}
+    inside = {
+        f"inside_{level}_{axis}": share
+        for level, shares in songs_inside(emotion, spread, truth).items()
+        for axis, share in shares.items()
+    }
+    return {**score(emotion, truth), "ccc_mean_low": low, "ccc_mean_high": high, "songs": len(songs), **inside}

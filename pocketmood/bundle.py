@@ -23,7 +23,7 @@ SUFFIXES = {"onnxruntime": "onnx", "executorch": "pte"}
 AGAIN = "export it again with `python -m export`, or copy it again from where it came"
 
 Predictor = Callable[[NDArray[np.float32]], tuple[Emotion, Emotion]]
-"""Maps a waveform [S] to the emotion and the spread expected of one listener's rating."""
+"""Maps a waveform [S] to the emotion and its spread, half the width of the 68 % interval of a song's mean rating."""
 _Run = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 

@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "predict",
         help="tell the emotion of audio files",
-        description="Print one line per file: valence and arousal in [-1, 1], each with the spread expected of one "
-        "listener's rating, mood word, quadrant, and the time from file to answer.",
+        description="Print one line per file: valence and arousal in [-1, 1], each with its spread (the mean rating of "
+        "68 percent of songs lies that near), mood word, quadrant, and the time from file to answer.",
     )
     one.add_argument("files", nargs="+", metavar="FILE", type=Path, help="audio in any format libsndfile reads")
     one.add_argument("--bundle", type=Path, metavar="FOLDER", help=f"bundle folder (default: ${BUNDLE_VARIABLE})")

@@ -1,8 +1,9 @@
 """The student: timm's MobileViT on a one-channel spectrogram, with two heads.
 
 Conventions: input is the front end's spectrogram [B, 1, M, T] in [-1, 1] at the config's frame stride, M and T
-multiples of 64. `emotion` [B, 2] lies in (-1, 1); `spread` [B, 2] is the standard deviation expected of one listener's
-rating: the head's own, above `SPREAD_FLOOR`, times `spread_scale`, which is 1 until calibrated on validation songs.
+multiples of 64. `emotion` [B, 2] lies in (-1, 1); `spread` [B, 2] is half the width of the 68 % interval of a song's
+mean rating: the head's own, which learns how far listeners disagree, above `SPREAD_FLOOR`, times `spread_scale`, which
+is 1 until calibrated on validation songs (`student.spread`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class StudentOutput(NamedTuple):
     emotion: Tensor
     """[B, 2] valence and arousal in (-1, 1)."""
     spread: Tensor
-    """[B, 2] standard deviation expected of one listener's rating."""
+    """[B, 2] half the width of the 68 % interval of a song's mean rating, once calibrated."""
     features: Tensor
     """[B, F] pooled features, for distillation."""
 

@@ -1,14 +1,16 @@
 """How wide the answered spread should be, and how often ratings then lie inside: calibration and coverage.
 
-Conventions: arrays are [N, 2], valence before arousal. A spread is the standard deviation of ONE LISTENER's rating
-about the student's answer. Of each song a corpus tells the mean of its ratings (label) and their standard deviation
-(deviation); single ratings are taken as normal with these two. The 68 % interval is the answer +- 1 spread, the 95 %
-interval the answer +- 1.96 spreads. Two shares tell how far the promise holds:
+Conventions: arrays are [N, 2], valence before arousal. A student's spread is half the width of its 68 % interval: the
+mean rating of 68 % of songs lies within the answer +- 1 spread. The head learns where listeners disagree, which gives
+spreads their shape over songs; one factor per axis, from songs that the student was not trained on, gives the width.
 
-    listeners   of single ratings, the share to be expected inside, mean over songs: what the spread promises, so that
-                a calibrated student comes close to 68 and 95 %
-    songs       of songs, the share whose mean rating lies inside: well above 68 and 95 %, because means over listeners
-                scatter far less than listeners do
+Of each song a corpus tells the mean of its ratings (label) and their standard deviation (deviation). Two shares tell
+what an interval of 1 or of 1.96 spreads holds:
+
+    songs       of songs, the share whose mean rating lies inside: what the spread promises, 68 and 95 %; the second
+                holds as far as errors are normal
+    listeners   of single ratings, the share to be expected inside, mean over songs, ratings taken as normal: below the
+                other, because listeners scatter about their mean
 """
 
 from __future__ import annotations
@@ -19,28 +21,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketmood.errors import DataError
 from pocketmood.metrics import AXES
 
+ONE_SPREAD = 0.6827
+"""Share of a normal distribution within one standard deviation."""
 LEVELS = {"68": 1.0, "95": 1.96}
 """Nominal per cent of each interval, and its half width in spreads."""
 _TINY = 1e-9
 Array = NDArray[np.floating[Any]]
 
 
-def calibration(emotion: Array, spread: Array, labels: Array, deviations: Array) -> NDArray[np.float64]:
-    """Return the factor per axis [2] that makes `spread` as wide as ratings scatter on these songs.
+def calibration(emotion: Array, spread: Array, labels: Array) -> NDArray[np.float64]:
+    """Return the factor per axis [2] with which `spread` holds the mean rating of 68.27 % of songs.
 
-    sqrt(mean((deviation^2 + (label - answer)^2) / spread^2)): the scale with the highest Gaussian likelihood of single
-    ratings, whose second moment about the answer is the numerator. Songs without deviations (NaN) do not count;
-    DataError where there are no others.
+    The ceil(.6827 (N + 1))-th smallest of |label - answer| / spread, at most the largest: the quantile of split
+    conformal prediction (Papadopoulos et al. 2002), which keeps its promise on new songs whatever the errors'
+    distribution, if they come from where these come from.
     """
-    known = _known(deviations)
-    if not known.any():
-        raise DataError(f"none of {len(deviations)} songs has a deviation of its raters; spreads cannot be calibrated")
-    moment = deviations[known].astype(float) ** 2 + (labels[known] - emotion[known].astype(float)) ** 2
-    scale: NDArray[np.float64] = np.sqrt((moment / spread[known].astype(float) ** 2).mean(0))
-    return scale
+    misses = np.sort(np.abs(labels - emotion.astype(float)) / spread.astype(float), axis=0)
+    rank = min(math.ceil(ONE_SPREAD * (len(misses) + 1)), len(misses))
+    factor: NDArray[np.float64] = misses[rank - 1]
+    return factor
 
 
 def coverage(emotion: Array, spread: Array, labels: Array, deviations: Array) -> dict[str, Any]:
@@ -49,13 +50,18 @@ def coverage(emotion: Array, spread: Array, labels: Array, deviations: Array) ->
     Listeners are None where no song has a deviation.
     """
     known = _known(deviations)
-    shares: dict[str, Any] = {"listeners": {}, "songs": {}}
+    shares: dict[str, Any] = {"listeners": {}, "songs": songs_inside(emotion, spread, labels)}
     for level, half_width in LEVELS.items():
         reach = half_width * spread.astype(float)
-        shares["songs"][level] = _by_axis((np.abs(labels - emotion) <= reach).mean(0))
         inside = expected_inside(emotion[known], reach[known], labels[known], deviations[known])
         shares["listeners"][level] = _by_axis(inside.mean(0)) if known.any() else None
     return shares
+
+
+def songs_inside(emotion: Array, spread: Array, labels: Array) -> dict[str, dict[str, float]]:
+    """Return the share of songs whose mean rating lies inside each interval: {"68": {"valence": ...}, ...}."""
+    misses = np.abs(labels - emotion)
+    return {level: _by_axis((misses <= width * spread.astype(float)).mean(0)) for level, width in LEVELS.items()}
 
 
 def expected_inside(emotion: Array, reach: Array, labels: Array, deviations: Array) -> NDArray[np.float64]:

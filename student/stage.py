@@ -20,8 +20,7 @@ from pocketmood.predictions import Predictions, read_predictions, write_predicti
 from pocketmood.runs import Stage, stage_record, write_json
 from pocketmood.training import HISTORY, is_main_process
 from student.config import StudentConfig
-from student.distill import Answered
-from student.mobilevit import Student, save_student
+from student.mobilevit import save_student
 from student.plots import plot_all
 from student.spread import LEVELS, calibration, coverage
 from student.trial import Material, Trained, discard, distil, open_material, stage_inputs, whole_answers
@@ -56,9 +55,11 @@ def _work(config: StudentConfig, material: Material, folder: Path, record: dict[
     part_of = material.split.part_of()
     ids, parts = list(part_of), list(part_of.values())
     said, labels = whole_answers(trained.student, material.store, ids), material.store.labels(ids)
-    deviations = material.store.deviations(ids)
     warnings = [trained.warning] if trained.warning else []
-    warnings += calibrate(trained.student, said, labels, deviations, np.array(parts) == "validation")
+    unseen = np.array(parts) == "validation"
+    scale = calibration(said.emotion[unseen], said.spread[unseen], labels[unseen])
+    with torch.no_grad():
+        trained.student.spread_scale.mul_(torch.from_numpy(scale))
     spread = said.spread * trained.student.spread_scale.numpy()
     write_predictions(folder / "predictions.csv", ids, parts, said.emotion, spread, labels)
 
@@ -78,19 +79,6 @@ def _work(config: StudentConfig, material: Material, folder: Path, record: dict[
     record["throughput"] = {name: metrics[name] for name in ("step_seconds", "examples_per_second")}
     print(table(config.model, metrics), flush=True)
     discard(folder / "training")
-
-
-def calibrate(student: Student, said: Answered, labels: Any, deviations: Any, rows: Any) -> list[str]:
-    """Set a student's `spread_scale` from what it said of the chosen rows; returns the warning where that cannot be."""
-    try:
-        scale = calibration(said.emotion[rows], said.spread[rows], labels[rows], deviations[rows])
-    except DataError as error:
-        warning = f"spreads stay as trained: {error}"
-        print(f"student: {warning}", flush=True)
-        return [warning]
-    with torch.no_grad():
-        student.spread_scale.mul_(torch.from_numpy(scale))
-    return []
 
 
 def _facts(trained: Trained, batch: int) -> dict[str, Any]:
@@ -177,7 +165,7 @@ def spread_lines(metrics: Mapping[str, Any]) -> list[str]:
     factors = ", ".join(f"{axis} x{scale[axis]:.2f}" for axis in AXES)
     lines = [f"spread, scaled on validation ({factors}):"]
     for level in LEVELS:
-        single, songs = covered["listeners"][level], covered["songs"][level]
-        share = f"{single['mean']:.0%} of single listeners' ratings (expected)" if single else "(no deviations known)"
-        lines.append(f"  inside the {level} % interval: {share}, {songs['mean']:.0%} of songs' mean ratings")
+        songs, single = covered["songs"][level], covered["listeners"][level]
+        share = f"{single['mean']:.0%} of single ratings (expected)" if single else "(no deviations known)"
+        lines.append(f"  inside the {level} % interval: the mean ratings of {songs['mean']:.0%} of songs, {share}")
     return lines

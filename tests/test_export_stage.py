@@ -162,3 +162,6 @@ def test_card_of_real_ratings_has_no_warning() -> None:
     about["labels"] = {"set": "DEAM", "fix": "none", "synthetic": False, "corpus": "DEAM"}
     text = card.card(about, read_json(bundle / "parity.json"))
     assert "synthetic" not in text and "ratings by people" in text
+    inside = about["metrics"]["inside_68_mean"]
+    assert 0 <= inside <= about["metrics"]["inside_95_mean"] <= 1
+    assert f" | {inside:.3f} |" in next(line for line in text.splitlines() if "songs within 1 spread" in line)

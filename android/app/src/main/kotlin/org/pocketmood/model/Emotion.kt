@@ -7,7 +7,7 @@ import kotlin.math.round
 /** A point on the valence-arousal plane, each axis in [-1, 1]; also used for a spread per axis, in the same unit. */
 data class Emotion(val valence: Float, val arousal: Float)
 
-/** What a model says of 30 s of music. [spread]: the standard deviation expected of one listener's rating. */
+/** What a model says of 30 s of music. [spread]: the mean rating of 68 % of songs lies this near. */
 data class Answer(val emotion: Emotion, val spread: Emotion)
 
 /** The four quarters of the plane, counter-clockwise from the upper right. */
