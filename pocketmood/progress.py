@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +18,7 @@ from transformers import TrainerCallback
 
 from pocketmood.checkpoints import Averages, save_tensors
 from pocketmood.errors import PocketmoodError, RunError
-from pocketmood.training import BEST_WEIGHTS, EpochDataset, Schedule, write_best, write_history
-
-if TYPE_CHECKING:
-    from pocketmood.trainer import EpochSampler
+from pocketmood.schedule import BEST_WEIGHTS, Epochal, EpochDataset, Schedule, write_best, write_history
 
 
 class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -39,7 +36,7 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.terms: dict[str, Tensor] = {}
         self.averages: Averages | None = None
         self.finished, self.rank, self.steps_per_epoch = False, 0, 1
-        self.sampler: EpochSampler | None = None
+        self.sampler: Epochal | None = None
         self.bar: tqdm[Any] | None = None
 
     @property

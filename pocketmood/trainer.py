@@ -18,7 +18,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from pocketmood.checkpoints import load_tensors, pack_optimizer, read_state, unpack_optimizer, write_checkpoint
 from pocketmood.errors import PocketmoodError
 from pocketmood.progress import Progress
-from pocketmood.training import EpochDataset, Schedule
+from pocketmood.schedule import EpochDataset, Schedule
 
 
 class EpochSampler(Sampler[int]):

@@ -10,76 +10,15 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
-from pocketmood.errors import PocketmoodError, RunError
-from pocketmood.runs import write_json, write_text
+from pocketmood.errors import RunError
+from pocketmood.schedule import BEST_RECORD, BEST_WEIGHTS, HISTORY, EpochDataset, Schedule, read_history
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-BEST_WEIGHTS = "best.safetensors"
-BEST_RECORD = "best.json"
-HISTORY = "metrics.jsonl"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train."""
-
-    epochs: float = 10.0
-    """Passes over the data set; a fraction ends within an epoch."""
-    batch_size: int = 16
-    """Items per step, over all processes together."""
-    learning_rate: float = 1e-3
-    """Peak of the cosine, for AdamW; a parameter group may set its own."""
-    weight_decay: float = 0.05
-    """For weights of two or more dimensions; biases and norms have none."""
-    warmup: float = 0.15
-    """Share of all steps with a linearly rising rate."""
-    ema_decay: float = 0.0
-    """Decay of the moving average of the weights; 0 means no average."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-    seed: int = 0
-    """Decides the order of items, dropout, and what the data set draws."""
-    restarts: tuple[int, ...] = ()
-    """Epochs after which the cosine begins anew at its peak, without a new warm-up."""
-    final_rate: float = 0.0
-    """Where each cosine ends: a learning rate, the same for all parameter groups."""
-    patience: int = 0
-    """Stop after so many epochs without a better validation, counted from the last restart; 0 never stops early."""
-    workers: int = 0
-    """Loader processes; 0 loads in the training process."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Arithmetic of forward and backward; auto: bf16 or fp16 on a GPU, fp32 on a CPU."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained with."""
-        if self.epochs <= 0 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise PocketmoodError(
-                f"epochs {self.epochs}, batch_size {self.batch_size} and learning_rate {self.learning_rate} "
-                "must be above 0"
-            )
-        if not (0 <= self.warmup < 1 and 0 <= self.ema_decay < 1):
-            raise PocketmoodError(f"warmup {self.warmup} and ema_decay {self.ema_decay} must be in [0, 1)")
-        if list(self.restarts) != sorted({epoch for epoch in self.restarts if 0 < epoch < self.epochs}):
-            raise PocketmoodError(f"restarts {self.restarts} must rise and lie between 0 and {self.epochs} epochs")
-        if not 0 <= self.final_rate <= self.learning_rate:
-            raise PocketmoodError(f"final_rate {self.final_rate} must lie in [0, {self.learning_rate}]")
-
-
-class EpochDataset(Protocol):
-    """A map-style data set whose items depend on nothing but (seed, `epoch`, index)."""
-
-    epoch: int
-
-    def __len__(self) -> int:
-        """Count the items of one epoch."""
-
-    def __getitem__(self, index: int) -> Any:
-        """Draw one item."""
 
 
 def fit(
@@ -130,18 +69,3 @@ def fit(
 def is_main_process() -> bool:
     """Tell whether this process writes folders and prints: always, but for the helpers that torchrun starts."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write metrics.jsonl anew: after a kill it must not keep lines of an epoch that is trained again."""
-    write_text(folder / HISTORY, "".join(json.dumps(line) + "\n" for line in history))
-
-
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl: the record of each epoch."""
-    return [json.loads(line) for line in (folder / HISTORY).read_text().splitlines()]
-
-
-def write_best(folder: Path, best: Mapping[str, Any]) -> None:
-    """Write best.json: epoch, metric name and value."""
-    write_json(folder / BEST_RECORD, best)

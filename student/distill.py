@@ -16,9 +16,10 @@ from pocketmood.clips import ClipStore
 from pocketmood.errors import DataError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
+from pocketmood.schedule import Schedule
 from pocketmood.spec import MelSpec
 from pocketmood.split import Split
-from pocketmood.training import Schedule, fit
+from pocketmood.training import fit
 from student.config import LossConfig, StudentConfig
 from student.feature_losses import Projector
 from student.losses import Targets, distillation_loss

@@ -18,7 +18,8 @@ from pocketmood.errors import DataError
 from pocketmood.metrics import AXES, NO_SHARE, bootstrap, paired_difference, score, share_kept
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, stage_record, write_json
-from pocketmood.training import HISTORY, is_main_process
+from pocketmood.schedule import HISTORY
+from pocketmood.training import is_main_process
 from student.config import StudentConfig
 from student.mobilevit import save_student
 from student.plots import plot_all

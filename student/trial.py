@@ -13,9 +13,10 @@ from pocketmood.clips import ClipStore
 from pocketmood.mel import MelFrontEnd
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, stage_fingerprint
+from pocketmood.schedule import HISTORY
 from pocketmood.spec import MelSpec
 from pocketmood.split import Split
-from pocketmood.training import HISTORY, is_main_process
+from pocketmood.training import is_main_process
 from student.config import StudentConfig
 from student.distill import Answered, answer, train, whole_clips
 from student.mobilevit import Student, load_imagenet, save_student

@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import write_json
-from pocketmood.training import read_history
+from pocketmood.schedule import read_history
 from teacher import page, plots, scores
 
 PREDICTIONS_FILE = "predictions.csv"

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import mse, score
-from pocketmood.training import Schedule, fit, is_main_process
+from pocketmood.schedule import Schedule
+from pocketmood.training import fit, is_main_process
 from teacher.cpu import device
 from teacher.crops import Augment, CropDataset, collate, hide, spectrogram, whole_mels
 from teacher.losses import emotion_loss, gather

@@ -18,8 +18,9 @@ import numpy as np
 from pocketmood.clips import ClipStore
 from pocketmood.predictions import write_predictions
 from pocketmood.runs import Stage, file_hash, link_or_copy, read_json, stage_fingerprint
+from pocketmood.schedule import BEST_WEIGHTS
 from pocketmood.split import PARTS, Split, refuse_leaks
-from pocketmood.training import BEST_WEIGHTS, is_main_process
+from pocketmood.training import is_main_process
 from teacher import answers, evidence, finetune, floor, team
 from teacher.cpu import device, keep_freed_memory
 from teacher.gan_config import GATE

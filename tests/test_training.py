@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from pocketmood import checkpoints
 from pocketmood.errors import PocketmoodError, RunError
-from pocketmood.training import Schedule, fit
+from pocketmood.schedule import Schedule
+from pocketmood.training import fit
 
 SCHEDULE = Schedule(epochs=4, batch_size=8, learning_rate=0.01, ema_decay=0.9)
 

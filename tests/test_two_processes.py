@@ -11,7 +11,7 @@ import pytest
 
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json
-from pocketmood.training import read_history
+from pocketmood.schedule import read_history
 from student.config import PRESETS as STUDENTS
 from teacher.__main__ import main
 from teacher.config import PRESETS

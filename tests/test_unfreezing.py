@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pocketmood.errors import PocketmoodError
+from pocketmood.schedule import Schedule
 from pocketmood.trainer import cosine
-from pocketmood.training import Schedule, fit
+from pocketmood.training import fit
 from teacher.config import PRESETS, FineTuneConfig, VitConfig
 from teacher.unfreezing import begin_epoch, layers_at, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, build_teacher, encoder_layers, final_norm
