@@ -1,14 +1,11 @@
 """Which network, and how many frames of the spectrogram: accuracy against the latency of the lowered program.
 
-`python -m benchmarks.student_choices --run runs/demo` trains a student for each row, a model at a frame stride, lowers
-it to an fp32 `.pte` as export does, times all programs in turns, waveform in to emotion out, and writes OUT.json and
-OUT.md with the Pareto front marked. Trainings and programs are kept in RUN/choices; a killed run continues.
+`python -m benchmarks.student_choices --run runs/demo` trains a student for each row, a model and the frames it is
+shown, lowers it to an fp32 `.pte` as export does, times all programs in turns, waveform in to emotion out, and writes
+OUT.json and OUT.md with the Pareto front marked. Trainings and programs are kept in RUN/choices; a killed run
+continues.
 
-Strides are every n-th frame of the one spectrogram. (The mean of neighbouring frames cannot be compared here: the front
-end computes the frames that it is asked for and pools none.) All students hear the same crops, those of the teacher's
-table that every stride can express: a multiple of 64 frames that covers at least nine tenths of the crop. Where the
-table's short crops are too short for that, all train on whole clips; `python -m teacher --answers.crop-frames 128`
-makes a table that strides 3, 5 and 10 share crops of.
+`benchmarks.student_rows` says what a row is shown, and which crops all of them hear.
 """
 
 from __future__ import annotations
@@ -19,91 +16,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.latency import pin_threads, take_turns
 from benchmarks.machine import describe
 from benchmarks.result_files import command_line, markdown_table, write_result
+from benchmarks.student_rows import ROWS, Choice, common_crops, counted_for, recipe, row_from
 from benchmarks.table import number
 from pocketmood import ablation, command
-from pocketmood.errors import DataError, RunError
+from pocketmood.errors import RunError
 from pocketmood.runs import Stage, file_hash, fingerprint, read_json, stage_record
 from pocketmood.spec import MelSpec
 from student.config import PRESETS, SIDE, StudentConfig
 
 if TYPE_CHECKING:
     from student.trial import Material
-    from teacher.answers import Answers
 
 SPEC = MelSpec()
-COVERED = 0.9
-"""Least share of the teacher's crop that a student's must cover to count as the same."""
 PROGRAM = "model.fp32.pte"
 ROOT = Path(__file__).resolve().parent.parent
-Lower = Callable[[Path, Path], dict[str, Any]]
+Lower = Callable[[Choice, Path, Path], dict[str, Any]]
 
 
-class Choice(NamedTuple):
-    """One row: a network and a stride."""
-
-    model: str
-    stride: int
-
-    @property
-    def name(self) -> str:
-        """The name of its stages."""
-        return f"{self.model}-every{self.stride}"
-
-
-ROWS = (
-    *(Choice("mobilevit_xxs", stride) for stride in (5, 10, 3)),
-    *(Choice(model, stride) for model in ("mobilevit_xs", "mobilevit_s", "mobilevitv2_050") for stride in (5, 10)),
-)
-
-
-def row_from(text: str) -> Choice:
-    """Read a row as it is typed, mobilevit_xxs:5."""
-    model, _, stride = text.partition(":")
-    if not stride.isdecimal() or int(stride) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no row; write MODEL:STRIDE, for instance mobilevit_xxs:5")
-    return Choice(model, int(stride))
-
-
-def frames_of(hops: int, stride: int) -> int:
-    """Return how many frames at a stride stand for a crop of so many hops; 0 where none do well enough."""
-    frames = hops // stride // SIDE * SIDE
-    return frames if frames and frames * stride >= COVERED * hops else 0
-
-
-def common_crops(answers: Answers, strides: Sequence[int]) -> list[int]:
-    """List the table's crops that every stride can express; DataError unless the whole clip is among them."""
-    hops = [frames * answers.stride for _, frames in answers.crops]
-    common = [row for row, length in enumerate(hops) if all(frames_of(length, stride) for stride in strides)]
-    if 0 not in common:
-        raise DataError(f"strides {list(strides)}: a whole clip of {hops[0]} hops is no multiple of {SIDE} frames "
-                        f"at each of them, within {1 - COVERED:.0%}; choose others")  # fmt: skip
-    return common
-
-
-def at_stride(answers: Answers, crops: Sequence[int], stride: int) -> Answers:
-    """Return the table with some of its crops only, counted at another stride."""
-    chosen = [answers.crops[row] for row in crops]
-    counted = tuple((start, frames_of(frames * answers.stride, stride)) for start, frames in chosen)
-    parts = {name: getattr(answers, name)[:, list(crops)] for name in ("emotion", "spread", "features")}
-    return replace(answers, crops=counted, stride=stride, frames=counted[0][1], **parts)
-
-
-def recipe(base: StudentConfig, choice: Choice, answers: Answers, seed: int) -> StudentConfig:
-    """Return the training of a row on a table made by `at_stride`: its short crops where it has any."""
-    frames = min(frames for _, frames in answers.crops)
-    sizes = {"stride": choice.stride, "frames": answers.frames, "crop_frames": frames}
-    return replace(base, model=choice.model, seed=seed, **sizes)
-
-
-def lower(folder: Path, path: Path) -> dict[str, Any]:
-    """Lower the student in a folder to a program, as export does; returns what is known of it."""
+def lower(choice: Choice, folder: Path, path: Path) -> dict[str, Any]:
+    """Lower a row's student in a folder to a program, as export does; returns what is known of it."""
     from export import to_executorch
     from export.contract import contract
     from export.pipeline import build
@@ -111,7 +49,7 @@ def lower(folder: Path, path: Path) -> dict[str, Any]:
     from student.mobilevit import load_student
 
     student, _ = load_student(folder)
-    pipeline = build(student, student.spec, student.stride, student.frames)
+    pipeline = build(choice.fitted(student), student.spec, student.stride, student.frames)
     promise = contract(student.spec, student.stride, student.frames, {})
     return to_executorch.write(for_xnnpack(pipeline), (1, student.spec.samples), path, promise)
 
@@ -126,14 +64,16 @@ def train_all(
     crops = common_crops(material.answers, sorted({choice.stride for choice in choices}))
     rows = []
     for choice in choices:
-        music = material._replace(answers=at_stride(material.answers, crops, choice.stride))
+        music = material._replace(answers=counted_for(choice, material.answers, crops))
+        pooling = {"pooled": choice.pooled} if choice.mean else {}
         said, stages = [], []
         for seed in range(seeds):
             config = recipe(base, choice, music.answers, seed)
-            settings = asdict(config) | {"crops": music.answers.crops}
+            settings = asdict(config) | {"crops": music.answers.crops} | pooling
             stages.append(Stage(run / "choices", f"{choice.name}-{seed}", settings, inputs))
-            said.append(trial(music, config, stages[-1]).emotion)
-        row = {"name": choice.name, **choice._asdict(), "frames": config.frames, "crop_frames": config.crop_frames}
+            said.append(trial(music, config, stages[-1], choice.fitted).emotion)
+        row = {"name": choice.name, **choice._asdict(), "shown": choice.shown}
+        row |= {name: getattr(config, name) // choice.pooled for name in ("frames", "crop_frames")}
         row |= {name: stages[0].record[name] for name in ("parameters", "steps", "step_seconds")}
         rows.append(row | program(run, choice, stages[0], lower) | {"said": np.stack(said)})
     return rows, material, crops
@@ -153,7 +93,7 @@ def program(run: Path, choice: Choice, trained: Stage, lower: Lower) -> dict[str
         print(f"{choice.name}: lowering", flush=True)
         try:
             with stage.work() as work:
-                stage.record |= lower(trained.folder, work / PROGRAM)
+                stage.record |= lower(choice, trained.folder, work / PROGRAM)
         except Exception as error:  # exporters raise anything; one network must not cost the others their rows
             why = (str(error).strip().splitlines() or [""])[0]
             return {"program": None, "reason": f"not lowered: {type(error).__name__}: {why}"}
@@ -222,7 +162,7 @@ def measure(
 def table(results: Mapping[str, Any]) -> str:
     """Lay out the rows, those of the Pareto front with a star."""
     first = results["rows"][0]["name"]
-    head = ["network", "every n-th frame", "frames", "CCC", "95 %", "over seeds", f"less {first}", "Mpar", "ms", "p95",
+    head = ["network", "shown", "frames", "CCC", "95 %", "over seeds", f"less {first}", "Mpar", "ms", "p95",
             "MB", "graphs", "front"]  # fmt: skip
     lines = []
     for row in results["rows"]:
@@ -232,7 +172,7 @@ def table(results: Mapping[str, Any]) -> str:
             f"{row['difference']:+.3f} [{row['difference_low']:+.3f}, {row['difference_high']:+.3f}]"
         )  # fmt: skip
         lines.append([
-            row["model"], str(row["stride"]), str(row["frames"]), f"{row['ccc']:.3f}", interval,
+            row["model"], row["shown"], str(row["frames"]), f"{row['ccc']:.3f}", interval,
             ablation.scatter(row["seed_deviation"]), gain, f"{row['parameters'] / 1e6:.2f}", number(row["ms"], 1),
             number(row["p95_ms"], 1), number(size / 1e6 if size else None, 1),
             f"{graphs}+{row.get('undelegated_ops')}" if graphs is not None else "-",
@@ -259,8 +199,11 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         f"to nine tenths; and the teacher itself has stride {results['teacher_stride']}, which favours rows of it."
     )
     reasons = [f"{row['name']}: {row['reason']}" for row in results["rows"] if row.get("reason")]
-    pooled = "Not compared: the mean of neighbouring frames, which the front end does not compute."
-    return [text, strides, pooled, *reasons]
+    shown = (
+        "1 in n: the front end computes every n-th frame. mean of n: it computes all of them, with n times the work, "
+        "and the network sees the mean level of each n neighbours."
+    )
+    return [text, shown, strides, *reasons]
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -270,7 +213,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="run folder with finished data and teacher stages")
     parser.add_argument("--preset", choices=list(PRESETS), default="demo", help="whose training all rows have")
     parser.add_argument("--rows", nargs="+", type=row_from, default=ROWS, metavar="MODEL:STRIDE",
-                        help="timm's name, and every so-many-th frame")  # fmt: skip
+                        help="timm's name, and every so-many-th frame or, as MODEL:mean5, their mean")  # fmt: skip
     parser.add_argument("--epochs", type=float, default=None, help="of each training; the preset's if left out")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per row")
     parser.add_argument("--threads", type=int, default=2, help="of the timed programs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from student.mobilevit import Student, load_imagenet, save_student
 from teacher.answers import Answers
 
 PREDICTIONS_FILE = "predictions.csv"
+Fitted = Callable[[Student], Student]
+"""Takes a new student over into one that differs in what it does with its weights, not in their names."""
 
 
 class Material(NamedTuple):
@@ -59,10 +62,13 @@ def open_material(run: Path) -> Material:
     return Material(store, split, Answers.open(run / "teacher" / "answers"))
 
 
-def distil(material: Material, config: StudentConfig, folder: Path, title: str = "student") -> Trained:
+def distil(
+    material: Material, config: StudentConfig, folder: Path, title: str = "student", fitted: Fitted | None = None
+) -> Trained:
     """Train a student in `folder`, loudly where it starts from random weights that nobody asked for."""
     torch.manual_seed(config.seed)
     student = Student(config.model, config.stride, config.frames, MelSpec(), config.layers)
+    student = fitted(student) if fitted else student
     warning = load_imagenet(student, config.weights)
     if is_main_process():  # the others would make the work folder before its owner has
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,14 +91,14 @@ def whole_answers(student: Student, store: ClipStore, ids: list[str]) -> Answere
     return answer(student, whole_clips(store, ids, MelFrontEnd(student.spec, student.stride, student.frames)))
 
 
-def trial(material: Material, config: StudentConfig, stage: Stage) -> Predictions:
+def trial(material: Material, config: StudentConfig, stage: Stage, fitted: Fitted | None = None) -> Predictions:
     """Train a student in a stage of its own unless that is done; return its answers for the test songs.
 
     The stage keeps the student and its answers; its record says steps, seconds per step and parameters.
     """
     if not stage.up_to_date(quiet=True):
         with stage.work() as work:
-            student, history, warning = distil(material, config, work / "training", stage.name)
+            student, history, warning = distil(material, config, work / "training", stage.name, fitted)
             ids = list(material.split.test)
             said, labels = whole_answers(student, material.store, ids), material.store.labels(ids)
             write_predictions(work / PREDICTIONS_FILE, ids, ["test"] * len(ids), said.emotion, said.spread, labels)
