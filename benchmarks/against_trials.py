@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import against, work
+from benchmarks.child import Child
+from benchmarks.contenders import open_calls
 from benchmarks.machine import describe
 from benchmarks.result_files import command_line, markdown_table, write_result
 from pocketmood import command
@@ -29,7 +30,6 @@ OUT = Path("benchmarks/results/against-trials")
 ROWS = ("model.fp32.onnx", "model.fp32.pte", "model.int8.pte")
 SLOWER_BY = 0.2
 SLOWED = " + 20 %"
-CHILD_LIMIT_S = 600.0
 Ratios = Mapping[str, Sequence[float]]
 """Row -> each round's time over the reference kernel's; slowed rows have SLOWED behind their names."""
 
@@ -49,7 +49,7 @@ def slowed(call: Callable[[], object], share: float) -> Callable[[], None]:
 
 def measure(run: Path, rounds: int, seed: int) -> dict[str, list[float]]:
     """Measure the programs and their slowed twins in this process, as the benchmarks do."""
-    calls = work.calls_of(run, ROWS)
+    calls = open_calls(run, ROWS, threads=1)
     missing = set(ROWS) - set(calls)
     if missing:
         raise RunError(f"{run / 'bundle'}: cannot open {', '.join(sorted(missing))}; type `python -m export` first")
@@ -108,15 +108,8 @@ def caption(results: Mapping[str, Any]) -> str:
 
 
 def _child(given: argparse.Namespace, seed: int) -> dict[str, list[float]]:
-    words = ["--run", str(given.run), "--repeats", str(given.repeats)]
-    call = [sys.executable, "-m", "benchmarks.against_trials", *words, "--child", str(seed)]
-    try:
-        done = subprocess.run(call, capture_output=True, text=True, timeout=CHILD_LIMIT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise RunError(f"trial {seed}: no answer within {CHILD_LIMIT_S:.0f} s") from None
-    if done.returncode:
-        raise RunError(f"trial {seed}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    found: dict[str, list[float]] = json.loads(done.stdout.strip().splitlines()[-1])
+    words = ["--run", str(given.run.resolve()), "--repeats", str(given.repeats), "--child", str(seed)]
+    found: dict[str, list[float]] = Child(f"trial {seed}", "-m", "benchmarks.against_trials", *words).answer()
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketmood.clips import ClipStore
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
@@ -85,6 +86,11 @@ def open_compiled(run: Path, cache: Path) -> Opened:
 def spec_of(run: Path) -> MelSpec:
     """Read the spectrogram's numbers from the bundle."""
     return MelSpec.from_dict(read_json(run / "bundle" / "bundle.json")["spec"])
+
+
+def store_of(run: Path) -> ClipStore:
+    """Open the run's clips through the bundle's window: the middle of each where the student hears less than all."""
+    return ClipStore.open(run / "data" / "store", spec_of(run).samples)
 
 
 def student_architecture(run: Path) -> str:

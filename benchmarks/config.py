@@ -56,7 +56,6 @@ class BenchmarksConfig:
 
 PRESETS: dict[str, BenchmarksConfig] = {
     "full": BenchmarksConfig(
-        repeats=40,
         latency_limit_s=45.0,
         work_rounds=60,
         bootstrap=2000,

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import baselines
+from benchmarks import baselines, latency
 from benchmarks.accuracy import Array, stored, truth
 from benchmarks.baselines import Opened
 from benchmarks.peers import OURS, OWN, Peer, Picture
@@ -62,6 +62,16 @@ def contenders(run: Path, peers: str = "all") -> list[Contender]:
         return rows
     sizes = [(OWN, "ONNX Runtime"), (OURS, "ONNX Runtime"), (OWN, "ExecuTorch"), (OURS, "ExecuTorch")]
     return rows + [_peer(run, *size) for size in (sizes if peers == "all" else sizes[:1])]
+
+
+def open_calls(run: Path, names: Sequence[str], threads: int) -> dict[str, Callable[[], object]]:
+    """Open rows of a run in this process, held to so many threads, and return the calls that answer its first clip."""
+    latency.pin_threads(threads)
+    store = baselines.store_of(run)
+    wave = store.waveform(store.ids[0])
+    with latency.quiet():
+        opened = {row.name: row.open(threads).predict for row in contenders(run) if row.name in names and row.open}
+    return {name: partial(predict, wave) for name, predict in opened.items()}
 
 
 def peers_folder(run: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,37 +38,35 @@ class Measured:
 
 
 def measure(config: BenchmarksConfig, folder: Path) -> Measured:
-    """Measure every row of `config.run`; `folder` keeps the answers, so that a killed run continues."""
-    store = ClipStore.open(config.run / "data" / "store")
+    """Measure every row of `config.run`; `folder` keeps the answers, so that a killed run continues.
+
+    What takes long runs side by side: the peers' programs and the rows' memory in processes of their own, opening and
+    scoring in this one. Nothing is timed before all of that has ended; only work, which is processor time, may be
+    measured beside memory.
+    """
+    store = baselines.store_of(config.run)
     ids = list(Split.load(config.run / "data" / "split.json").test)
     if not ids:
         raise DataError(f"{config.run / 'data' / 'split.json'}: no test songs to measure on; use more songs")
     rows = contenders(config.run, config.peers)
-    peers.make_all([row.peer for row in rows if row.peer], peers_folder(config.run))
     records = [*(row.record for row in rows), timing.reference_row()]
     measured = Measured(records, ids, store.labels(ids).astype(float))
     show = sys.stderr.isatty()
-    with ThreadPoolExecutor(CHILDREN_AT_ONCE) as pool:
+    to_make = [row.peer for row in rows if row.peer]
+    with peers.made_beside(to_make, peers_folder(config.run)) as wait, ThreadPoolExecutor(CHILDREN_AT_ONCE) as pool:
         peaks = Peaks(pool, config)
-        for row in rows:
-            if row.is_artefact:  # these need nothing that is made below, so they fill the core that imports leave idle
-                peaks.start(row)
+        peaks.start([row for row in rows if not row.peer])
         measured.threads_used = latency.pin_threads(config.threads)
-        opened = _open(rows, config.threads, peaks)
+        opened = _open([row for row in rows if not row.peer], config.threads)
+        _share_params(rows)
+        _score(config, rows, opened, measured, folder, store, show)
+        wait()
+        opened |= _open([row for row in rows if row.peer], config.threads)
+        peaks.start([row for row in rows if row.peer and row.name in opened])
+        others = timing.OtherThreads(config, rows, opened)
+        _fill_work(config, [row.record for row in rows if row.is_artefact and row.name in opened])
         peaks.finish()
-        judged = [row.record for row in rows if row.is_artefact and row.name in opened and config.work_rounds]
-        ratios = pool.submit(_work, config, [record.name for record in judged])
-        latency.pin_torch(1)  # one core is nearly as fast here, and does not suffer when the other is taken
-        for row in rows:
-            with _costs_only(row.record):
-                answers = _answers(row, opened, folder, store, ids, show)
-                if answers is not None:
-                    accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
-                    measured.answers[row.name] = answers
-        for record in judged:
-            _fill_work(record, ratios)
-    accuracy.drops(measured.records, measured.answers, measured.labels, TEACHER, config.bootstrap, config.seed)
-    latency.pin_torch(config.threads)
+    others.time()
     _time(config, rows, records, opened, store, ids[0], show)
     return measured
 
@@ -81,16 +79,17 @@ class Peaks:
         self.pool, self.config = pool, config
         self.started: list[tuple[Record, Future[int]]] = []
 
-    def start(self, row: Contender) -> None:
-        """Measure a row, unless it cannot run, is being measured, or the settings leave it out."""
-        if row.open is None or not row.opens_again or any(record is row.record for record, _ in self.started):
-            return
+    def start(self, rows: Iterable[Contender]) -> None:
+        """Measure rows, one after the other, but those that cannot run or that the settings leave out."""
         kind = self.config.memory
-        if kind == "none" or (kind == "artefacts" and row.record.runtime == "PyTorch"):
-            row.record.note(f"peak memory not measured (--memory {kind})")
-            return
-        call = self.pool.submit(memory.measure_in_child, self.config.run, row.name, self.config.threads)
-        self.started.append((row.record, call))
+        for row in rows:
+            if row.open is None or not row.opens_again:
+                continue
+            if kind == "none" or (kind == "artefacts" and row.record.runtime == "PyTorch"):
+                row.record.note(f"peak memory not measured (--memory {kind})")
+                continue
+            call = self.pool.submit(memory.measure_in_child, self.config.run, row.name, self.config.threads)
+            self.started.append((row.record, call))
 
     def finish(self) -> None:
         """Wait for all, and fill in what they found."""
@@ -102,13 +101,10 @@ class Peaks:
                     record.note(f"no peak memory: {error}")
 
 
-def _open(rows: list[Contender], threads: int, peaks: Peaks) -> dict[str, Predict]:
-    """Open all rows that can run here; artefacts hold the student's weights, so they share its count.
-
-    The last row first: the peer takes longest to get ready, and its memory can be measured while the others open.
-    """
+def _open(rows: list[Contender], threads: int) -> dict[str, Predict]:
+    """Open all rows that can run here."""
     opened = {}
-    for row in reversed(rows):
+    for row in rows:
         if row.open is None:
             row.record.note(row.why_not_opened)
             continue
@@ -116,12 +112,36 @@ def _open(rows: list[Contender], threads: int, peaks: Peaks) -> dict[str, Predic
             ready = row.open(threads)
             opened[row.name], row.record.params = ready.predict, ready.params
             row.record.size_bytes = row.record.size_bytes or ready.size_bytes
-            peaks.start(row)
+    return opened
+
+
+def _share_params(rows: list[Contender]) -> None:
+    """Give the artefacts, which hold the student's weights, its count of them."""
     params = next((row.record.params for row in rows if row.name == STUDENT), None)
     for row in rows:
         if row.is_artefact:
             row.record.params = params
-    return opened
+
+
+def _score(
+    config: BenchmarksConfig,
+    rows: list[Contender],
+    opened: dict[str, Predict],
+    measured: Measured,
+    folder: Path,
+    store: ClipStore,
+    show: bool,
+) -> None:
+    """Ask every row for its answers to the test songs, and judge them."""
+    latency.pin_torch(1)  # one core is nearly as fast here, and does not suffer when the other is taken
+    for row in rows:
+        with _costs_only(row.record):
+            answers = _answers(row, opened, folder, store, measured.ids, show)
+            if answers is not None:
+                accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
+                measured.answers[row.name] = answers
+    latency.pin_torch(config.threads)
+    accuracy.drops(measured.records, measured.answers, measured.labels, TEACHER, config.bootstrap, config.seed)
 
 
 def _answers(
@@ -150,7 +170,7 @@ def _time(
     song: str,
     show: bool,
 ) -> None:
-    """Time all opened rows on one clip: how they start, once warm, and with other numbers of threads."""
+    """Time all opened rows on one clip: how they start, and once warm."""
     wave = store.waveform(song)
     for row in rows:
         if row.name in opened:
@@ -160,23 +180,22 @@ def _time(
     for record in records:
         if record.latency_ms_median is not None and record.name != timing.REFERENCE:
             record.real_time_factor = record.latency_ms_median / 1e3 / baselines.spec_of(config.run).seconds
-    if config.other_threads:
-        timing.time_other_threads(config, rows, opened)
 
 
-def _work(config: BenchmarksConfig, names: list[str]) -> dict[str, list[float]]:
-    """Measure the rows' work in a fresh process, beside what this one does: processor time hardly minds."""
-    return work.measure_in_child(config.run, names, config.work_rounds) if names else {}
-
-
-def _fill_work(record: Record, ratios: Future[dict[str, list[float]]]) -> None:
-    """Take over what the process that measured the rows' work found."""
+def _fill_work(config: BenchmarksConfig, records: list[Record]) -> None:
+    """Measure the work of rows in a fresh process, and fill in what it found."""
+    if not records or not config.work_rounds:
+        return
     try:
-        record.work_ratios = ratios.result().get(record.name)
+        found = work.measure_in_child(config.run, [record.name for record in records], config.work_rounds)
     except RunError as error:
-        record.note(str(error))
-    if record.work_ratios:
-        record.work_ratio = statistics.median(record.work_ratios)
+        for record in records:
+            record.note(str(error))
+        return
+    for record in records:
+        record.work_ratios = found.get(record.name)
+        if record.work_ratios:
+            record.work_ratio = statistics.median(record.work_ratios)
 
 
 @contextmanager

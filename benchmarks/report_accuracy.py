@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import breakdown
+from benchmarks.baselines import store_of
 from benchmarks.config import BenchmarksConfig
 from benchmarks.contenders import CEILING, STUDENT
 from benchmarks.measure import Measured
 from benchmarks.report_sections import table
 from benchmarks.table import number
-from pocketmood.clips import ClipStore
 from pocketmood.emotion import Emotion, mood_word
 from pocketmood.predictions import read_predictions
 
@@ -60,7 +60,7 @@ def worst(config: BenchmarksConfig, measured: Measured, spec: MelSpec) -> str:
     """Show the songs that the student answered worst, with their spectrograms, and play them."""
     if STUDENT not in measured.answers:
         return ""
-    store = ClipStore.open(config.run / "data" / "store")
+    store = store_of(config.run)
     said = measured.answers[STUDENT]
     cards = []
     for row in breakdown.worst_songs(measured.ids, measured.labels, said, WORST):
@@ -159,7 +159,7 @@ def _coverage(config: BenchmarksConfig, measured: Measured) -> str:
     said = read_predictions(config.run / "student" / "predictions.csv").only("test")
     if not np.isfinite(said.spread).all():
         return '<p class="say">The student\'s predictions hold no spreads.</p>'
-    deviations = ClipStore.open(config.run / "data" / "store").deviations(said.ids)
+    deviations = store_of(config.run).deviations(said.ids)
     shares = coverage(said.emotion, said.spread, said.labels, deviations)
     lines = [
         (f"{level} % interval, {who}", *("-" if shares[who][level] is None else f"{shares[who][level][axis]:.0%}"

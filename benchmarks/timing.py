@@ -77,18 +77,26 @@ def fill(record: Record, timing: latency.Timing, config: BenchmarksConfig) -> No
         record.note(f"only {len(timing.times_ms)} timed calls (--latency-limit-s {config.latency_limit_s:g})")
 
 
-def time_other_threads(config: BenchmarksConfig, rows: Sequence[Contender], opened: Mapping[str, Predict]) -> None:
-    """Time the rows that can be opened again with one thread and with all cores."""
-    again = [row for row in rows if row.name in opened and row.opens_again]
-    for row in again:
-        row.record.latency_ms_by_threads = {}
-    for count in threads.counts(config.threads):
-        try:
-            found = threads.measure_in_child(config.run, [row.name for row in again], count)
-        except RunError as error:
-            for row in again:
-                row.record.note(f"not timed with {error}")
-            continue
-        for row in again:
-            if row.name in found and row.record.latency_ms_by_threads is not None:
-                row.record.latency_ms_by_threads[str(count)] = found[row.name]
+class OtherThreads:
+    """The rows that can be opened again, with one thread and with all cores, in processes that open them from now."""
+
+    def __init__(self, config: BenchmarksConfig, rows: Sequence[Contender], opened: Mapping[str, Predict]) -> None:
+        """Start the processes, which time nothing yet."""
+        self.rows = [row for row in rows if row.name in opened and row.opens_again]
+        names = [row.name for row in self.rows]
+        counts = threads.counts(config.threads) if config.other_threads else []
+        self.children = {count: threads.start_child(config.run, names, count) for count in counts}
+
+    def time(self) -> None:
+        """Time the rows, one number of threads after the other, and fill in the medians."""
+        for count, child in self.children.items():
+            try:
+                found: dict[str, float] = child.answer()
+            except RunError as error:
+                for row in self.rows:
+                    row.record.note(f"not timed with {error}")
+                continue
+            for row in self.rows:
+                if row.name in found:
+                    medians = row.record.latency_ms_by_threads or {}
+                    row.record.latency_ms_by_threads = medians | {str(count): found[row.name]}

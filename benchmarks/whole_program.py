@@ -228,7 +228,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     lines = []
     for one in results["ratios"]:
         goal = GOALS["teacher"][dots] if one["against"] == TEACHER else GOALS["peer"][dots]
-        asked = one["against"] == TEACHER or OWN.__str__() in one["against"]
+        asked = one["against"] == TEACHER or str(OWN) in one["against"]
         verdict = f" (goal {goal:g}: {'holds' if one['times_faster'] >= goal else 'MISSED'})" if asked else ""
         lines.append(f"- {one['best']}: {one['times_faster']:.2f} times faster than {one['against']}{verdict}")
     return [text, "\n".join(lines), *_parts(results["rows"])]
