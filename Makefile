@@ -16,7 +16,7 @@ TRAIN = $(if $(filter-out 1,$(GPUS)),$(PY) -m torch.distributed.run --standalone
 # Without RUN=, `make benchmarks` measures the demo where there is no other run.
 MEASURED = $(if $(filter file,$(origin RUN)),$(firstword $(wildcard $(RUN)) runs/demo),$(RUN))
 # Two processes, one thread each: libraries that spin while they wait for a core would otherwise slow each other down.
-IN_TWO = --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+IN_TWO = --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 headline = @printf '\n== %s: %s\n' "$@" "$(1)"
 
 # Where this is set, every process compiles all that it imports anew: 15 s per stage for torch, timm and transformers.

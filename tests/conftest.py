@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests import tiny
 
+ROOT = Path(__file__).resolve().parents[1]
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deal whole groups of tests to pytest-xdist's processes, so that what a group shares is made once.
 
-    Groups with slow tests go first: one that starts last leaves the other process idle.
+class Groups(LoadFileScheduling):
+    """Deals a file of tests at a time; files that ask for `exported_run` go to one process, so that it is made once.
+
+    pytest-xdist's own groups (3.8, --dist=loadgroup) do nothing under pytest 9.2, and say nothing either.
     """
-    if not hasattr(config, "workerinput"):
-        return
-    slow = {_group(item) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: _group(item) not in slow)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(super()._split_scope(nodeid))
 
 
-def _group(item: pytest.Item) -> str:
-    """Name what a test shares with others: the costly bundle, or else its file."""
-    fixtures = getattr(item, "fixturenames", ())
-    return "exported_run" if "exported_run" in fixtures else item.path.stem
+@functools.cache
+def group(file: str) -> str:
+    """Name the tests that stay together with those of a file."""
+    return "exported_run" if "exported_run" in (ROOT / file).read_text(encoding="utf-8") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    """Replace the scheduler of --dist=loadfile, which is the only one that `make test` asks for."""
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put files with slow tests first where two processes share the work: the last to start makes the other idle."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
