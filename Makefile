@@ -15,6 +15,8 @@ PY := .venv/bin/python
 TRAIN = $(if $(filter-out 1,$(GPUS)),$(PY) -m torch.distributed.run --standalone --nproc-per-node=$(GPUS) -m --,$(PY) -m)
 # Without RUN=, `make benchmarks` measures the demo where there is no other run.
 MEASURED = $(if $(filter file,$(origin RUN)),$(firstword $(wildcard $(RUN)) runs/demo),$(RUN))
+# Two processes, one thread each: libraries that spin while they wait for a core would otherwise slow each other down.
+IN_TWO = --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 headline = @printf '\n== %s: %s\n' "$@" "$(1)"
 
 # Where this is set, every process compiles all that it imports anew: 15 s per stage for torch, timm and transformers.
@@ -83,7 +85,7 @@ recordings: setup ## fetch freely licensed recorded music for the tests that nee
 	$(PY) -m tests.recordings
 
 test: setup ## run all tests that this machine can run; says what was skipped and why
-	HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 $(PY) -m pytest $(PYTEST_ARGS)
+	HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest $(IN_TWO) $(PYTEST_ARGS)
 	@tools/android.sh test $(BUNDLE) runs/demo/bundle runs/smoke/bundle
 
 check: setup ## format, lint, types

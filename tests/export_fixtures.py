@@ -1,9 +1,7 @@
-"""A student small enough to be exported in seconds, and one bundle of it that several tests share."""
+"""A student small enough to be exported in seconds."""
 
 from __future__ import annotations
 
-import functools
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -107,16 +105,3 @@ def export(run: Path, **changes: object) -> int:
         mock.patch.object(compress, "MIN_NUMBERS", MIN_NUMBERS),
     ):
         return stage.run(config)
-
-
-_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
-
-
-@functools.cache
-def exported_run() -> Path:
-    """Return a run with a finished bundle, made once per test session; read it, never write into it."""
-    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="pocketmood-export-"))
-    run = make_run(Path(_FOLDERS[-1].name))
-    if export(run) != 0:
-        raise RuntimeError(f"the tiny student could not be exported; see {run / 'bundle.part'}")
-    return run

@@ -17,7 +17,6 @@ from export.arm64 import Arm64Config
 from export.golden import EMOTIONS, SPREADS, WAVEFORMS
 from pocketmood.errors import BundleError, ExportError
 from pocketmood.runs import read_json
-from tests import export_fixtures as tiny
 
 SAMPLES = 6
 GOLDEN = np.array([[0.5, -0.5, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]], np.float32)
@@ -205,8 +204,8 @@ def tools_missing() -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(tools_missing()), reason=tools_missing() or "-")
-def test_programs_answer_alike_on_arm64(tmp_path: Path) -> None:
-    shutil.copytree(tiny.exported_run() / "bundle", tmp_path / "bundle")
+def test_programs_answer_alike_on_arm64(exported_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported_run / "bundle", tmp_path / "bundle")
     for name in (
         WAVEFORMS,
         EMOTIONS,

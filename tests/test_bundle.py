@@ -14,15 +14,14 @@ import pytest
 from pocketmood.bundle import Bundle
 from pocketmood.emotion import Emotion
 from pocketmood.errors import BundleError
-from tests import export_fixtures as tiny
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(exported_run: Path, tmp_path: Path) -> Path:
     """Return a bundle of the test's own."""
-    return Path(shutil.copytree(tiny.exported_run() / "bundle", tmp_path / "bundle"))
+    return Path(shutil.copytree(exported_run / "bundle", tmp_path / "bundle"))
 
 
 @pytest.mark.parametrize(

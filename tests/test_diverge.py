@@ -54,8 +54,8 @@ def test_a_fault_of_an_onnx_program_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_coreml_program_is_followed_to_the_end() -> None:
-    path = tiny.exported_run() / "bundle" / "model.fp32.mlpackage"
+def test_a_coreml_program_is_followed_to_the_end(exported_run: Path) -> None:
+    path = exported_run / "bundle" / "model.fp32.mlpackage"
     ours = diverge.module_values(rewrite.for_coreml(tiny.pipeline()), wave())
     theirs = diverge.coreml_values(path, wave(), ours)
     assert {"network.first.conv", "network.block.attn.qkv", "network.norm", "network.last.conv", "emotion"} <= set(

@@ -24,8 +24,8 @@ from tests import export_fixtures as tiny
 
 
 @pytest.mark.slow
-def test_leaves_a_proven_bundle() -> None:
-    folder = tiny.exported_run() / "bundle"
+def test_leaves_a_proven_bundle(exported_run: Path) -> None:
+    folder = exported_run / "bundle"
     about, records = read_json(folder / "bundle.json"), read_json(folder / "parity.json")
     names = [one.file for one in ExportConfig().artefacts]
     packages = [record for record in records if record["artefact"].endswith(".mlpackage")]
@@ -49,8 +49,8 @@ def test_leaves_a_proven_bundle() -> None:
 
 
 @pytest.mark.slow
-def test_second_time_it_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tiny.export(tiny.exported_run()) == 0
+def test_second_time_it_is_up_to_date(exported_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.export(exported_run) == 0
     assert capsys.readouterr().out == "bundle: up to date\n"
 
 
@@ -156,8 +156,8 @@ def test_config_refuses_what_proves_or_writes_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_card_of_real_ratings_has_no_warning() -> None:
-    bundle = tiny.exported_run() / "bundle"
+def test_card_of_real_ratings_has_no_warning(exported_run: Path) -> None:
+    bundle = exported_run / "bundle"
     about = read_json(bundle / "bundle.json")
     about["labels"] = {"set": "DEAM", "fix": "none", "synthetic": False, "corpus": "DEAM"}
     text = card.card(about, read_json(bundle / "parity.json"))

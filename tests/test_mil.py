@@ -157,10 +157,10 @@ def test_an_unknown_operator_is_refused_by_name(written: Path) -> None:
         ("palette6", "constexpr_lut_to_dense", "lut"),
     ],
 )
-def test_a_flipped_bit_of_a_compressed_weight_is_seen(tmp_path: Path, precision: Any, operator: str, part: str) -> None:
-    package = Path(
-        shutil.copytree(tiny.exported_run() / "bundle" / f"model.{precision}.mlpackage", tmp_path / "damaged")
-    )
+def test_a_flipped_bit_of_a_compressed_weight_is_seen(
+    exported_run: Path, tmp_path: Path, precision: Any, operator: str, part: str
+) -> None:
+    package = Path(shutil.copytree(exported_run / "bundle" / f"model.{precision}.mlpackage", tmp_path / "damaged"))
     plain = for_coreml(tiny.pipeline())
     program = to_coreml.read_program(package)[0]
     _, count = compress.with_own_weights(plain, program, precision)
@@ -172,8 +172,8 @@ def test_a_flipped_bit_of_a_compressed_weight_is_seen(tmp_path: Path, precision:
 
 
 @pytest.mark.slow
-def test_float16_rounds_as_pytorch_does() -> None:
-    program = to_coreml.read_program(tiny.exported_run() / "bundle" / "model.fp16.mlpackage")[0]
+def test_float16_rounds_as_pytorch_does(exported_run: Path) -> None:
+    program = to_coreml.read_program(exported_run / "bundle" / "model.fp16.mlpackage")[0]
     network = for_coreml(tiny.pipeline())
     front = network.front
     network.network.half()

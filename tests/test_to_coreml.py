@@ -55,10 +55,10 @@ def test_reader_says_that_only_a_mac_runs_it(written: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_front_end_is_float32_and_whole_in_every_precision() -> None:
+def test_the_front_end_is_float32_and_whole_in_every_precision(exported_run: Path) -> None:
     wanted = for_coreml(tiny.pipeline()).front.state_dict()
     for name in ("fp32", "fp16", "int8", "palette6", "w8a8"):
-        path = tiny.exported_run() / "bundle" / f"model.{name}.mlpackage"
+        path = exported_run / "bundle" / f"model.{name}.mlpackage"
         main = to_coreml.read_program(path)[0].functions["main"]
         constants = {o.outputs[0].name: o.outputs[0].val for o in main.operations if o.op_type == "const"}
         values = [one for one in constants.values() if getattr(one, "dtype", None) == np.float32]
@@ -68,8 +68,8 @@ def test_the_front_end_is_float32_and_whole_in_every_precision() -> None:
 
 
 @pytest.mark.slow
-def test_float16_begins_behind_the_spectrogram_and_ends_before_the_answer() -> None:
-    main = to_coreml.read_program(tiny.exported_run() / "bundle" / "model.fp16.mlpackage")[0].functions["main"]
+def test_float16_begins_behind_the_spectrogram_and_ends_before_the_answer(exported_run: Path) -> None:
+    main = to_coreml.read_program(exported_run / "bundle" / "model.fp16.mlpackage")[0].functions["main"]
     types = [(o.op_type, o.outputs[0].dtype.get_bitwidth()) for o in main.operations if o.op_type != "const"]
     log, first = types.index(("log", 32)), types.index(("conv", 16))
     assert [bits for _, bits in types[: log + 1]] == [32] * (log + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,8 @@ from tests import export_fixtures as tiny
 pytestmark = pytest.mark.slow
 
 
-def test_answers_like_pytorch() -> None:
-    path = tiny.exported_run() / "bundle" / "model.fp32.pte"
+def test_answers_like_pytorch(exported_run: Path) -> None:
+    path = exported_run / "bundle" / "model.fp32.pte"
     ours, theirs = in_torch(tiny.pipeline()), to_executorch.read(path, threads=1)
     answers = [(theirs(wave), ours(wave)) for wave in tiny.waves(3)]  # all kept: buffers must not be shared
     for found, wanted in answers:
@@ -23,12 +25,12 @@ def test_answers_like_pytorch() -> None:
 
 
 @pytest.mark.parametrize("name", ["model.fp32.pte", "model.int8.pte"])
-def test_carries_the_contract(name: str) -> None:
-    assert to_executorch.read_contract(tiny.exported_run() / "bundle" / name) == tiny.promise()
+def test_carries_the_contract(exported_run: Path, name: str) -> None:
+    assert to_executorch.read_contract(exported_run / "bundle" / name) == tiny.promise()
 
 
 @pytest.mark.parametrize("name", ["model.fp32.pte", "model.int8.pte"])
-def test_is_one_subgraph_with_the_front_end_inside(name: str) -> None:
-    records = {one["artefact"]: one for one in read_json(tiny.exported_run() / "bundle" / "parity.json")}
+def test_is_one_subgraph_with_the_front_end_inside(exported_run: Path, name: str) -> None:
+    records = {one["artefact"]: one for one in read_json(exported_run / "bundle" / "parity.json")}
     assert (records[name]["delegated_subgraphs"], records[name]["undelegated_ops"]) == (1, 0)
     assert records[name]["planned_bytes"] > 4 * tiny.SPEC.samples
