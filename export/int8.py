@@ -20,6 +20,8 @@ from pocketmood.split import Split
 
 RANGE_CLIPS = 16
 """Calibration clips that the search's ranges come from; the programs' own come from all of them."""
+ROW_CLIPS = 32
+"""Validation clips, at most, that every group is measured on alone; a choice is judged on all of them."""
 
 
 def search(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path, record: dict[str, Any]) -> None:
@@ -32,7 +34,7 @@ def search(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path, record:
     config, clips = job.config, job.clips
     network = sensitivity.Roundable(for_xnnpack(pipeline), _mels(pipeline, store, clips.calibration[:RANGE_CLIPS]))
     mels, labels = _mels(pipeline, store, clips.sensitivity), store.labels(clips.sensitivity)
-    rows = sensitivity.measure(network, mels, labels)
+    rows = sensitivity.measure(network, mels[:ROW_CLIPS], labels[:ROW_CLIPS])
     limits = limits_of(config.int8_drop, config.int8_limit, config.int8_fp32_limit)
     found = choose(network, rows, mels, labels, limits, config.int8_prefer)
     cost = found.cost
@@ -47,6 +49,7 @@ def search(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path, record:
         folder / SENSITIVITY,
         {
             "clips": len(mels),
+            "row_clips": min(len(mels), ROW_CLIPS),
             "limits": limits._asdict(),
             "cost": cost._asdict(),
             "left": found.left,

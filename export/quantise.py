@@ -15,13 +15,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from functools import partial
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
 from export.pipeline import Pipeline
 from pocketmood.errors import ExportError
+
+if TYPE_CHECKING:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
 
 HEADS = ("network.emotion_head", "network.spread_head")
 FLOAT_PATHS = ("front", *HEADS)
@@ -39,7 +42,7 @@ COUNTED = {
     "activation": ("silu", "silu_", "sigmoid", "softmax"),
 }
 _KIND = {name: kind for kind, names in COUNTED.items() for name in names}
-_GROUPED = {"convolution": "convolutions", "linear": "linears", "add": SUMS}
+_GROUPED = ("convolution", "linear", "add")
 
 
 class Quantised(NamedTuple):
@@ -52,10 +55,12 @@ class Quantised(NamedTuple):
     """How many operators of each kind compute in float."""
 
 
-def quantiser(learning: bool = False, left: Collection[str] = ()) -> Any:
+def quantiser(
+    learning: bool = False, left: Collection[str] = (), floats: Collection[str] = FLOAT_PATHS
+) -> XNNPACKQuantizer:
     """Return XNNPACK's quantiser for the operators of `may_be_quantised`.
 
-    learning: with fake quantisation to train; left: groups (see `group_of`) that stay float.
+    learning: with fake quantisation to train; left: groups (see `group_of`) that stay float; floats: modules that do.
     """
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
@@ -64,7 +69,9 @@ def quantiser(learning: bool = False, left: Collection[str] = ()) -> Any:
 
     config = get_symmetric_quantization_config(is_per_channel=True, is_qat=learning)
     found = XNNPACKQuantizer().set_global(config)
-    found.set_filter_function(partial(may_be_quantised, left=left))
+    found.set_filter_function(partial(may_be_quantised, left=left, floats=floats))
+    # It asks no filter about `cat`, and rounded the bands of the front end, and what float convolutions read.
+    found.SUPPORTED_PATTERNS = [pattern for pattern in found.SUPPORTED_PATTERNS if pattern.name != "cat"]
     return found
 
 
@@ -123,26 +130,28 @@ def may_be_quantised(node: fx.Node, left: Collection[str] = (), floats: Collecti
 
 
 def group_of(node: fx.Node) -> str | None:
-    """Name the group that a convolution, linear layer or residual sum is quantised with; None for other nodes.
-
-    A group is one block's convolutions ("stages.2.1 convolutions"), one block's linear layers, or all sums.
-    """
-    kind = _GROUPED.get(kind_of(node) or "") if node.op == "call_function" else None
+    """Name the group that a convolution, linear layer or residual sum is quantised with; None for other nodes."""
+    kind = kind_of(node) if node.op == "call_function" else None
     stack: dict[str, tuple[str, Any]] = node.meta.get("nn_module_stack") or {}
-    if kind is None or not stack:
+    if kind not in _GROUPED or not stack:
         return None
-    block = block_of(_plain(list(stack.values())[-1][0]))
-    if block is None:
-        return None
-    return SUMS if kind == SUMS else f"{block} {kind}"
+    return group_named(_plain(list(stack.values())[-1][0]), kind)
 
 
-def block_of(path: str) -> str | None:
-    """Name the block of the network that a module lies in: "stem", "stages.2.1"; None outside of all blocks."""
-    inside = path.removeprefix("network.").removeprefix("body.").split(".")
-    if inside[0] in ("", "network", "body", "front"):
+def group_named(path: str, kind: str) -> str | None:
+    """Name the group of an operator by the path of its module and its kind; None outside of all blocks.
+
+    A group is one convolution ("stages.2.1.conv_kxk.conv"), one block's linear layers ("stages.2.1 linears"), or all
+    sums. Convolutions go one by one, because in one block a depthwise one may make most of the noise and hold a
+    fiftieth of the weights.
+    """
+    inside = path.removeprefix("network.").removeprefix("body.")
+    first, *others = inside.split(".")
+    if first in ("", "network", "body", "front"):
         return None
-    return ".".join([inside[0], *takewhile(str.isdigit, inside[1:])])
+    if kind == "convolution":
+        return inside
+    return SUMS if kind == "add" else f"{'.'.join([first, *takewhile(str.isdigit, others)])} {kind}s"
 
 
 def _plain(path: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from export.contract import Contract
 from export.pipeline import INPUT_NAME
-from export.quantise import FLOAT_PATHS, block_of
+from export.quantise import FLOAT_PATHS, group_named
 from export.to_onnx import Array, seal
 from pocketmood.errors import ExportError
 
@@ -78,8 +78,7 @@ def group_of(node: Any) -> str | None:
     paths = [name.rpartition(".")[0] for name in node.input if name.startswith("network.")]
     if not paths or paths[0] in FLOAT_PATHS or node.op_type not in KINDS:
         return None
-    block = block_of(paths[0])
-    return None if block is None else f"{block} {KINDS[node.op_type]}s"
+    return group_named(paths[0], KINDS[node.op_type])
 
 
 class _Reader:

@@ -83,7 +83,8 @@ class FlatFrontEnd(nn.Module):
         super().__init__()
         self.spec, self.frames, self.step = front.spec, front.frame_count(front.spec.samples), front.step_samples
         self.n1, self.n2, self.k1 = front.n1, front.n2, front.k1
-        self.first, self.filters = _product(front.first), _product(front.filters)
+        self.first, self.columns = _product(front.first), front.bank.columns
+        self.filters = nn.ModuleList(_product(filters) for filters in front.bank.filters)
         self.window: Tensor
         self.second: Tensor
         self.register_buffer("window", front.window)
@@ -102,8 +103,10 @@ class FlatFrontEnd(nn.Module):
         x = self.first(x).reshape(self.frames, self.n2, 2, self.k1).permute(3, 0, 2, 1)
         x = torch.bmm(x.reshape(self.k1, self.frames, 2 * self.n2), self.second)  # [K1, T, 2 N2]
         x = x * x
-        power = (x[:, :, : self.n2] + x[:, :, self.n2 :]).permute(1, 0, 2).reshape(self.frames, self.k1 * self.n2)
-        level = torch.log(self.filters(power).clamp(min=POWER_FLOOR)) * self.scale + self.shift
+        power = x[:, :, : self.n2] + x[:, :, self.n2 :]
+        bins = (power[:, :, columns].permute(1, 0, 2).reshape(self.frames, -1) for columns in self.columns)
+        bands = torch.cat([filters(part) for filters, part in zip(self.filters, bins, strict=True)], 1)  # [T, M]
+        level = torch.log(bands.clamp(min=POWER_FLOOR)) * self.scale + self.shift
         return level.clamp(-1, 1).permute(1, 0).reshape(1, 1, self.spec.bands, self.frames)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Sequence
-from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from tqdm import tqdm
 
 from export.parity import OUTPUTS, Answers, sqnr_db
 from export.pipeline import Pipeline
-from export.quantise import FLOAT_PATHS, HEADS, group_of, may_be_quantised, operator
+from export.quantise import FLOAT_PATHS, HEADS, group_of, operator, quantiser
 from export.rewrite import XnnpackPipeline
 from pocketmood.errors import ExportError
 from pocketmood.metrics import score
@@ -172,10 +171,6 @@ class _Replay(fx.Interpreter):
 
 def _observed(pipeline: Pipeline, calibration: Tensor) -> fx.GraphModule:
     """Export the network alone, for any number of clips, with observers that have seen the calibration clips."""
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
     alone = XnnpackPipeline(nn.Identity(), copy.deepcopy(pipeline.network), pipeline.spec).eval()
@@ -183,9 +178,7 @@ def _observed(pipeline: Pipeline, calibration: Tensor) -> fx.GraphModule:
     dynamic = {"waveform": {0: torch.export.Dim("clips", min=1, max=BATCH)}}
     exported = torch.export.export(alone, (some,), dynamic_shapes=dynamic).module()
     heads_too = [path for path in FLOAT_PATHS if path not in HEADS]
-    quantiser = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    quantiser.set_filter_function(partial(may_be_quantised, floats=heads_too))
-    prepared: fx.GraphModule = prepare_pt2e(exported, quantiser)
+    prepared: fx.GraphModule = prepare_pt2e(exported, quantiser(floats=heads_too))
     with torch.inference_mode():
         for batch in calibration.split(BATCH):
             prepared(batch)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pocketmood.errors import DataError
-from pocketmood.mel import MelFrontEnd, context, normalise, to_db
+from pocketmood.mel import MelBank, MelFrontEnd, context, normalise, to_db
 from pocketmood.spec import MelSpec, hz_to_mel, mel_filters, mel_to_hz
 
 SPEC = MelSpec()
@@ -93,6 +93,34 @@ def test_equals_the_slow_twin() -> None:
 def test_filters_equal_librosa() -> None:
     theirs = librosa.filters.mel(sr=22_050, n_fft=2_048, n_mels=128, dtype=np.float64)
     np.testing.assert_allclose(mel_filters(SPEC), theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        MelSpec(n_fft=1_024, bands=64, low_hz=50, high_hz=8_000),
+        MelSpec(n_fft=512, bands=3),
+        MelSpec(n_fft=16, bands=40),  # ten neighbouring bands lie between two bins
+    ],
+)
+def test_blocks_of_filters_weigh_every_bin_once(spec: MelSpec) -> None:
+    """The slow twin is the whole filter bank times the powers of all bins."""
+    n1 = {2_048: 64, 1_024: 32, 512: 32, 16: 4}[spec.n_fft]
+    n2, powers = spec.n_fft // n1, np.random.default_rng(0).uniform(0, 1, (3, spec.n_fft // 2 + 1))
+    laid_out = np.zeros((n1 // 2 + 1, 3, n2), np.float32)
+    for column in range(n2):
+        k2 = column // 2 if column % 2 == 0 else n2 - 1 - column // 2
+        for k1 in range(n1 // 2 + 1):
+            k = k1 + n1 * k2
+            laid_out[k1, :, column] = powers[:, min(k, spec.n_fft - k)]
+    found = MelBank(spec, n1, n2)(torch.from_numpy(laid_out)).numpy()
+    np.testing.assert_allclose(found, powers @ mel_filters(spec).T, rtol=1e-6, atol=1e-9)
+
+
+def test_the_front_ends_constants_are_small() -> None:
+    """Window 8 kB, first stage 17, second 541, filters 148; as one block the filters would hold 541."""
+    assert sum(4 * constant.numel() for constant in MelFrontEnd().buffers()) == 713_600
 
 
 @pytest.mark.parametrize("band", [3, 20, 64, 100, 127])

@@ -82,7 +82,7 @@ def wrong_window(graph: Any) -> None:
 
 
 def shifted_mel_bands(graph: Any) -> None:
-    set_weight(graph, "front.filters", lambda filters: np.roll(filters, 1, 1))
+    set_weight(graph, "front.bank.filters_2", lambda filters: np.roll(filters, 1, 1))
 
 
 def transposed_weight(graph: Any) -> None:

@@ -22,7 +22,7 @@ def node(kind: str, *inputs: str) -> Any:
 
 def test_groups_are_those_of_the_search() -> None:
     conv = node("Conv", "silu", "network.body.stages.2.1.conv_1x1.weight")
-    assert quantise_onnx.group_of(conv) == "stages.2.1 convolutions"
+    assert quantise_onnx.group_of(conv) == "stages.2.1.conv_1x1"
     gemm = node("Gemm", "x", "val_145", "network.body.stages.2.1.transformer.0.attn.qkv.bias")
     assert quantise_onnx.group_of(gemm) == "stages.2.1 linears"
     assert not quantise_onnx.may_be_quantised(gemm, {"stages.2.1 linears"})
@@ -35,7 +35,7 @@ def test_the_program(tmp_path: Path) -> None:
     source, path = tmp_path / "source", tmp_path / "model.int8.onnx"
     to_onnx.write(for_onnx(tiny.pipeline()), source, tiny.promise())
     waves = list(tiny.waves(4))
-    counts = quantise_onnx.write(source, path, waves, {"second convolutions"}, tiny.promise())
+    counts = quantise_onnx.write(source, path, waves, {"second.conv"}, tiny.promise())
     assert counts == ({"convolution": 2, "linear": 4}, {"convolution": 1, "linear": 2})  # both heads are linear
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.int8.onnx", "source"]
     assert to_onnx.read_contract(path) == {name: str(value) for name, value in tiny.promise().items()}
@@ -53,6 +53,6 @@ def test_the_program(tmp_path: Path) -> None:
         for found, wanted in zip(int8(wave), graph_only(wave), strict=True):
             np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-3)
 
-    left = {"first convolutions", "second convolutions", "last convolutions", "block linears"}
+    left = {"first.conv", "second.conv", "last.conv", "block linears"}
     with pytest.raises(ExportError, match="none of its 9 convolutions and linear layers may be int8"):
         quantise_onnx.write(source, path, waves, left, tiny.promise())

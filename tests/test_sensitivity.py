@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from export.rewrite import for_xnnpack
 from pocketmood.errors import ExportError
 from tests import export_fixtures as tiny
 
-CONVOLUTIONS = {"first convolutions": (1, 8 * 9), "second convolutions": (1, 16 * 8 * 9), "last convolutions": (1, 256)}
+CONVOLUTIONS = {"first.conv": (1, 8 * 9), "second.conv": (1, 16 * 8 * 9), "last.conv": (1, 256)}
 LINEARS = {"block linears": (4, 16 * 48 + 16 * 16 + 2 * 16 * 64)}
 HEADS = {"emotion_head linears": (1, 32), "spread_head linears": (1, 32)}
 POSITIONS = 9 * 17
@@ -73,7 +74,7 @@ def test_groups_count_operators_weights_and_products() -> None:
         **HEADS,
     }
     assert groups[SUMS][0] == 2 and groups[SUMS].weights == 0
-    assert groups["second convolutions"].multiply_adds == 16 * 8 * 9 * POSITIONS
+    assert groups["second.conv"].multiply_adds == 16 * 8 * 9 * POSITIONS
     assert groups["block linears"].multiply_adds == LINEARS["block linears"][1] * POSITIONS
     assert {name for name, one in groups.items() if not one.may_ship} == set(HEADS)
 
@@ -143,7 +144,7 @@ def test_the_search_leaves_what_the_limits_ask_for() -> None:
         return s.search(network(), rows, mels(), labels(), s.Cost(drop, drift, error), "size")
 
     lenient = choose(2.0, 1.0, 1.0)
-    assert set(lenient.left) == set(HEADS) and lenient.trials == 1
+    assert set(lenient.left) == set(HEADS) and lenient.trials == 2
     assert all("always float" in reason for reason in lenient.left.values())
     for limits in (
         (2.0, 0.75 * lenient.cost.drift, 1.0),
@@ -156,5 +157,20 @@ def test_the_search_leaves_what_the_limits_ask_for() -> None:
         choose(-2.0, 1.0, 1.0)
 
 
-def test_a_choice_may_use_half_of_what_the_gates_allow() -> None:
-    assert s.limits_of(0.01, 5e-3, 0.03) == (0.01, 2.5e-3, 0.015)
+def test_drift_by_hand() -> None:
+    """The first output changes by 3e-3 and 1e-3, the third by 2e-3 twice: sqrt(5) and 2 thousandths."""
+    given, change = torch.zeros(2, 1, 4, 4), np.array([[3e-3, 0, 2e-3, 0], [-1e-3, 0, 2e-3, 0]], np.float32)
+    heard: list[Tensor] = []
+
+    class Network:
+        def answers(self, mels: Tensor, groups: Sequence[str]) -> np.ndarray[Any, Any]:
+            heard.append(mels)
+            return change
+
+    found = s.drift(Network(), ["a"], given, np.zeros((2, 4), np.float32))  # type: ignore[arg-type]
+    assert found == pytest.approx(4 * np.sqrt(5) * 1e-3, rel=1e-6, abs=0)
+    assert 5e-7 < heard[0].std() < 2e-6
+
+
+def test_a_choice_may_use_half_of_what_the_gate_to_fp32_allows() -> None:
+    assert s.limits_of(0.01, 5e-3, 0.03) == (0.01, 5e-3, 0.015)
