@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from export.asking import Waves, answer, in_torch
 from export.job import GRAPH_ANSWERS, SEARCH, SENSITIVITY, Job
 from export.pipeline import Pipeline
-from export.steps import Waves, answer, in_torch
 from pocketmood.clips import ClipStore
 from pocketmood.metrics import score
 from pocketmood.runs import read_json, write_json

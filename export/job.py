@@ -1,4 +1,4 @@
-"""What a step of the export stage is given, and the call that starts it in another process: no torch until then."""
+"""What a step of the export stage is given, small enough to send to another process; without torch."""
 
 from __future__ import annotations
 
@@ -61,10 +61,3 @@ class Job:
     def stage(self, step: str) -> Stage:
         """Return the nested stage of a step."""
         return Stage(self.folder, step, {"config": self.config.shaping(), "clips": vars(self.clips)}, self.inputs)
-
-
-def run(job: Job, step: str) -> str:
-    """Make one step unless it is there; return "" or why it failed."""
-    from export.steps import run_step
-
-    return run_step(job, step)

@@ -19,7 +19,6 @@ from export import bundle, parity
 from export.config import FP32, Artefact, ExportConfig
 from export.contract import contract
 from export.job import ANSWERS, GRAPH_ANSWERS, REFERENCE, SEARCH, Clips, Job
-from export.job import run as run_step
 from pocketmood.clips import ClipStore
 from pocketmood.errors import ExportError, RunError
 from pocketmood.metrics import bootstrap, score
@@ -158,6 +157,13 @@ def _in_order(job: Job, needs: Mapping[str, Sequence[str]], processes: int) -> d
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 errors[running.pop(future)] = _outcome(future)
     return errors
+
+
+def run_step(job: Job, step: str) -> str:
+    """Make one step unless it is there; return "" or why it failed. The process that calls it is the one with torch."""
+    from export import steps
+
+    return steps.run(job, step)
 
 
 def _outcome(future: Future[str]) -> str:

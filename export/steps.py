@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from export import int8
+from export.asking import answer, in_torch
 from export.config import ARTEFACTS, OWN_WEIGHTS, Artefact, ExportConfig
 from export.contract import Contract
 from export.job import ANSWERS, GRAPH_ANSWERS, MEL, REFERENCE, SEARCH, Job
@@ -26,7 +26,7 @@ from pocketmood.clips import ClipStore
 from pocketmood.errors import ExportError, PocketmoodError
 
 
-def run_step(job: Job, step: str) -> str:
+def run(job: Job, step: str) -> str:
     """Make one step unless it is there; return "" or why it failed, so that the others go on."""
     stage, start = job.stage(step), time.perf_counter()
     if stage.up_to_date(quiet=True):
@@ -54,49 +54,12 @@ def run_step(job: Job, step: str) -> str:
     return ""
 
 
-def answer(run: Runner, store: ClipStore, ids: Sequence[str]) -> NDArray[np.float32]:
-    """Let a program answer clip by clip: [N, 4], valence, arousal, and their spreads."""
-    rows = [np.concatenate([part.reshape(-1) for part in run(store.waveform(id_)[None])]) for id_ in ids]
-    return np.stack(rows).astype(np.float32)
-
-
-class Waves:
-    """Clips of a store as waveforms [1, S], read when they are asked for."""
-
-    def __init__(self, store: ClipStore, ids: Sequence[str]) -> None:
-        """Choose clips by id."""
-        self.store, self.ids = store, ids
-
-    def __len__(self) -> int:
-        """Count them."""
-        return len(self.ids)
-
-    def __getitem__(self, row: int) -> torch.Tensor:
-        """Return one."""
-        return torch.from_numpy(self.store.waveform(self.ids[row])[None])
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        """Go through all."""
-        return (self[row] for row in range(len(self)))
-
-
 def load_pipeline(config: ExportConfig) -> Pipeline:
     """Join the front end with the student that is to be exported."""
     from student.mobilevit import load_student
 
     student, _ = load_student(config.student_folder)
     return build(student, student.spec, student.stride, student.frames)
-
-
-def in_torch(module: torch.nn.Module) -> Runner:
-    """Wrap a module as a program."""
-
-    def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        with torch.inference_mode():
-            emotion, spread = module(torch.from_numpy(waveform))
-        return emotion.numpy(), spread.numpy()
-
-    return run
 
 
 def _reference(job: Job, folder: Path) -> None:
@@ -110,8 +73,6 @@ def _reference(job: Job, folder: Path) -> None:
 
 def _search(job: Job, folder: Path, record: dict[str, Any]) -> None:
     """Find out what may be int8, for all int8 programs."""
-    from export import int8
-
     store = job.store()
     int8.search(job, load_pipeline(job.config), store, folder, record)
 
@@ -141,8 +102,6 @@ def _onnx(
     from export.rewrite import for_onnx
 
     if artefact.precision == "int8":
-        from export import int8
-
         facts = int8.for_onnx(job, pipeline, path, store, folder)
     else:
         facts = to_onnx.write(for_onnx(pipeline), path, job.contract)
@@ -161,8 +120,6 @@ def _coreml(
     module: torch.nn.Module = rewritten
     facts: dict[str, Any] = {}
     if artefact.precision == "w8a8":
-        from export import int8
-
         module, facts = int8.graph(job, rewritten, store, folder)
     to_coreml.write(module, pipeline.spec.samples, path, job.contract, artefact.precision)
     program, contract = to_coreml.read_program(path)
@@ -184,8 +141,6 @@ def _executorch(
     module: torch.nn.Module = for_xnnpack(pipeline)
     facts: dict[str, Any] = {}
     if artefact.precision == "int8":
-        from export import int8
-
         module, facts = int8.graph(job, for_xnnpack(pipeline), store, folder)
     facts |= to_executorch.write(module, (1, pipeline.spec.samples), path, job.contract)
     require_contract(job.contract, to_executorch.read_contract(path), path.name)

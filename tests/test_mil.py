@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from export import compress, mil, parity, to_coreml
+from export.asking import in_torch
 from export.pipeline import Pipeline
 from export.rewrite import for_coreml
-from export.steps import in_torch
 from pocketmood.errors import ExportError
 from tests import export_fixtures as tiny
 

@@ -21,11 +21,12 @@ from onnx import numpy_helper
 from torch import nn
 
 from export import parity, to_onnx
+from export.asking import in_torch
 from export.config import ExportConfig
 from export.pipeline import Pipeline, build
 from export.quantise import quantise
 from export.rewrite import for_onnx, for_xnnpack
-from export.steps import in_torch, require_contract
+from export.steps import require_contract
 from pocketmood.errors import ExportError
 from tests import export_fixtures as tiny
 

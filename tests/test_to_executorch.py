@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export import to_executorch
-from export.steps import in_torch
+from export.asking import in_torch
 from pocketmood.runs import read_json
 from tests import export_fixtures as tiny
 

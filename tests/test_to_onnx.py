@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from export import to_onnx
+from export.asking import in_torch
 from export.rewrite import for_onnx
-from export.steps import in_torch
 from tests import export_fixtures as tiny
 
 
