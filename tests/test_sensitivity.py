@@ -168,7 +168,7 @@ def test_drift_by_hand() -> None:
             return change
 
     found = s.drift(Network(), ["a"], given, np.zeros((2, 4), np.float32))  # type: ignore[arg-type]
-    assert found == pytest.approx(5 * np.sqrt(5) * 1e-3, rel=1e-6, abs=0)
+    assert found == pytest.approx(4.5 * np.sqrt(5) * 1e-3, rel=1e-6, abs=0)
     assert 5e-7 < heard[0].std() < 2e-6
 
 
