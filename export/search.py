@@ -37,8 +37,9 @@ from pocketmood.metrics import score
 LAST_BITS = 1e-6
 """How far spectrograms of two runtimes lie apart, as a standard deviation."""
 FURTHEST = 4.5
-"""Standard deviations that the furthest of a gate's clips drifts: 1.8 to 3.6 in six programs, 4.7 in one. With 5 instead
-a mobilevit_s is 0.4 MB larger; with 4, that one program missed its gate."""
+"""Standard deviations that the furthest of a gate's clips drifts: 1.8 to 3.6 in six programs, 4.7 in one.
+
+With 5 instead a mobilevit_s is 0.4 MB larger; with 4, that one program missed its gate."""
 SECOND_CHANCES = 3
 """Groups with the highest gain that are tried in int8 again, after as few as possible have left in order."""
 MARGIN = 0.5
