@@ -58,8 +58,6 @@ PRESETS: dict[str, BenchmarksConfig] = {
     "full": BenchmarksConfig(
         latency_limit_s=45.0,
         work_rounds=60,
-        bootstrap=2000,
-        memory="all",
         peers="all",
         other_threads=True,
     ),
