@@ -1,9 +1,10 @@
-"""README's figures: `python -m benchmarks.readme --run runs/demo` puts the table of a demo into README.md.
+"""README's figures: `python -m benchmarks.readme` makes those of its prose the stored ones.
 
+With `--run runs/demo` it first puts the table of a demo into README.md.
 Figures in README's prose carry a mark that Markdown does not show: `<!--=held-out:models/floor/ccc_mean-->.603` says
 that .603 stands in benchmarks/results/held-out.json under these keys (in a list, the name of a row is the key), and
-`*100` behind them that a percentage is quoted. A test compares them all. The demo's rows are kept as
-benchmarks/results/demo.json.
+`*100` behind them that a percentage is quoted. A test compares them all; what a sentence makes of them nobody checks
+but who reads it. The demo's rows are kept as benchmarks/results/demo.json.
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ def figures(text: str, results: Path = RESULTS) -> list[Figure]:
     return found
 
 
+def with_figures(text: str, results: Path = RESULTS) -> str:
+    """Return a text whose marked figures are the stored ones, written as they were."""
+    stored = iter(figures(text, results))
+    return MARK.sub(lambda match: match[0].removesuffix(match["figure"]) + next(stored).stored, text)
+
+
 def demo_table(results: Path = RESULTS) -> str:
     """Lay out the kept rows of the demo."""
     kept = read_json(results / "demo.json")
@@ -72,10 +79,19 @@ def _like(said: str, value: float, match: re.Match[str]) -> str:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Keep a demo's rows, and write its table into README.md."""
+    """Write the stored figures into README.md, and a demo's table where one is given."""
     top = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__.split("\n")[0])
-    top.add_argument("--run", type=Path, required=True, help="run folder of a finished demo")
-    folder: Path = top.parse_args(args).run / "benchmarks"
+    top.add_argument("--run", type=Path, help="run folder of a finished demo, whose table and rows are to be kept")
+    run: Path | None = top.parse_args(args).run
+    if run:
+        keep(run / "benchmarks")
+    text = with_figures((ROOT / "README.md").read_text(encoding="utf-8"))
+    write_text(ROOT / "README.md", with_table(text, demo_table()))
+    print("README.md: the figures of benchmarks/results", flush=True)
+
+
+def keep(folder: Path) -> None:
+    """Keep a demo's rows as benchmarks/results/demo.json; RunError unless its benchmarks are finished."""
     if not (folder / STAGE_FILE).is_file():
         raise RunError(f"{folder}: no finished benchmarks here; type `make demo` first")
     stage = read_json(folder / STAGE_FILE)
@@ -83,8 +99,6 @@ def main(args: Sequence[str] | None = None) -> None:
     line = "make demo" if stage["config"]["peers"] != "all" else "make demo && make benchmarks RUN=runs/demo"
     about = {"command": line, "caption": stage["record"]["caption"], "machine": stage["record"]["machine"]}
     write_json(RESULTS / "demo.json", about | {"rows": rows})
-    write_text(ROOT / "README.md", with_table((ROOT / "README.md").read_text(encoding="utf-8"), demo_table()))
-    print(f"README.md: the table of {folder}", flush=True)
 
 
 if __name__ == "__main__":

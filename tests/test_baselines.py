@@ -10,7 +10,7 @@ import pytest
 from benchmarks.contenders import SHIPPED, artefacts, contenders, size_of
 from tests import benchmark_runs
 
-KINDS = (" 128x256", ".pte", " 128x256.pte")
+KINDS = (" 128x256", " 128x256.pte")
 
 
 @pytest.fixture

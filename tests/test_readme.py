@@ -49,6 +49,8 @@ def test_marks_by_hand(tmp_path: Path) -> None:
     found = readme.figures(text, tmp_path)
     assert [figure.stored for figure in found] == [".68", "68.5", "0.685", "-.05", "+.7", ".68"]
     assert [figure.said == figure.stored for figure in found] == [True] * 5 + [False]
+    renewed = text.replace("-->.69", "-->.68")
+    assert renewed != text and readme.with_figures(text, tmp_path) == renewed
     with pytest.raises(RunError, match=r"some\.json has no 'a/x'"):
         readme.figures("<!--=some:a/x-->.5", tmp_path)
 
