@@ -142,7 +142,7 @@ def caption(results: Mapping[str, Any]) -> str:
     return (
         f"{results['model']}, batches of {results['batch_size']} crops of {results['crop_frames']} frames, "
         f"{results['rounds']} rounds of {results['steps']} steps each, in turns; medians over rounds. Our loop makes "
-        f"{row['ours_over_this']:.0%} of the plain loop's crops per second: {verdict} the limit of {LIMIT:.0%}. "
+        f"{row['ours_over_this']:.1%} of the plain loop's crops per second: {verdict} the limit of {LIMIT:.0%}. "
         f"{machine['cpu']} ({machine['cores']} cores)."
     )
 

@@ -12,6 +12,9 @@ Against one dense DFT matrix this is four times faster on a phone runtime and 0.
 64 and four blocks were chosen among 32, 64, 128 and 1, 2, 4, 8, lowered for XNNPACK: with 32 (the second stage takes
 1.1 instead of 0.5 MB) and with one block (0.5 instead of 0.15 MB) it was no faster, with 128 a third slower. A second
 stage that holds cos and sin once (0.3 MB less) made the front end an eighth slower, for its products are twice as many.
+
+The price of N1 = 64 is that the first stage adds 64 products in float32: on recorded music the root mean square error
+is 1.0 to 1.4 times that of a float32 FFT (4e-5 dB at most), with 32 it was 0.8 to 1.1 times (tests/test_recordings.py).
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 package org.pocketmood.ui
 
-import android.app.Activity
-import android.os.Bundle
-import org.pocketmood.App
 import org.pocketmood.Problem
 import org.pocketmood.R
+import org.pocketmood.bundle.ModelEntry
 import org.pocketmood.model.SelfTestResult
-import org.pocketmood.session.Observer
 import org.pocketmood.session.OpenModel
 import org.pocketmood.session.Step
 import org.pocketmood.session.UiState
@@ -14,28 +11,8 @@ import org.pocketmood.session.model
 import org.pocketmood.session.run
 
 /** Self-test, speed, and what the model is. */
-class DetailsActivity : Activity() {
-    private val session get() = (application as App).session
-    private lateinit var page: Page
-    private val observer = Observer { state, _ -> show(state) }
-
-    override fun onCreate(savedInstanceState: Bundle?) {
-        super.onCreate(savedInstanceState)
-        page = Page(this, R.string.details_title)
-        session.start()
-    }
-
-    override fun onStart() {
-        super.onStart()
-        session.observe(observer)
-    }
-
-    override fun onStop() {
-        session.forget(observer)
-        super.onStop()
-    }
-
-    private fun show(state: UiState) {
+class DetailsActivity : PageActivity(R.string.details_title) {
+    override fun show(state: UiState, library: List<ModelEntry>) {
         page.clear()
         val again = if (state.model == null) session::restart else session::test
         page.button(Choice(R.string.run_again, enabled = state !is UiState.Preparing, action = again))

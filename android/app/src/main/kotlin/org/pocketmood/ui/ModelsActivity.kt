@@ -1,44 +1,19 @@
 package org.pocketmood.ui
 
-import android.app.Activity
 import android.content.Intent
-import android.os.Bundle
-import org.pocketmood.App
 import org.pocketmood.R
 import org.pocketmood.bundle.ModelEntry
-import org.pocketmood.session.Observer
 import org.pocketmood.session.UiState
 import org.pocketmood.session.model
 
 /** The models on this device: import, choose, remove. */
-class ModelsActivity : Activity() {
-    private val app get() = application as App
-    private val session get() = app.session
-    private lateinit var page: Page
-    private val observer = Observer(::show)
-
-    override fun onCreate(savedInstanceState: Bundle?) {
-        super.onCreate(savedInstanceState)
-        page = Page(this, R.string.models_title)
-        session.start()
-    }
-
-    override fun onStart() {
-        super.onStart()
-        session.observe(observer)
-    }
-
-    override fun onStop() {
-        session.forget(observer)
-        super.onStop()
-    }
-
+class ModelsActivity : PageActivity(R.string.models_title) {
     override fun onActivityResult(code: Int, result: Int, data: Intent?) {
         val uri = data?.data ?: return
         if (code == PICK_BUNDLE && result == RESULT_OK) app.importFrom(uri)
     }
 
-    private fun show(state: UiState, library: List<ModelEntry>) {
+    override fun show(state: UiState, library: List<ModelEntry>) {
         val idle = state !is UiState.Preparing
         page.clear()
         page.button(Choice(R.string.import_bundle, idle, ::pickBundle))
