@@ -72,7 +72,7 @@ benchmarks: setup ## measure accuracy, latency, size and memory into RUN/benchma
 
 arm64: setup ## run the .pte of RUN on an emulated ARM64 processor against its golden pairs
 	$(call headline,the same answers on ARM64)
-	$(PY) -m export.arm64 --run $(RUN)
+	$(PY) -m export.executorch.arm64 --run $(RUN)
 
 archive: setup ## zip what is worth keeping of RUN into RUN.zip
 	$(PY) -m pocketmood archive --run $(RUN)
@@ -82,7 +82,7 @@ android: setup ## copy BUNDLE (RUN/bundle) into the Android app; assemble and ch
 	@tools/android.sh apk
 
 recordings: setup ## fetch freely licensed recorded music for the tests that need it (Debian's packages)
-	$(PY) -m tests.recordings
+	$(PY) -m tests.helpers.recordings
 
 test: setup ## run all tests that this machine can run; says what was skipped and why
 	HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest $(IN_TWO) $(PYTEST_ARGS)

@@ -49,10 +49,11 @@ def make_stage(config: BenchmarksConfig) -> Stage:
 
 def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     """Measure, and write results.json, table.txt, table.md and report.html."""
-    from benchmarks import machine, report, table
-    from benchmarks.baselines import spec_of
+    from benchmarks import machine, table
     from benchmarks.measure import measure
     from benchmarks.record import write_results
+    from benchmarks.report import page
+    from benchmarks.torch_rows import spec_of
 
     print(f"benchmarks: {config.repeats} timed calls per row, {config.warmup} to warm up", flush=True)
     measured = measure(config, folder)
@@ -69,7 +70,7 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     write_results(folder / "results.json", measured.records)
     write_text(folder / "table.txt", table.plain_text(measured.records, caption))
     write_text(folder / "table.md", table.markdown(measured.records, caption))
-    write_text(folder / "report.html", report.page(config, measured, place))
+    write_text(folder / "report.html", page.page(config, measured, place))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.record import Record
-from pocketmood.clips import ClipStore
+from pocketmood.data.clips import ClipStore
 from pocketmood.errors import DataError
 from pocketmood.metrics import bootstrap, paired_difference, score
 from pocketmood.predictions import read_predictions, write_predictions

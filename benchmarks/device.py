@@ -1,9 +1,9 @@
 """A bundle on a connected phone: `python -m benchmarks.device --run runs/x --runner pte_runner`.
 
-Over `adb` it pushes the ExecuTorch programs, the golden waveforms and a runner (export/runner, built for the phone) to
-the phone's folder for tools, lets the programs answer the golden pairs and times them, and removes everything again.
-Each program's answers are compared with those of the same program here. Rows go to RUN/device/results.json, beside
-those of other phones; the next `python -m benchmarks` puts them into its table and report.
+Over `adb` it pushes the ExecuTorch programs, the golden waveforms and a runner (export/executorch/runner, built for the
+phone) to the phone's folder for tools, lets the programs answer the golden pairs and times them, and removes everything
+again. Each program's answers are compared with those of the same program here. Rows go to RUN/device/results.json,
+beside those of other phones; the next `python -m benchmarks` puts them into its table and report.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.contenders import device_records
 from benchmarks.record import INVALID, PASSED, Record, read_results, write_results
+from benchmarks.rows import device_records
 from pocketmood import command
 from pocketmood.bundle import Bundle
 from pocketmood.errors import RunError
@@ -110,7 +110,9 @@ def run_program(adb: Adb, program: Path, runner: str, repeats: int, threads: int
     try:
         values: dict[str, Any] = json.loads(said)
     except json.JSONDecodeError:
-        raise RunError(f"{runner}: said {said[:200]!r}, no JSON line; is it built from export/runner?") from None
+        raise RunError(
+            f"{runner}: said {said[:200]!r}, no JSON line; is it built from export/executorch/runner?"
+        ) from None
     return values
 
 
@@ -165,7 +167,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     top = argparse.ArgumentParser(prog="python -m benchmarks.device", description=__doc__.split("\n")[0])
     top.add_argument("--run", type=Path, required=True, help="run folder with a finished bundle")
-    top.add_argument("--runner", type=Path, required=True, help="export/runner, built for the phone")
+    top.add_argument("--runner", type=Path, required=True, help="export/executorch/runner, built for the phone")
     top.add_argument("--libraries", type=Path, nargs="*", default=[], help="shared libraries that it needs there")
     top.add_argument("--adb", default="adb", help="the command (adb)")
     top.add_argument("--serial", help="which device, where several are connected (`adb devices`)")
@@ -174,7 +176,7 @@ def main(args: Sequence[str] | None = None) -> int:
     given = top.parse_args(args)
     for file in (given.runner, *given.libraries):
         if not file.is_file():
-            raise RunError(f"{file}: not found; build export/runner for the phone first")
+            raise RunError(f"{file}: not found; build export/executorch/runner for the phone first")
     if given.repeats < 1 or given.threads < 0:
         raise RunError(f"--repeats {given.repeats} must be at least 1, --threads {given.threads} at least 0")
     bundle = Bundle.open(given.run / "bundle")

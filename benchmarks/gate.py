@@ -2,7 +2,7 @@
 
 Limits are flags, or keys of `[tool.pocketmood.gate]` in pyproject.toml with the same names. A figure that was not
 measured breaks every limit that is asked of it. With `--against RESULTS.JSON` of an earlier run, whatever became worse
-beyond noise breaks the gate as well (see `benchmarks.against`).
+beyond noise breaks the gate as well (see `benchmarks.regression`).
 """
 
 from __future__ import annotations
@@ -132,15 +132,15 @@ def broken_line(limit: Limit, value: float, record: Record) -> str:
 
 def worse_than(then: Path, now: Path, rows: Sequence[str]) -> list[str]:
     """Print what changed since an earlier run, and return the lines of what became worse."""
-    from benchmarks import against
+    from benchmarks import regression
 
     if not then.is_file():
         raise RunError(f"--against {then}: not found; give the results.json of an earlier run")
-    changes = against.compare(then, now, rows)
+    changes = regression.compare(then, now, rows)
     for change in changes:
-        if change.verdict != against.WORSE:
+        if change.verdict != regression.WORSE:
             print(f"against: {change}", flush=True)
-    return [str(change) for change in changes if change.verdict == against.WORSE]
+    return [str(change) for change in changes if change.verdict == regression.WORSE]
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import accuracy, baselines, latency, memory, peers, timing, work
+from benchmarks import accuracy, alternatives, cpu_time, latency, memory, timing, torch_rows
 from benchmarks.accuracy import Predict
 from benchmarks.config import BenchmarksConfig
-from benchmarks.contenders import STUDENT, TEACHER, Contender, contenders, peers_folder
 from benchmarks.record import FAILED, Record
-from pocketmood.clips import ClipStore
+from benchmarks.rows import STUDENT, TEACHER, Contender, contenders, peers_folder
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.split import Split
 from pocketmood.errors import DataError, PocketmoodError, RunError
 from pocketmood.predictions import write_predictions
-from pocketmood.split import Split
 
 CHILDREN_AT_ONCE = 1
 
@@ -44,7 +44,7 @@ def measure(config: BenchmarksConfig, folder: Path) -> Measured:
     scoring in this one. Nothing is timed before all of that has ended; only work, which is processor time, may be
     measured beside memory.
     """
-    store = baselines.store_of(config.run)
+    store = torch_rows.store_of(config.run)
     ids = list(Split.load(config.run / "data" / "split.json").test)
     if not ids:
         raise DataError(f"{config.run / 'data' / 'split.json'}: no test songs to measure on; use more songs")
@@ -53,7 +53,10 @@ def measure(config: BenchmarksConfig, folder: Path) -> Measured:
     measured = Measured(records, ids, store.labels(ids).astype(float))
     show = sys.stderr.isatty()
     to_make = [row.peer for row in rows if row.peer]
-    with peers.made_beside(to_make, peers_folder(config.run)) as wait, ThreadPoolExecutor(CHILDREN_AT_ONCE) as pool:
+    with (
+        alternatives.made_beside(to_make, peers_folder(config.run)) as wait,
+        ThreadPoolExecutor(CHILDREN_AT_ONCE) as pool,
+    ):
         peaks = Peaks(pool, config)
         peaks.start([row for row in rows if not row.peer])
         measured.threads_used = latency.pin_threads(config.threads)
@@ -179,7 +182,7 @@ def _time(
     timing.time_steady(config, records, opened, wave, show)
     for record in records:
         if record.latency_ms_median is not None and record.name != timing.REFERENCE:
-            record.real_time_factor = record.latency_ms_median / 1e3 / baselines.spec_of(config.run).seconds
+            record.real_time_factor = record.latency_ms_median / 1e3 / torch_rows.spec_of(config.run).seconds
 
 
 def _fill_work(config: BenchmarksConfig, records: list[Record]) -> None:
@@ -187,7 +190,7 @@ def _fill_work(config: BenchmarksConfig, records: list[Record]) -> None:
     if not records or not config.work_rounds:
         return
     try:
-        found = work.measure_in_child(config.run, [record.name for record in records], config.work_rounds)
+        found = cpu_time.measure_in_child(config.run, [record.name for record in records], config.work_rounds)
     except RunError as error:
         for record in records:
             record.note(str(error))

@@ -10,9 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.child import Child
+from benchmarks.subprocess_json import Child
 from pocketmood.errors import RunError
-from pocketmood.peak import peak_rss_bytes
+from pocketmood.runs import peak_rss_bytes
 
 CALLS = 3
 
@@ -25,8 +25,8 @@ def measure_in_child(run: Path, name: str, threads: int) -> int:
 
 def main(run: Path, name: str, threads: int) -> None:
     """Open one row, let it answer, print one JSON line."""
-    from benchmarks.baselines import store_of
-    from benchmarks.contenders import contenders
+    from benchmarks.rows import contenders
+    from benchmarks.torch_rows import store_of
 
     row = next(row for row in contenders(run) if row.name == name)
     if row.open is None:

@@ -63,7 +63,7 @@ class Record:
     work_ratio: float | None = None
     """Processor time on one thread over the reference kernel's, median of `work_ratios`."""
     work_ratios: list[float] | None = None
-    """Round by round, so that a later run can be compared with this one beyond noise (see `benchmarks.work`)."""
+    """Round by round, so that a later run can be compared with this one beyond noise (see `benchmarks.cpu_time`)."""
 
     def note(self, why: str) -> None:
         """Add a sentence to the reason, once."""

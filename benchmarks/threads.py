@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.child import Child, wait_until_asked
+from benchmarks.subprocess_json import Child, wait_until_asked
 
 WARMUP, REPEATS = 2, 11
 
@@ -30,7 +30,7 @@ def start_child(run: Path, names: Sequence[str], threads: int) -> Child:
 def main(run: Path, threads: int, names: Sequence[str]) -> None:
     """Open the rows, wait until asked, time them in turns, print one JSON line."""
     from benchmarks import latency
-    from benchmarks.contenders import open_calls
+    from benchmarks.rows import open_calls
 
     calls = open_calls(run, names, threads)
     wait_until_asked()

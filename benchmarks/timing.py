@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks import latency, reference, threads
+from benchmarks import latency, reference_kernel, threads
 from benchmarks.config import BenchmarksConfig
 from benchmarks.record import Record
 from pocketmood.errors import RunError
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmarks.accuracy import Predict
-    from benchmarks.contenders import Contender
+    from benchmarks.rows import Contender
 
 REFERENCE = "reference kernel"
 
 
 def reference_row() -> Record:
     """Return the row of the kernel that all ratios refer to, before it is timed."""
-    what = f"a {reference.SIDE} x {reference.SIDE} matrix product and a sum over 2 MB arrays"
+    what = f"a {reference_kernel.SIDE} x {reference_kernel.SIDE} matrix product and a sum over 2 MB arrays"
     return Record(REFERENCE, "ONNX Runtime", "fp32", reason=f"no model but {what}; ratio: how many of it a row takes")
 
 
@@ -48,7 +48,7 @@ def time_steady(
     show: bool,
 ) -> None:
     """Time all opened rows on one clip, waveform in to emotion out, the reference kernel between any two of them."""
-    kernel = reference.kernel(config.threads)
+    kernel = reference_kernel.kernel(config.threads)
     calls = {name: (lambda predict=predict: predict(wave)) for name, predict in opened.items()}
     timings = latency.take_turns(
         {**calls, REFERENCE: kernel},

@@ -14,7 +14,7 @@ from export.config import Artefact
 from export.contract import SCHEMA
 from export.job import ANSWERS, MEL, REFERENCE, SEARCH, SENSITIVITY
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES
-from pocketmood.clips import ClipStore
+from pocketmood.data.clips import ClipStore
 from pocketmood.runs import file_hash, versions, write_bytes, write_json, write_text
 from pocketmood.spec import MelSpec
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from export import rewrite
 from export.config import Artefact
+from export.onnx.to_onnx import Array
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES, Pipeline
-from export.to_onnx import Array
 
 Values = Mapping[str, Array]
 """What modules answered, by path and in order; then the outputs of the program, by name."""
@@ -128,7 +128,7 @@ def onnx_values(path: Path, wave: Array) -> dict[str, Array]:
 
 def coreml_values(path: Path, wave: Array, modules: Iterable[str]) -> dict[str, Array]:
     """Run a CoreML program in the evaluator, and return the values that belong to these modules."""
-    from export import mil, to_coreml
+    from export.coreml import mil, to_coreml
 
     program, _ = to_coreml.read_program(path)
     owners = {f"p_{module.replace('.', '_')}": module for module in modules}

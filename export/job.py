@@ -7,7 +7,7 @@ from pathlib import Path
 
 from export.config import ExportConfig
 from export.contract import Contract
-from pocketmood.clips import ClipStore
+from pocketmood.data.clips import ClipStore
 from pocketmood.runs import Stage
 
 REFERENCE = "pytorch"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pocketmood.errors import ExportError
 from pocketmood.runs import fingerprint
 
-SOURCE = Path(__file__).with_name("runner") / "pte_runner.cpp"
+SOURCE = Path(__file__).with_name("executorch") / "runner" / "pte_runner.cpp"
 HEADER = SOURCE.with_name("json.h")
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "pte_runner"
 LIBRARIES = ("executorch", "executorch_kernels_optimized", "executorch_backend_xnnpack", "executorch_threadpool")

@@ -19,13 +19,13 @@ from export import bundle, parity
 from export.config import FP32, Artefact, ExportConfig
 from export.contract import contract
 from export.job import ANSWERS, GRAPH_ANSWERS, REFERENCE, SEARCH, Clips, Job
-from pocketmood.clips import ClipStore
+from pocketmood.calibration import songs_inside
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.split import Split
 from pocketmood.errors import ExportError, RunError
 from pocketmood.metrics import bootstrap, score
 from pocketmood.runs import Stage, file_hash, read_json, stage_fingerprint, stage_record, write_json
 from pocketmood.spec import MelSpec
-from pocketmood.split import Split
-from student.spread import songs_inside
 
 STEPS = "steps"
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from export import int8
-from export.asking import answer, in_torch
 from export.config import ARTEFACTS, OWN_WEIGHTS, Artefact, ExportConfig
 from export.contract import Contract
+from export.int8 import steps
 from export.job import ANSWERS, GRAPH_ANSWERS, MEL, REFERENCE, SEARCH, Job
+from export.onnx.to_onnx import Runner
 from export.pipeline import Pipeline, build
-from export.to_onnx import Runner
-from pocketmood.clips import ClipStore
+from export.predict import answer, in_torch
+from pocketmood.data.clips import ClipStore
 from pocketmood.errors import ExportError, PocketmoodError
 
 
@@ -74,7 +74,7 @@ def _reference(job: Job, folder: Path) -> None:
 def _search(job: Job, folder: Path, record: dict[str, Any]) -> None:
     """Find out what may be int8, for all int8 programs."""
     store = job.store()
-    int8.search(job, load_pipeline(job.config), store, folder, record)
+    steps.search(job, load_pipeline(job.config), store, folder, record)
 
 
 def _artefact(job: Job, artefact: Artefact, folder: Path, record: dict[str, Any]) -> None:
@@ -98,11 +98,11 @@ def _artefact(job: Job, artefact: Artefact, folder: Path, record: dict[str, Any]
 def _onnx(
     job: Job, artefact: Artefact, pipeline: Pipeline, path: Path, store: ClipStore, folder: Path
 ) -> tuple[Runner, dict[str, Any]]:
-    from export import to_onnx
+    from export.onnx import to_onnx
     from export.rewrite import for_onnx
 
     if artefact.precision == "int8":
-        facts = int8.for_onnx(job, pipeline, path, store, folder)
+        facts = steps.for_onnx(job, pipeline, path, store, folder)
     else:
         facts = to_onnx.write(for_onnx(pipeline), path, job.contract)
     require_contract(job.contract, to_onnx.read_contract(path), path.name)
@@ -112,15 +112,15 @@ def _onnx(
 def _coreml(
     job: Job, artefact: Artefact, pipeline: Pipeline, path: Path, store: ClipStore, folder: Path
 ) -> tuple[Runner, dict[str, Any]]:
-    from export import mil, to_coreml
-    from export.compress import with_own_weights
+    from export.coreml import mil, to_coreml
+    from export.coreml.compress import with_own_weights
     from export.rewrite import for_coreml
 
     rewritten = for_coreml(pipeline)
     module: torch.nn.Module = rewritten
     facts: dict[str, Any] = {}
     if artefact.precision == "w8a8":
-        module, facts = int8.graph(job, rewritten, store, folder)
+        module, facts = steps.graph(job, rewritten, store, folder)
     to_coreml.write(module, pipeline.spec.samples, path, job.contract, artefact.precision)
     program, contract = to_coreml.read_program(path)
     require_contract(job.contract, {name: contract.get(name) for name in job.contract}, path.name)
@@ -128,20 +128,22 @@ def _coreml(
     if artefact.against == OWN_WEIGHTS:
         twin, facts["compressed_tensors"] = with_own_weights(rewritten, program, artefact.precision)
         np.save(folder / GRAPH_ANSWERS, answer(in_torch(twin), store, job.clips.proven))
-    facts["reason"] = "the saved program was run by export/mil.py; Apple's own kernels were not (they need a Mac)"
+    facts["reason"] = (
+        "the saved program was run by export/coreml/mil.py; Apple's own kernels were not (they need a Mac)"
+    )
     return mil.evaluator(program), facts
 
 
 def _executorch(
     job: Job, artefact: Artefact, pipeline: Pipeline, path: Path, store: ClipStore, folder: Path
 ) -> tuple[Runner, dict[str, Any]]:
-    from export import to_executorch
+    from export.executorch import to_executorch
     from export.rewrite import for_xnnpack
 
     module: torch.nn.Module = for_xnnpack(pipeline)
     facts: dict[str, Any] = {}
     if artefact.precision == "int8":
-        module, facts = int8.graph(job, for_xnnpack(pipeline), store, folder)
+        module, facts = steps.graph(job, for_xnnpack(pipeline), store, folder)
     facts |= to_executorch.write(module, (1, pipeline.spec.samples), path, job.contract)
     require_contract(job.contract, to_executorch.read_contract(path), path.name)
     return to_executorch.read(path), facts

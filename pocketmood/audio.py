@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     Wave = NDArray[np.float32]
 
 SUFFIXES = (".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
+FULL_SCALE = 32_768.0
+"""An int16 sample of this size would be a waveform value of 1."""
 SHORTEST_S = 1.0
 LONGEST_S = 4 * 3600.0
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000

@@ -23,8 +23,8 @@ BUNDLE_VARIABLE = "POCKETMOOD_BUNDLE"
 RUNTIMES = ("onnxruntime", "executorch")
 PRECISIONS = ("fp32", "int8")
 DELEGATED = {
-    "data": "pocketmood.data",
-    "render": "pocketmood.corpora.rendered",
+    "data": "pocketmood.data.stage",
+    "render": "pocketmood.data.corpora.rendered",
     "archive": "pocketmood.archive",
 }
 """Commands with a module of their own, which reads its own flags and is imported only when it is asked for."""

@@ -14,7 +14,8 @@ Against one dense DFT matrix this is four times faster on a phone runtime and 0.
 stage that holds cos and sin once (0.3 MB less) made the front end an eighth slower, for its products are twice as many.
 
 The price of N1 = 64 is that the first stage adds 64 products in float32: on recorded music the root mean square error
-is 1.0 to 1.4 times that of a float32 FFT (4e-5 dB at most), with 32 it was 0.8 to 1.1 times (tests/test_recordings.py).
+is 1.0 to 1.4 times that of a float32 FFT (4e-5 dB at most), with 32 it was 0.8 to 1.1 times
+(tests/pocketmood/test_recordings.py).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pocketmood.clips import FULL_SCALE
+from pocketmood.audio import FULL_SCALE
 from pocketmood.errors import DataError
 from pocketmood.spec import POWER_FLOOR, MelSpec, mel_filters
 

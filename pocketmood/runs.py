@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +24,9 @@ from typing import Any
 
 from pocketmood import __version__
 from pocketmood.errors import RunError
-from pocketmood.peak import peak_rss_bytes
 
 STAGE_FILE = "stage.json"
+STATUS_FILE = Path("/proc/self/status")
 _PLAN_FILE = "plan.json"
 _VERSIONED = ("numpy", "torch", "transformers", "timm", "onnxruntime", "executorch", "torchao", "coremltools", "onnx")
 
@@ -160,6 +162,20 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def peak_rss_bytes() -> int | None:
+    """Return the largest resident size of this process so far; None where the system does not tell."""
+    if STATUS_FILE.exists():
+        # Not getrusage: on Linux a child's ru_maxrss starts at its parent's peak, which may hold all of PyTorch.
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", STATUS_FILE.read_text(), re.MULTILINE)
+        if found:
+            return int(found.group(1)) * 1024
+    if sys.platform != "darwin":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:

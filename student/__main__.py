@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from pocketmood.command import parse, run
@@ -16,17 +15,11 @@ DESCRIPTION = """Distil the teacher of a run into a MobileViT: ratings, the teac
 Reads RUN/data and the answers in RUN/teacher (never its weights), writes RUN/student. Run again after a kill it
 continues, and it does nothing when up to date.
 
-One more command, with a --help of its own:
-  python -m student ablate        what answers, features and both give beside ratings alone, with intervals"""
+Also: python -m benchmarks.studies.student_ablation (what answers, features and both give beside ratings alone)."""
 
 
 def main(config: StudentConfig | None = None, args: Sequence[str] | None = None) -> int:
     """Run the stage with a config, or with command-line arguments."""
-    args = sys.argv[1:] if args is None and config is None else args
-    if args and args[0] == "ablate":
-        from student.ablate import main as ablate
-
-        return ablate(args[1:])
     if config is None:
         config = parse(PRESETS, "python -m student", DESCRIPTION, args)
     from student.stage import run as make  # torch and timm take seconds to import; --help does not need them

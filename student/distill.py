@@ -12,27 +12,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pocketmood.clips import ClipStore
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.split import Split
 from pocketmood.errors import DataError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
-from pocketmood.schedule import Schedule
 from pocketmood.spec import MelSpec
-from pocketmood.split import Split
-from pocketmood.training import fit
+from pocketmood.training import crops
+from pocketmood.training.fit import fit
+from pocketmood.training.schedule import Schedule
 from student.config import LossConfig, StudentConfig
 from student.feature_losses import Projector
 from student.losses import Targets, distillation_loss
 from student.mobilevit import Student, StudentOutput
-from teacher import crops
 from teacher.losses import gather
 
 if TYPE_CHECKING:
-    from teacher.answers import Answers
+    from teacher.soft_targets import Answers
 
 Item = Mapping[str, Any]
-"""One crop: "context" [C], the waveform whose spectrogram is just its frames; "hidden" [4], see `teacher.crops.hide`;
-"labels" and "deviations" [2], NaN where nobody rated; "emotion" [2] and "features" [F], the teacher's for this crop."""
+"""One crop: "context" [C], the waveform whose spectrogram is just its frames; "hidden" [4], see
+`pocketmood.training.crops.hide`; "labels" and "deviations" [2], NaN where nobody rated; "emotion" [2] and "features"
+[F], the teacher's for this crop."""
 _MIXED = ("labels", "deviations", "emotion", "features")
 _WHOLE_CLIPS_PER_BATCH = 16
 _CLIPS_FOR_STATISTICS = 64

@@ -3,7 +3,7 @@
 Conventions: input is the front end's spectrogram [B, 1, M, T] in [-1, 1] at the config's frame stride, M and T
 multiples of 64. `emotion` [B, 2] lies in (-1, 1); `spread` [B, 2] is half the width of the 68 % interval of a song's
 mean rating: the head's own, which learns how far listeners disagree, above `SPREAD_FLOOR`, times `spread_scale`, which
-is 1 until calibrated on validation songs (`student.spread`).
+is 1 until calibrated on validation songs (`pocketmood.calibration`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pocketmood.checkpoints import load_tensors, save_tensors
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
+from pocketmood.training.checkpoints import load_tensors, save_tensors
 from student.config import require_size
 
 SPREAD_FLOOR = 0.02

@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from pocketmood.calibration import LEVELS, calibration, coverage
 from pocketmood.errors import DataError
 from pocketmood.metrics import AXES, NO_SHARE, bootstrap, paired_difference, score, share_kept
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, stage_record, write_json
-from pocketmood.schedule import HISTORY
-from pocketmood.training import is_main_process
+from pocketmood.training import distributed
+from pocketmood.training.device import keep_freed_memory
+from pocketmood.training.fit import is_main_process
+from pocketmood.training.schedule import HISTORY
 from student.config import StudentConfig
 from student.mobilevit import save_student
 from student.plots import plot_all
-from student.spread import LEVELS, calibration, coverage
-from student.trial import Material, Trained, discard, distil, open_material, stage_inputs, whole_answers
-from teacher import team
-from teacher.cpu import keep_freed_memory
+from student.train_once import Material, Trained, discard, distil, open_material, stage_inputs, whole_answers
 
 PARTS = ("validation", "test")
 _OTHERS = {"teacher": "predictions", "floor": "floor"}
@@ -38,12 +38,12 @@ def run(config: StudentConfig) -> None:
     """Make `RUN/student`, or say that it is up to date; killed and started again it continues."""
     command = f"python -m student --run {config.run}"
     stage = Stage(config.run, "student", config, stage_inputs(config.run), command)
-    team.join()
-    if team.up_to_date(stage):
+    distributed.join()
+    if distributed.up_to_date(stage):
         return
     keep_freed_memory()
     material = open_material(config.run)
-    with team.work(stage) as folder:
+    with distributed.work(stage) as folder:
         if is_main_process():
             _work(config, material, folder, stage.record)
         else:

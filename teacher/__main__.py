@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from pocketmood.command import parse, run
@@ -15,22 +14,12 @@ DESCRIPTION = """Train the teacher: ridge floor, conditional GAN with a quality 
 
 Reads RUN/data, writes RUN/teacher. Run again after a kill it continues, and it does nothing when up to date.
 
-Two more commands, with a --help of their own:
-  python -m teacher try SONG...   what the trained teacher hears in songs of yours
-  python -m teacher ablate        what the GAN is worth, with intervals"""
+Also: python -m teacher.predict SONG... (the trained teacher's predictions for songs of yours), and
+python -m benchmarks.studies.teacher_ablation (what the GAN is worth, with intervals)."""
 
 
 def main(config: TeacherConfig | None = None, args: Sequence[str] | None = None) -> int:
     """Run the stage with a config, or with command-line arguments."""
-    args = sys.argv[1:] if args is None and config is None else args
-    if args and args[0] == "try":
-        from teacher.try_songs import main as listen
-
-        return listen(args[1:])
-    if args and args[0] == "ablate":
-        from teacher.ablate import main as ablate
-
-        return ablate(args[1:])
     if config is None:
         config = parse(PRESETS, "python -m teacher", DESCRIPTION, args)
     from teacher.stage import make  # torch and transformers take seconds to import; --help does not need them

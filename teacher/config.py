@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from pocketmood.errors import PocketmoodError
-from teacher.gan_config import PRESETS as GAN_PRESETS
-from teacher.gan_config import GanConfig
+from teacher.gan.config import PRESETS as GAN_PRESETS
+from teacher.gan.config import GanConfig
 
 STEM_REDUCTION = 16
 """One token of "small" and of "ast" stands for 16 x 16 spectrogram values."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import write_json
-from pocketmood.schedule import read_history
-from teacher import page, plots, scores
+from pocketmood.training.schedule import read_history
+from teacher import evaluate, plots, report
 
 PREDICTIONS_FILE = "predictions.csv"
 
@@ -27,7 +27,7 @@ def collect(folder: Path, networks: list[str]) -> dict[str, Any]:
         shutil.copyfile(folder / "quality" / "quality.json", folder / "quality.json")
     models = {name: read_predictions(folder / f"{name}.csv") for name in names if name != "vit"}
     models["teacher"] = read_predictions(folder / PREDICTIONS_FILE)
-    measured = scores.compare(models)
+    measured = evaluate.compare(models)
     write_json(folder / "metrics.json", measured)
     test = models["teacher"].only("test")
     drawn = folder / "plots"
@@ -41,6 +41,6 @@ def collect(folder: Path, networks: list[str]) -> dict[str, Any]:
         (plots.confusion, "confusion"),
     ):
         draw(test, title, drawn / f"{name}.png")
-    print(scores.table(measured), flush=True)
-    page.write(folder)
-    return {"metrics": measured, "sentence": scores.sentence(measured)}
+    print(evaluate.table(measured), flush=True)
+    report.write(folder)
+    return {"metrics": measured, "sentence": evaluate.sentence(measured)}

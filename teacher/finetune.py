@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import mse, score
-from pocketmood.schedule import Schedule
-from pocketmood.training import fit, is_main_process
-from teacher.cpu import device
-from teacher.crops import Augment, CropDataset, collate, hide, spectrogram, whole_mels
+from pocketmood.training.crops import Augment, CropDataset, collate, hide, spectrogram, whole_mels
+from pocketmood.training.device import device
+from pocketmood.training.fit import fit, is_main_process
+from pocketmood.training.schedule import Schedule
 from teacher.losses import emotion_loss, gather
 from teacher.unfreezing import begin_epoch, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, TeacherOutput, build_teacher, save_teacher, weights_source
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pocketmood.clips import ClipStore
-    from pocketmood.split import Split
+    from pocketmood.data.clips import ClipStore
+    from pocketmood.data.split import Split
     from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 
 

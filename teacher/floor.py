@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pocketmood.clips import ClipStore
+    from pocketmood.data.clips import ClipStore
 
 FLOOR_STRIDE = 5
 """Frame stride of the floor's spectrogram: what student and small teacher see, at a fifth of the cost of all frames."""
@@ -110,8 +110,8 @@ def fit(
 def store_features(store: ClipStore, ids: Sequence[str]) -> NDArray[np.float64]:
     """Describe clips of a store: [N, 3M], through the one front end."""
     from pocketmood.mel import MelFrontEnd
-    from teacher.cpu import device
-    from teacher.crops import whole_mels
+    from pocketmood.training.crops import whole_mels
+    from pocketmood.training.device import device
 
     front = MelFrontEnd(stride=FLOOR_STRIDE, frames=FLOOR_FRAMES).to(device())
     return np.concatenate([features(mel.cpu().numpy()) for _, mel in whole_mels(store, ids, front)])

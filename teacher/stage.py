@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pocketmood.clips import ClipStore
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.split import PARTS, Split, refuse_leaks
 from pocketmood.predictions import write_predictions
 from pocketmood.runs import Stage, file_hash, link_or_copy, read_json, stage_fingerprint
-from pocketmood.schedule import BEST_WEIGHTS
-from pocketmood.split import PARTS, Split, refuse_leaks
-from pocketmood.training import is_main_process
-from teacher import answers, evidence, finetune, floor, team
-from teacher.cpu import device, keep_freed_memory
-from teacher.gan_config import GATE
+from pocketmood.training import distributed
+from pocketmood.training.device import device, keep_freed_memory
+from pocketmood.training.fit import is_main_process
+from pocketmood.training.schedule import BEST_WEIGHTS
+from teacher import evidence, finetune, floor, soft_targets
+from teacher.gan.config import GATE
 from teacher.vit import load_teacher
 
 if TYPE_CHECKING:
     from teacher.config import TeacherConfig
-    from teacher.synthesise import SyntheticStore
+    from teacher.gan.synthesis import SyntheticStore
 
 RIDGE_FILE, PREDICTIONS_FILE = "ridge.safetensors", "predictions.csv"
 
@@ -43,13 +44,13 @@ def make(config: TeacherConfig) -> None:
     stage = Stage(config.run, "teacher", config, inputs, command, has_steps=True)
     # Two warnings per import come from torchao's enums, none of them ours to act on.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
-    team.join()
-    if team.up_to_date(stage):
+    distributed.join()
+    if distributed.up_to_date(stage):
         return
     keep_freed_memory()
     store, split = ClipStore.open(data / "store"), Split.load(data / "split.json")
     refuse_leaks(split, store.clips)
-    with team.work(stage) as folder:
+    with distributed.work(stage) as folder:
         steps = _Steps(config, inputs, store, split, folder)
         stage.record |= steps.all()
         if is_main_process():
@@ -87,7 +88,7 @@ class _Steps:
                 shutil.copyfile(vit.folder / name, self.folder / name)
             link_or_copy(vit.folder / "model.safetensors", self.folder / "model.safetensors")
             record |= vit.record | evidence.collect(self.folder, list(networks))
-        team.wait()
+        distributed.wait()
         return record
 
     def _stage(self, name: str, settings: Any, **inputs: str) -> Stage:
@@ -96,8 +97,8 @@ class _Steps:
 
     def _alone(self, step: Stage, do: Callable[[Path], Any]) -> None:
         """Let the main process make a step unless it is there; the others wait for it."""
-        if not team.up_to_date(step, quiet=True):
-            with team.work(step) as work:
+        if not distributed.up_to_date(step, quiet=True):
+            with distributed.work(step) as work:
                 if is_main_process():
                     step.record |= do(work) or {}
 
@@ -119,20 +120,20 @@ class _Steps:
         """Train the GAN, draw from it, and let the gate decide; returns None for clips that it refused."""
         if self.config.synthetic == 0:
             return None, {"synthetic": "no synthetic clips were asked for, so no GAN was trained"}
-        from teacher import listen, quality, synthesise, train_gan
+        from teacher.gan import audio, quality, synthesis, train
 
         gan, seed = self.config.gan, self.config.seed
         recipe = {name: value for name, value in asdict(gan).items() if name not in GATE}
         trained = self._stage("gan", {"gan": recipe, "seed": seed})
-        if not team.up_to_date(trained, quiet=True):
-            with team.work(trained) as work:
+        if not distributed.up_to_date(trained, quiet=True):
+            with distributed.work(trained) as work:
                 if is_main_process():
                     print("gan: training on the real training songs", flush=True)
-                trained.record |= train_gan.main(self.store, self.split, gan, work, seed)
+                trained.record |= train.main(self.store, self.split, gan, work, seed)
         count, labels = self.config.synthetic, self.store.labels(self.split.train)
         drawn = self._stage("synthetic", {"count": count, "seed": seed}, gan=trained.fingerprint)
-        self._alone(drawn, lambda work: synthesise.main(trained.folder, labels, count, work, seed).record)
-        synthetic = synthesise.SyntheticStore.open(drawn.folder)
+        self._alone(drawn, lambda work: synthesis.main(trained.folder, labels, count, work, seed).record)
+        synthetic = synthesis.SyntheticStore.open(drawn.folder)
         ridge = floor.Ridge.load(self.folder / "floor" / RIDGE_FILE)
         judged = self._stage("quality", {"gan": gan}, synthetic=drawn.fingerprint)
         self._alone(judged, lambda work: asdict(quality.main(self.store, self.split, synthetic, ridge, gan, work)))
@@ -141,7 +142,7 @@ class _Steps:
             able = find_spec("librosa") is not None  # without it the page is left out, and made once it is there
             settings = {"seconds": seconds, "seed": seed, "librosa": able}
             heard = self._stage("listen", settings, gan=trained.fingerprint)
-            self._alone(heard, lambda work: listen.main(trained.folder, self.store, self.split, work, seed, seconds))
+            self._alone(heard, lambda work: audio.main(trained.folder, self.store, self.split, work, seed, seconds))
             listening = heard.record
         verdict = read_json(judged.folder / "quality.json")
         record = {
@@ -157,8 +158,8 @@ class _Steps:
         """Fine-tune a network, and answer with it for all rated clips."""
         settings = {"vit": config.vit, "training": config.training, "seed": config.seed}
         step = self._stage(name, settings, synthetic=synthetic.record["generator"] if synthetic else "none")
-        if not team.up_to_date(step, quiet=True):
-            with team.work(step) as work:
+        if not distributed.up_to_date(step, quiet=True):
+            with distributed.work(step) as work:
                 if is_main_process():
                     extra = f" and {len(synthetic.ids)} synthetic clips" if synthetic else ""
                     print(f"{name}: fine-tuning on {len(self.split.train)} songs{extra}", flush=True)
@@ -178,11 +179,11 @@ class _Steps:
 
     def _answer(self, vit: Stage, work: Path) -> None:
         """Write the table for the student."""
-        ids = answers.answered_ids(self.store, self.split)
+        ids = soft_targets.answered_ids(self.store, self.split)
         print(f"answers: whole clip and {self.config.answers.crops} crops of {len(ids)} clips", flush=True)
         teacher, _ = load_teacher(vit.folder)
         config = self.config
-        answers.main(teacher.to(device()), self.store, ids, config.vit, config.answers, work, vit.fingerprint)
+        soft_targets.main(teacher.to(device()), self.store, ids, config.vit, config.answers, work, vit.fingerprint)
 
 
 def _rated(split: Split) -> tuple[list[str], list[str]]:

@@ -9,9 +9,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from tests import tiny
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers import ROOT, tiny
 
 
 class Groups(LoadFileScheduling):
@@ -60,7 +58,7 @@ def tiny_run(tiny_data: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run with a finished bundle of the tiny student; read it, never write into it."""
-    from tests import export_fixtures
+    from tests.helpers import export_fixtures
 
     run = export_fixtures.make_run(tmp_path_factory.mktemp("exported"))
     if export_fixtures.export(run) != 0:

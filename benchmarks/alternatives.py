@@ -1,0 +1,191 @@
+"""What people would use instead: a librosa mel spectrogram as the picture that a stock timm model sees.
+
+A stock model comes with random weights and as timm makes it, three channels wide at its own 256 x 256 or one channel
+at our 128 x 256, in ONNX Runtime or lowered for ExecuTorch without our rewrites. Peers are timed and weighed, not
+scored. Their programs are made once and kept.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.latency import quiet
+from benchmarks.torch_rows import Opened, parameters
+from pocketmood.runs import read_json, versions, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import nn
+
+    from pocketmood.spec import MelSpec
+
+    Wave = NDArray[np.float32]
+    Ask = Callable[[Wave], NDArray[np.float32]]
+
+OPSET = 20
+IMAGE, EMOTION = "image", "emotion"
+
+
+class Picture(NamedTuple):
+    """The size of the picture that a stock model sees."""
+
+    channels: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        """Write it as people do: 256 x 256 x 3."""
+        return f"{self.height} x {self.width} x {self.channels}"
+
+
+OWN, OURS = Picture(3, 256, 256), Picture(1, 128, 256)
+"""The size that timm's models were trained at, and the one that our students see."""
+ENDINGS = {"ONNX Runtime": ".onnx", "ExecuTorch": ".pte"}
+
+
+class Peer(NamedTuple):
+    """A stock network behind librosa."""
+
+    architecture: str
+    picture: Picture
+    runtime: str
+
+    @property
+    def name(self) -> str:
+        """Name its row."""
+        size = "" if self.picture == OWN else f" {self.picture.height}x{self.picture.width}"
+        return f"librosa + {self.architecture}{size}" + (".pte" if self.runtime == "ExecuTorch" else "")
+
+    @property
+    def file(self) -> str:
+        """Name its program's file."""
+        channels, height, width = self.picture
+        return f"{self.architecture}.{height}x{width}x{channels}{ENDINGS[self.runtime]}"
+
+    def open(self, folder: Path, spec: MelSpec, threads: int) -> Opened:
+        """Open it, made first if `folder` does not hold its program."""
+        path = self.make(folder)
+        ask = _onnx(path, threads) if self.runtime == "ONNX Runtime" else _executorch(path)
+
+        def predict(wave: Wave) -> tuple[Any, Any]:
+            return ask(picture(wave, spec, self.picture)), np.full(2, np.nan)
+
+        return Opened(predict, int(read_json(path.with_name(f"{path.name}.json"))["params"]), path.stat().st_size)
+
+    def make(self, folder: Path) -> Path:
+        """Return its program, written unless `folder` holds one of the installed versions."""
+        path, about = folder / self.file, {"architecture": self.architecture, "versions": versions()}
+        beside = path.with_name(f"{path.name}.json")
+        if path.exists() and beside.exists() and about.items() <= read_json(beside).items():
+            return path
+        model = stock(self.architecture, self.picture.channels)
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        (_write_onnx if self.runtime == "ONNX Runtime" else _write_executorch)(model, self.picture, part)
+        part.replace(path)
+        write_json(beside, about | {"params": parameters(model)})
+        return path
+
+
+@contextmanager
+def made_beside(peers: Sequence[Peer], folder: Path) -> Iterator[Callable[[], None]]:
+    """Write the programs of all peers in another process meanwhile; gives the call that waits for them.
+
+    One that cannot be written says why when its row is opened. One process for all, because each would import the
+    exporters anew, and other work keeps the second core busy.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        calls = [pool.submit(_make_quietly, peer, folder) for peer in peers]
+
+        def wait() -> None:
+            for call in calls:
+                call.exception()
+
+        yield wait
+
+
+def _make_quietly(peer: Peer, folder: Path) -> None:
+    with quiet():
+        peer.make(folder)
+
+
+def stock(architecture: str, channels: int) -> nn.Module:
+    """Return timm's network as it comes, with random weights and two outputs."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    fused = timm.layers.use_fused_attn()
+    timm.layers.set_fused_attn(True)  # as timm comes; the student, for ExecuTorch's sake, switches it off for everybody
+    model: nn.Module = timm.create_model(architecture, num_classes=2, in_chans=channels).eval()
+    timm.layers.set_fused_attn(fused)
+    return model
+
+
+def picture(wave: Wave, spec: MelSpec, size: Picture) -> NDArray[np.float32]:
+    """Make the picture [1, C, H, W] of a clip: librosa's mel spectrogram in dB, resized, repeated over channels."""
+    import librosa
+    import torch
+    from torch.nn.functional import interpolate
+
+    mel = librosa.feature.melspectrogram(
+        y=wave, sr=spec.sample_rate, n_fft=spec.n_fft, hop_length=spec.hop, n_mels=spec.bands
+    )
+    level = torch.from_numpy(librosa.power_to_db(mel, ref=1.0, top_db=None).astype(np.float32))
+    resized = interpolate(level[None, None], (size.height, size.width), mode="bilinear", align_corners=False)
+    image: NDArray[np.float32] = resized.expand(1, size.channels, -1, -1).contiguous().numpy()
+    return image
+
+
+def _write_onnx(model: nn.Module, size: Picture, path: Path) -> None:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The tracing exporter: the same network in 1 s instead of 15, and no slower in ONNX Runtime.
+        torch.onnx.export(
+            model, (torch.zeros(1, *size),), path,
+            input_names=[IMAGE], output_names=[EMOTION], opset_version=OPSET, dynamo=False,
+        )  # fmt: skip
+
+
+def _write_executorch(model: nn.Module, size: Picture, path: Path) -> None:
+    """Lower a network as the runtime's own guide does: XNNPACK takes what it can of the network as it is.
+
+    Our writer gives the guide's very bytes (mobilevit_xxs), in a sixth less time: it leaves out the verifier.
+    """
+    from export.executorch import to_executorch
+
+    to_executorch.write(model, (1, *size), path, {})
+
+
+def _onnx(path: Path, threads: int) -> Ask:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def ask(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        answer: NDArray[np.float32] = session.run([EMOTION], {IMAGE: image})[0][0]
+        return answer
+
+    return ask
+
+
+def _executorch(path: Path) -> Ask:
+    """Open a program; its threads are those of the process (see `latency.pin_threads`)."""
+    from export.executorch.to_executorch import open_method
+
+    call = open_method(path)
+    return lambda image: call(image)[0][0]

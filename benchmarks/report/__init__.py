@@ -1,0 +1,1 @@
+"""The page of a run: sections, charts and what stands in them."""

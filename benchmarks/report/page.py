@@ -1,0 +1,165 @@
+"""The report: one self-contained page for people who were not there. No network, light and dark, phone and desktop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from benchmarks.config import BenchmarksConfig
+from benchmarks.measure import Measured
+from benchmarks.report import accuracy, charts, training
+from benchmarks.report import sections as parts
+from benchmarks.torch_rows import spec_of
+from pocketmood.runs import STAGE_FILE, read_json
+
+STAGES = ("data", "teacher", "student", "bundle")
+POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline' 'unsafe-eval'"
+)
+"""What the page may do: nothing but itself. Vega compiles its expressions, hence eval."""
+PAIR = "valence, arousal, each from -1 to 1"
+HOW_TO_READ = (
+    "CCC is Lin's concordance: 1 means that the model says what the raters said on average, 0 that it knows nothing of "
+    "it. The bracket is the 95 % interval over songs. Drop is what a row lost against the teacher. Time is a clip's "
+    "waveform in to its emotion out. RAM is the peak of a fresh Python process with all its libraries; a phone needs "
+    "far less. Graphs counts delegated subgraphs and operators left outside them."
+)
+
+
+def page(config: BenchmarksConfig, measured: Measured, machine: Mapping[str, Any]) -> str:
+    """Write the whole page as HTML."""
+    run = config.run
+    stages = {name: read_json(run / name / STAGE_FILE) for name in STAGES if (run / name / STAGE_FILE).is_file()}
+    data = stages.get("data", {}).get("record", {})
+    proofs_path = run / "bundle" / "parity.json"
+    proofs = read_json(proofs_path) if proofs_path.is_file() else []
+    spec = spec_of(run)
+    phone = parts.phone_model(measured.records)
+    rows = ("teacher", "student", *([phone.name] if phone else []))
+    body = [
+        _header(run, data, measured),
+        parts.headlines(measured.records),
+        "<h2>What the models hear</h2>",
+        _agreement(measured, phone.name if phone else None),
+        "<h2>Side by side</h2>",
+        f'<p class="say">{HOW_TO_READ}</p>',
+        parts.results_table(measured.records),
+        "<h2>Where it is right, and where not</h2>",
+        accuracy.section(config, measured, rows),
+        "<h2>The songs it got most wrong</h2>",
+        f'<p class="say">Ten seconds from the middle of each. In numbers: {PAIR}.</p>',
+        accuracy.worst(config, measured, spec),
+        "<h2>Proof</h2>",
+        '<p class="say">Each artefact against PyTorch on the same waveforms, as the export stage recorded it.</p>',
+        _proof(proofs),
+        "<h2>How it came to be</h2>",
+        training.section(run),
+        "<h2>What it cost</h2>",
+        f'<div class="card">{training.cost(run, stages)}</div>',
+        "<h2>Warnings</h2>",
+        parts.warnings_list(stages, measured.records),
+        "<h2>How it was measured</h2>",
+        _method(config, measured, machine, data),
+        parts.pictures(run),
+    ]
+    style = Path(__file__).with_name("report.css").read_text()
+    return _frame(f"pocketmood: {run.resolve().name}", style, "\n".join(part for part in body if part))
+
+
+def _frame(title: str, style: str, body: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>\n{body}\n"
+        "<footer>Made by <code>python -m benchmarks</code>. The same figures as data: results.json, beside this page. "
+        f"Charts: Vega-Lite, BSD-3.</footer></main>{charts.library()}</body></html>\n"
+    )
+
+
+def _header(run: Path, data: Mapping[str, Any], measured: Measured) -> str:
+    corpus = escape(str(data.get("corpus", "the corpus")))
+    say = f"Run {escape(run.resolve().name)}: {len(measured.ids)} test songs of {corpus}, never seen in training."
+    return f"<header><h1>What the phone model lost, and what it won</h1><p>{say}</p></header>{parts.banner(data)}"
+
+
+def _agreement(measured: Measured, phone: str | None) -> str:
+    """Draw the plane, agreement with its intervals, agreement against time, and times."""
+    records = measured.records
+    scored = [
+        {"name": one.name, "value": one.ccc_mean, "low": one.ccc_mean_low, "high": one.ccc_mean_high}
+        for one in records
+        if one.ccc_mean is not None
+    ]
+    left = [
+        charts.figure(
+            charts.plane(measured.ids, measured.labels, measured.answers, phone),
+            "The plane of emotion",
+            f"Point at a song: its raters, and what each model said of it. Phone is {phone or 'not there'}.",
+            square=True,
+        ),
+        charts.figure(
+            charts.times(records), "Time per clip", "Waveform to emotion, once warm; 95 % are faster than the tick."
+        ),
+    ]
+    right = [
+        charts.figure(
+            charts.pareto(records), "Agreement against time", "Upper left is better; the larger, the bigger the file."
+        ),
+        charts.figure(
+            charts.intervals(scored, "mean CCC on test songs") if scored else None,
+            "Agreement with listeners",
+            "95 % intervals over songs. Rows answer the same songs, so a drop is surer than it looks.",
+        ),
+    ]
+    return f'<div class="two"><div class="stack">{"".join(left)}</div><div class="stack">{"".join(right)}</div></div>'
+
+
+def _proof(proofs: Sequence[Mapping[str, Any]]) -> str:
+    chart = charts.figure(
+        charts.parity(proofs),
+        "Difference to PyTorch",
+        "Darker by the power of ten. The last column is the limit of the first.",
+    )
+    records = f"<details><summary>All fields of the records</summary>{parts.parity_table(proofs)}</details>"
+    return chart + records
+
+
+def _method(
+    config: BenchmarksConfig,
+    measured: Measured,
+    machine: Mapping[str, Any],
+    data: Mapping[str, Any],
+) -> str:
+    """State machine, labels and settings."""
+    place = {
+        "processor": f"{machine['cpu']}, {machine['cores']} cores",
+        "instructions": ", ".join(machine["flags"]) or "none of those that matter is known",
+        "system": f"{machine['system']}, Python {machine['python']}",
+        "threads": f"{config.threads} ("
+        + "; ".join(f"{name} says {used}" for name, used in measured.threads_used.items())
+        + ")",
+        "timing": f"{config.warmup} untimed calls, then up to {config.repeats} timed ones per row; they take turns in "
+        f"a new order each round, with the reference kernel in between and {config.pause_ms:g} ms of rest before each "
+        "call; one clip",
+        "energy": "not measured: no computer tells it as a phone would",
+        "versions": ", ".join(f"{name} {found}" for name, found in machine["versions"].items()),
+    }
+    labels = {
+        "corpus": data.get("corpus"),
+        "songs": data.get("songs"),
+        "left out": data.get("rejects"),
+        "label set": data.get("label_set"),
+        "label fix": data.get("label_fix"),
+        "audit": data.get("audit"),
+        "labels made by": "a formula and simulated raters" if data.get("synthetic_labels") else "people",
+        "interval": f"bootstrap of {config.bootstrap} resamplings by song, seed {config.seed}",
+    }
+    return (
+        f'<div class="two"><div class="card"><h3>Machine</h3>{parts.facts(place)}</div>'
+        f'<div class="card"><h3>Labels</h3>{parts.facts(labels)}</div></div>'
+    )

@@ -1,0 +1,1 @@
+"""One-off questions, each one command and one stored answer in results/."""

@@ -1,0 +1,72 @@
+"""How long a person waits for the first answer: the wall time from `pocketmood predict SONG` to its first line.
+
+`python -m benchmarks.studies.cli_startup SONG --bundle FOLDER` starts the command several times on a warm disk and
+prints one JSON line. The limit is stated beside the figures; a slower machine is no error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pocketmood import command
+from pocketmood.errors import RunError
+
+LIMIT_S = 1.5
+
+
+def first_line_s(call: Sequence[str]) -> float:
+    """Start a command and return the seconds until its first line; RunError with its last words if it fails."""
+    start = time.perf_counter()
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline() if process.stdout else ""
+        spent = time.perf_counter() - start
+        _, errors = process.communicate()
+    if process.returncode != 0 or not line:
+        last = (errors.strip().splitlines() or ["it printed nothing"])[-1]
+        raise RunError(f"`{' '.join(call)}` ended with {process.returncode}: {last}")
+    return spent
+
+
+def measure(call: Sequence[str], repeats: int) -> dict[str, Any]:
+    """Time a command's first line `repeats` times, after one start that warms the disk."""
+    first_line_s(call)
+    times = [first_line_s(call) for _ in range(repeats)]
+    return {
+        "name": "predict_start",
+        "repeats": repeats,
+        "first_answer_s_median": round(statistics.median(times), 3),
+        "first_answer_s_max": round(max(times), 3),
+        "limit_s": LIMIT_S,
+        "within_limit": statistics.median(times) <= LIMIT_S,
+    }
+
+
+def predict_call(song: Path, bundle: Path | None) -> list[str]:
+    """Return the command a person types, from the environment this Python belongs to."""
+    script = Path(sys.executable).with_name("pocketmood")
+    start = [str(script)] if script.exists() else [sys.executable, "-m", "pocketmood"]
+    return [*start, "predict", str(song), *(["--bundle", str(bundle)] if bundle else [])]
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Measure and print one JSON line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.cli_startup", description=__doc__)
+    parser.add_argument("song", type=Path, help="any audio file")
+    parser.add_argument("--bundle", type=Path, default=None, help="bundle folder; the command's own choice if left out")
+    parser.add_argument("--repeats", type=int, default=5, help="timed starts")
+    chosen = parser.parse_args(args)
+    if chosen.repeats < 1:
+        raise RunError(f"--repeats {chosen.repeats}: give at least 1")
+    print(json.dumps(measure(predict_call(chosen.song, chosen.bundle), chosen.repeats)))
+
+
+if __name__ == "__main__":
+    command.run(main)

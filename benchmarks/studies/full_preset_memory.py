@@ -1,0 +1,262 @@
+"""Whether the full preset fits: an optimiser step of each of its real networks, with its time and its peak of memory.
+
+`python -m benchmarks.studies.full_preset_memory` trains on made-up sounds of the right shapes: one step of the
+adversary and one of the generator at the recipe's batch, and one of ViT-B/16 with every layer learning (more than the
+recipe ever lets learn at once) from random weights. Each step runs once untimed first, after which the optimisers'
+moments are there for good.
+
+Memory: on a GPU `torch.cuda.max_memory_allocated`. On a CPU the peak of what torch.profiler sees allocated during the
+step, on top of networks, moments and batch: all tensors, but neither the interpreter nor a library's own scratch space,
+and in float32 where a GPU computes most of it in bfloat16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.machine import describe
+from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from pocketmood import command
+from teacher.config import PRESETS, TeacherConfig, VitConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from pocketmood.data.clips import ClipStore
+    from pocketmood.data.split import Split
+
+LIMIT_BYTES = 4_700_000_000
+"""Peak memory that no step of the recipe may exceed."""
+SONGS = 8
+"""Made-up songs; a batch takes them over and over."""
+ON_CPU, ON_GPU = "tensor memory by torch.profiler on the CPU, float32", "torch.cuda.max_memory_allocated"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One measured optimiser step."""
+
+    name: str
+    parameters: int
+    """Of the network that takes the step."""
+    images: int
+    """Spectrograms that the step learns from."""
+    seconds: float
+    peak_bytes: int
+    memory: str
+    """How the peak was measured."""
+    limit_bytes: int = LIMIT_BYTES
+
+    @property
+    def verdict(self) -> str:
+        """Say whether the step fits."""
+        fits = "fits" if self.peak_bytes <= self.limit_bytes else "DOES NOT FIT"
+        return f"{self.name}: {self.peak_bytes / 1e9:.2f} GB of {self.limit_bytes / 1e9:.1f} GB, {fits}"
+
+    def values(self) -> dict[str, Any]:
+        """Return all fields and what follows from them."""
+        rate = {"images_per_second": self.images / self.seconds, "fits": self.peak_bytes <= self.limit_bytes}
+        return asdict(self) | rate | {"verdict": self.verdict}
+
+
+def made_up_songs(folder: Path, count: int = SONGS) -> tuple[ClipStore, Split]:
+    """Write a store of rated noise, `count` songs of it for training."""
+    from pocketmood.data.clips import Clip, ClipStore
+    from pocketmood.data.split import Split
+    from pocketmood.emotion import Emotion
+    from pocketmood.spec import MelSpec
+
+    spec, rng = MelSpec(), np.random.default_rng(0)
+    points = rng.uniform(-0.7, 0.7, (count + 2, 2))
+    clips = [
+        Clip(f"noise-{row}", None, Emotion(*map(float, point)), Emotion(0.3, 0.3)) for row, point in enumerate(points)
+    ]
+    waves = (0.1 * rng.standard_normal(spec.samples, np.float32) for _ in clips)
+    store = ClipStore.write(folder, clips, waves, spec)
+    *train, validation, test = store.ids
+    return store, Split(tuple(train), (validation,), (test,), 0, "song")
+
+
+def measured(step: Callable[[], object], place: torch.device, before: int) -> tuple[float, int, str]:
+    """Run a step; returns its seconds, its peak in bytes, and how that was found.
+
+    before: bytes of the tensors that live through the step, which a profiler on the CPU does not see.
+    """
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    if place.type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
+        step()
+        torch.cuda.synchronize()
+        return time.perf_counter() - start, torch.cuda.max_memory_allocated(), ON_GPU
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        start = time.perf_counter()
+        step()
+        seconds = time.perf_counter() - start
+    return seconds, before + _peak(profiler), ON_CPU
+
+
+def tensor_bytes(modules: Iterable[nn.Module], optimizers: Iterable[Any], others: Iterable[Any] = ()) -> int:
+    """Count the bytes of parameters, buffers and gradients, of optimisers' moments, and of other tensors, each once."""
+    import torch
+
+    found = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    found += [tensor.grad for tensor in found if tensor.grad is not None]
+    found += [value for optimizer in optimizers for state in optimizer.state.values() for value in state.values()]
+    found += list(others)
+    unique = {tensor.data_ptr(): tensor for tensor in found if isinstance(tensor, torch.Tensor)}
+    return sum(tensor.untyped_storage().nbytes() for tensor in unique.values())
+
+
+def gan_steps(config: TeacherConfig, folder: Path) -> list[Step]:
+    """Take one step of the adversary and one of the generator, at the preset's width, batch and accumulation."""
+    from teacher.gan.train import Training, make_accelerator
+    from teacher.gan.training_songs import TrainingSongs
+
+    accelerator = make_accelerator()
+    place = accelerator.device
+    store, split = made_up_songs(folder)
+    training = Training(TrainingSongs(store, split, place), config.gan, accelerator, config.seed)
+    adversary, generator = training.adversary, training.generator
+    modules = (generator, adversary.network, training.songs.front)
+    optimizers = (training.optimizer, adversary.optimizer)
+    clips = config.gan.batch_size * config.gan.accumulation
+    # The two halves of `Training.epoch`, which decides how often each comes: here it is once.
+    steps = {
+        "GAN, adversary": (training._adversary_step, adversary.network, 2 * clips),
+        "GAN, generator": (training._generator_step, generator, clips),
+    }
+    for step, _, _ in steps.values():
+        step(0, 0, 0)
+    found = []
+    for name, (step, network, images) in steps.items():
+        before = tensor_bytes(modules, optimizers)
+        found.append(Step(name, _count(network), images, *measured(partial(step, 0, 1, 0), place, before)))
+    return found
+
+
+def vit_step(config: TeacherConfig, folder: Path) -> Step:
+    """Take one step of fine-tuning with every layer learning, at the preset's batch, from random weights."""
+    import torch
+
+    from pocketmood.mel import MelFrontEnd
+    from pocketmood.training.device import device
+    from teacher.finetune import FineTune
+    from teacher.unfreezing import parameter_groups
+    from teacher.vit import build_teacher
+
+    place, train = device(), config.training
+    torch.manual_seed(config.seed)
+    teacher = build_teacher(config.vit, architecture={})  # the published size, without asking for its weights
+    model = FineTune(teacher, MelFrontEnd(stride=config.vit.stride, frames=config.vit.frames), train).to(place).train()
+    optimizer = torch.optim.AdamW(parameter_groups(teacher, train), fused=True)
+    batch = {name: value.to(place) for name, value in _batch(config, folder).items()}
+    half = torch.bfloat16 if place.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
+
+    def step() -> None:
+        with torch.autocast(place.type, half, enabled=place.type != "cpu"):
+            loss = model(**batch)["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(teacher.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    step()
+    before = tensor_bytes([model], [optimizer], batch.values())
+    name = f"fine-tuning, {_title(config.vit)}"
+    return Step(name, _count(teacher), train.batch_size, *measured(step, place, before))
+
+
+def table(steps: Sequence[Step]) -> str:
+    """Lay out the steps as Markdown."""
+    headings = ["step", "million parameters", "images", "s per step", "images per s", "peak GB", "limit GB", "fits"]
+    rows = []
+    for step in steps:
+        sizes = [f"{step.parameters / 1e6:.2f}", str(step.images), f"{step.seconds:.2f}"]
+        peak = [f"{step.peak_bytes / 1e9:.2f}", f"{step.limit_bytes / 1e9:.1f}"]
+        fits = "yes" if step.peak_bytes <= step.limit_bytes else "NO"
+        rows.append([step.name, *sizes, f"{step.images / step.seconds:.2f}", *peak, fits])
+    return markdown_table(headings, rows)
+
+
+def main(args: Sequence[str] | None = None, config: TeacherConfig | None = None) -> None:
+    """Measure and write both files; `config` stands in for the full preset in tests."""
+    args = sys.argv[1:] if args is None else list(args)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.full_preset_memory", description=__doc__)
+    parser.add_argument("--gan", action="store_true", help="only the GAN's steps")
+    parser.add_argument("--vit", action="store_true", help="only the ViT's step")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/studies/results/full-size"), help="files without ending"
+    )
+    chosen = parser.parse_args(args)
+    config, both = config or PRESETS["full"], chosen.gan == chosen.vit
+    steps: list[Step] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if chosen.gan or both:
+            steps += gan_steps(config, Path(folder) / "gan")
+        if chosen.vit or both:
+            steps.append(vit_step(config, Path(folder) / "vit"))
+    place = describe() | {"device": _device_name()}
+    values = {"steps": [step.values() for step in steps], "machine": place}
+    about = f"One optimiser step each on {place['device']}, after an untimed one. Peak: {steps[0].memory}."
+    verdicts = "\n".join(f"- {step.verdict}" for step in steps)
+    parts = [table(steps), about, verdicts]
+    typed = command_line("benchmarks.studies.full_preset_memory", args)
+    write_result(chosen.out, "One step of the full preset", typed, values, parts)
+    print("\n\n".join(parts), flush=True)
+
+
+def _batch(config: TeacherConfig, folder: Path) -> dict[str, torch.Tensor]:
+    """Cut one batch of training crops from made-up songs."""
+    from pocketmood.training.crops import Augment, CropDataset, collate
+
+    train = config.training
+    store, split = made_up_songs(folder)
+    augment = Augment(train.gain_db, train.hidden_bands, train.hidden_frames)
+    ids = [split.train[row % len(split.train)] for row in range(train.batch_size)]
+    dataset = CropDataset(store, ids, stride=config.vit.stride, frames=train.crop_frames, augment=augment)
+    return collate([dataset[row] for row in range(train.batch_size)])
+
+
+def _peak(profiler: Any) -> int:
+    """Return the largest sum of allocations less releases that a profiler saw on the CPU."""
+    from torch.autograd import DeviceType
+
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    on_cpu = sorted((e for e in events if e.device_type() == DeviceType.CPU), key=lambda event: event.start_ns())
+    return max(accumulate((event.nbytes() for event in on_cpu), initial=0))
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _title(vit: VitConfig) -> str:
+    return {"base": "ViT-B/16", "ast-base": "pretrained AST"}.get(vit.size, vit.size)
+
+
+def _device_name() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{describe()['cpu']} ({torch.get_num_threads()} threads)"
+
+
+if __name__ == "__main__":
+    command.run(main)

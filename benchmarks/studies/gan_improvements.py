@@ -1,0 +1,191 @@
+"""What each improvement of the generator is worth: the quality score, with the improvements added one after the other.
+
+`python -m benchmarks.studies.gan_improvements --run runs/demo` trains the demo preset's generator once per improvement
+and seed, draws from it, and has the clips judged by the run's own ridge. Finished ones stay in RUN/gan_steps, so that
+the same command continues after a kill. Writes OUT.json and OUT.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.machine import describe
+from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from benchmarks.table import number
+from pocketmood import command
+from pocketmood.errors import RunError
+from pocketmood.runs import Stage, file_hash, stage_fingerprint
+from teacher.config import PRESETS
+from teacher.gan.config import GanConfig
+
+RIDGE = Path("teacher/floor/ridge.safetensors")
+LOSSES = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
+_DEMO = PRESETS["demo"].gan
+
+
+class Variant(NamedTuple):
+    """An improvement, and what it changes in the config of the one before."""
+
+    name: str
+    title: str
+    change: dict[str, Any]
+
+
+VARIANTS = (
+    Variant(
+        "plain",
+        "transposed convolutions, nothing else",
+        {"upsampling": "transpose", "band_bias": False, "instance_noise": 0.0, "feature_matching": 0.0},
+    ),
+    Variant("band-bias", "+ output bias per band from the data", {"band_bias": True}),
+    Variant("resize", "+ resize, then convolve", {"upsampling": "resize"}),
+    Variant("instance-noise", "+ instance noise", {"instance_noise": _DEMO.instance_noise}),
+    Variant("feature-matching", "+ feature matching", {"feature_matching": _DEMO.feature_matching}),
+)
+
+
+def configs(base: GanConfig, variants: Sequence[Variant] = VARIANTS) -> list[GanConfig]:
+    """Return the config of each variant: its change on top of all earlier ones."""
+    found = []
+    for variant in variants:
+        base = replace(base, **variant.change)
+        found.append(base)
+    return found
+
+
+def measure(
+    run: Path, base: GanConfig, synthetic: int, seeds: int = 1, variants: Sequence[Variant] = VARIANTS
+) -> dict[str, Any]:
+    """Train and judge each variant with each seed; returns rows of means over seeds, and the quality table's others.
+
+    synthetic: clips to draw. Everything is compared with the same real training clips.
+    """
+    from pocketmood.data.clips import ClipStore
+    from pocketmood.data.split import Split
+    from pocketmood.training.device import keep_freed_memory
+    from teacher.floor import Ridge
+
+    keep_freed_memory()
+    if not (run / RIDGE).is_file():
+        raise RunError(f"{run / RIDGE}: no ridge to read emotions back with; run: python -m teacher --run {run}")
+    inputs = {"data": stage_fingerprint(run / "data", f"make data RUN={run}"), "ridge": file_hash(run / RIDGE)}
+    store, split = ClipStore.open(run / "data" / "store"), Split.load(run / "data" / "split.json")
+    ridge = Ridge.load(run / RIDGE)
+    rows, records = [], []
+    for variant, config in zip(variants, configs(base, variants), strict=True):
+        found = []
+        for seed in range(seeds):
+            settings = {"gan": config, "seed": seed, "synthetic": synthetic}
+            stage = Stage(run / "gan_steps", f"{variant.name}-seed{seed}", settings, inputs)
+            if not stage.up_to_date():
+                print(f"gan_steps: {variant.title}, seed {seed}", flush=True)
+                with stage.work() as work:
+                    stage.record |= judged(work, config, seed, synthetic, (store, split, ridge))
+            found.append(stage.record)
+        rows.append({"name": variant.name, "title": variant.title, "change": variant.change, **mean_row(found)})
+        records += found
+    references = [row for row in records[0]["table"] if row["candidate"] != "synthetic"]
+    facts = {"songs": len(split.train), "seeds": seeds, "steps": records[0]["steps"], "synthetic": synthetic}
+    return {"rows": rows, "references": references, **facts, "machine": describe()}
+
+
+def judged(work: Path, config: GanConfig, seed: int, count: int, data: tuple[Any, Any, Any]) -> dict[str, Any]:
+    """Train, draw and judge one generator in a folder; data: store, split and ridge.
+
+    "seconds" is None where the training was begun by an earlier call: nobody timed all of it.
+    """
+    from teacher.gan import quality, synthesis, train
+
+    store, split, ridge = data
+    begun = (work / "gan").exists()
+    start = time.perf_counter()
+    trained = train.main(store, split, config, work / "gan", seed)
+    seconds = None if begun else time.perf_counter() - start
+    labels = store.labels(split.train)
+    synthetic = synthesis.main(work / "gan", labels, count, work / "synthetic", seed)
+    verdict = quality.main(store, split, synthetic, ridge, config, work)
+    shutil.rmtree(work / "synthetic")  # a third of a megabyte per clip, drawn again in a second
+    facts = {"seed": seed, "seconds": seconds, "steps": trained["generator_steps"], "losses": trained["last_epoch"]}
+    return {**facts, "table": verdict.table}
+
+
+def mean_row(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Average what was found with several seeds; the score's lowest and highest beside its mean."""
+    drawn = [next(row for row in one["table"] if row["candidate"] == "synthetic") for one in found]
+    likenesses = [name for name in drawn[0] if name.startswith("likeness_")]
+    scores = [row["score"] for row in drawn]
+    row = {name: _mean([one[name] for one in drawn]) for name in ("score", *likenesses, "conditioning_ccc")}
+    row |= {name: _mean([one["losses"][name] for one in found]) for name in LOSSES}
+    timed = [one["seconds"] for one in found if one["seconds"] is not None]
+    return {**row, "score_low": min(scores), "score_high": max(scores), "seconds": _mean(timed) if timed else None}
+
+
+def table(results: dict[str, Any]) -> str:
+    """Lay out all rows as Markdown, the real and the noisy ones below the generators."""
+    likenesses = [name for name in results["rows"][0] if name.startswith("likeness_")]
+    headings = ["clips", "score", "over seeds", *(name.removeprefix("likeness_") for name in likenesses)]
+    headings += ["read back", "s", "loss G", "loss D", "right on real", "right on drawn"]
+    lines = []
+    for row in results["rows"] + [{**row, "title": row["candidate"]} for row in results["references"]]:
+        several = results["seeds"] > 1 and "score_low" in row
+        span = f"{row['score_low']:.1f}..{row['score_high']:.1f}" if several else "-"
+        cells = [number(row[name], 2) for name in likenesses] + [number(row.get("conditioning_ccc"), 2)]
+        cells += [number(row.get("seconds"), 0), *(number(row.get(name), 2) for name in LOSSES)]
+        lines.append([row["title"], number(row["score"], 1), span, *cells])
+    return markdown_table(headings, lines)
+
+
+def caption(results: dict[str, Any]) -> str:
+    """Say what the numbers are."""
+    several = f"mean of {results['seeds']} seeds with the lowest and highest score"
+    seeds = several if results["seeds"] > 1 else "one seed"
+    return (
+        f"Each row keeps the improvements of the rows above it. {results['songs']} training songs, generator "
+        f"steps: {results['steps']}, {results['synthetic']} clips drawn, {seeds}. Score: 0 to 100, formula in "
+        "`teacher/gan/quality.py`. Read back: mean CCC of the emotions asked for and those that the ridge floor reads. "
+        "s: "
+        f'training, on {results["machine"]["cpu"]} ({results["machine"]["cores"]} cores); "-" where it was '
+        "interrupted. Losses and shares of right judgements: means of the last epoch."
+    )
+
+
+def main(
+    args: Sequence[str] | None = None,
+    base: GanConfig = _DEMO,
+    synthetic: int = PRESETS["demo"].synthetic,
+    variants: Sequence[Variant] = VARIANTS,
+) -> None:
+    """Measure and write both files; all but `args` differ from the demo preset in tests only."""
+    args = sys.argv[1:] if args is None else list(args)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.gan_improvements", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="run folder with finished data and teacher stages")
+    parser.add_argument("--epochs", type=int, default=None, help="of each training; as the demo preset if left out")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings per row")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/studies/results/gan-steps"), help="files without ending"
+    )
+    chosen = parser.parse_args(args)
+    if chosen.seeds < 1:
+        raise RunError(f"--seeds {chosen.seeds}: give at least 1")
+    if chosen.epochs is not None:
+        base = replace(base, epochs=chosen.epochs)
+    results = measure(chosen.run, base, synthetic, chosen.seeds, variants)
+    typed = command_line("benchmarks.studies.gan_improvements", args)
+    parts = [table(results), caption(results)]
+    write_result(chosen.out, "What each improvement of the generator is worth", typed, results, parts)
+    print("\n\n".join(parts), flush=True)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+if __name__ == "__main__":
+    command.run(main)

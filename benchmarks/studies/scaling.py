@@ -1,0 +1,170 @@
+"""How time grows with the window and with the batch: for choosing a window, and for labelling a library of music.
+
+`python -m benchmarks.studies.scaling --run runs/demo` puts the run's student behind the spectrogram of windows of 5 to
+60 s, and of batches of up to 16 clips of 30 s, times all of them in turns (ONNX Runtime and eager PyTorch), and writes
+OUT.json and OUT.md. A longer window shows the network more frames, at about the stride it was trained with; what it
+answers to other windows than its own is not claimed to be right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.latency import pin_threads, take_turns
+from benchmarks.machine import describe
+from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from pocketmood import command
+from pocketmood.errors import RunError
+from pocketmood.spec import MelSpec
+
+if TYPE_CHECKING:
+    from export.pipeline import Pipeline
+
+OUT = Path("benchmarks/studies/results/scaling")
+WINDOWS_S = (5, 10, 15, 20, 30, 45, 60)
+BATCHES = (1, 2, 4, 8, 16)
+RUNTIMES = ("ONNX Runtime", "PyTorch")
+OPSET = 20
+SIDE_STEP = 64
+"""MobileViT's pictures have sides of so many times this."""
+
+
+class Shape(NamedTuple):
+    """What is answered at once: so many clips of so many seconds, seen as so many frames, every `stride`-th one."""
+
+    seconds: float
+    batch: int
+    frames: int
+    stride: int
+
+
+def shape_for(seconds: float, batch: int, spec: MelSpec, stride: int) -> Shape:
+    """Choose the largest picture that a window fills at about this stride; RunError for a window that is too short."""
+    window = MelSpec(**{**spec.to_dict(), "seconds": seconds})
+    whole = window.frames(window.samples)
+    frames = max(whole // stride // SIDE_STEP, 1) * SIDE_STEP
+    if whole < frames:
+        raise RunError(f"a window of {seconds:g} s has {whole} frames; a picture needs {SIDE_STEP}")
+    return Shape(seconds, batch, frames, whole // frames)
+
+
+def pipeline_for(run: Path, shape: Shape) -> Pipeline:
+    """Put the run's student behind the spectrogram of this shape."""
+    from export.pipeline import build
+    from export.rewrite import for_onnx
+    from student.mobilevit import load_student
+
+    student, _ = load_student(run / "student")
+    spec = MelSpec(**{**student.spec.to_dict(), "seconds": shape.seconds})
+    return for_onnx(build(student, spec, shape.stride, shape.frames))
+
+
+def calls_for(run: Path, shape: Shape, threads: int, runtimes: Sequence[str]) -> dict[str, Callable[[], object]]:
+    """Return a call per runtime that answers noise of this shape: what is heard does not change how long it takes."""
+    import torch
+
+    pipeline = pipeline_for(run, shape)
+    wave = 0.1 * torch.randn(shape.batch, pipeline.spec.samples, generator=torch.Generator().manual_seed(0))
+
+    def eager() -> object:
+        with torch.inference_mode():
+            return pipeline(wave)
+
+    makers = {"PyTorch": lambda: eager, "ONNX Runtime": lambda: _onnx_call(pipeline, wave, threads)}
+    return {runtime: makers[runtime]() for runtime in runtimes}
+
+
+def _onnx_call(pipeline: Pipeline, wave: Any, threads: int) -> Callable[[], object]:
+    import io
+    import warnings
+
+    import onnxruntime
+    import torch
+
+    program = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The tracing exporter: a second per shape instead of fifteen.
+        torch.onnx.export(pipeline, (wave,), program, input_names=["waveform"], opset_version=OPSET, dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(program.getvalue(), options, providers=["CPUExecutionProvider"])
+    given = {"waveform": wave.numpy()}
+    return lambda: session.run(None, given)
+
+
+def measure(run: Path, threads: int, repeats: int) -> dict[str, Any]:
+    """Time all shapes in all runtimes, in turns."""
+    from pocketmood.runs import read_json
+
+    config = read_json(run / "student" / "config.json")
+    spec, stride = MelSpec.from_dict(config["spec"]), int(config["stride"])
+    used = pin_threads(threads)
+    windows = [shape_for(seconds, 1, spec, stride) for seconds in WINDOWS_S]
+    batches = [shape_for(spec.seconds, batch, spec, stride) for batch in BATCHES]
+    calls = {
+        (runtime, shape): call
+        for shape in {*windows, *batches}
+        for runtime, call in calls_for(run, shape, threads, RUNTIMES).items()
+    }
+    names = {str(place): key for place, key in enumerate(calls)}
+    timings = take_turns({name: calls[key] for name, key in names.items()}, warmup=2, repeats=repeats, pause_s=0.01)
+    broken = [timing.failure for timing in timings.values() if timing.failure]
+    if broken:
+        raise RunError(f"scaling: {broken[0]}")
+    times = {names[name]: float(np.median(timing.times_ms)) for name, timing in timings.items()}
+
+    def rows(shapes: Sequence[Shape]) -> list[dict[str, Any]]:
+        return [
+            {"runtime": runtime, **shape._asdict(), "ms": times[runtime, shape],
+             "clips_per_second": 1e3 * shape.batch / times[runtime, shape],
+             "times_real_time": 1e3 * shape.batch * shape.seconds / times[runtime, shape]}
+            for runtime in RUNTIMES
+            for shape in shapes
+        ]  # fmt: skip
+
+    return {"model": config["name"], "windows": rows(windows), "batches": rows(batches), "threads": threads,
+            "threads_used": used, "repeats": repeats, "machine": describe()}  # fmt: skip
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Lay out the shapes."""
+    lines = [
+        [row["runtime"], f"{row['seconds']:g}", str(row["batch"]), str(row["frames"]), f"{row['ms']:.1f}",
+         f"{row['clips_per_second']:.1f}", f"{row['times_real_time']:.0f}"]
+        for row in rows
+    ]  # fmt: skip
+    return markdown_table(["runtime", "seconds", "clips", "frames", "ms", "clips per second", "times real time"], lines)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Measure, print, and write both files."""
+    args = sys.argv[1:] if args is None else list(args)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.scaling", description=__doc__.split("\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="run folder with a finished student")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=15, help="timed calls per shape")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"result files without their endings ({OUT})")
+    given = parser.parse_args(args)
+    if min(given.threads, given.repeats) < 1:
+        raise RunError(f"--threads {given.threads} and --repeats {given.repeats} must be at least 1")
+    results = measure(given.run, given.threads, given.repeats)
+    place = results["machine"]
+    caption = (
+        f"{results['model']}, {given.threads} threads, medians of {given.repeats} calls in turns, on {place['cpu']} "
+        f"({', '.join(place['flags'])}). Waveform in, emotion out."
+    )
+    parts = [table(results["windows"]), table(results["batches"]), caption]
+    write_result(given.out, "Windows and batches", command_line("benchmarks.studies.scaling", args), results, parts)
+    print("\n\n".join(parts), flush=True)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,113 @@
+"""The rows of the table of student architectures: a network and the frames it is shown, and the crops that all share.
+
+A row is shown every n-th frame of the one spectrogram, or the mean of each n neighbouring frames, for which all frames
+are computed. All students hear the same crops, those of the teacher's table that every row can express: a multiple of
+64 shown frames that covers at least nine tenths of the crop. Where the table's short crops are too short for that, all
+train on whole clips; `python -m teacher --answers.crop-frames 128` makes a table that strides 3, 5 and 10 share crops
+of.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from pocketmood.errors import DataError
+from student.config import SIDE, StudentConfig
+
+if TYPE_CHECKING:
+    from student.mobilevit import Student
+    from teacher.soft_targets import Answers
+
+COVERED = 0.9
+"""Least share of the teacher's crop that a student's must cover to count as the same."""
+_MEAN = "mean"
+
+
+class Choice(NamedTuple):
+    """One row: a network, and one shown frame for so many of the spectrogram: the first of them, or their mean."""
+
+    model: str
+    stride: int
+    mean: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of its stages."""
+        return f"{self.model}-{_MEAN if self.mean else 'every'}{self.stride}"
+
+    @property
+    def shown(self) -> str:
+        """What a table says of its frames."""
+        return f"{_MEAN} of {self.stride}" if self.mean else f"1 in {self.stride}"
+
+    @property
+    def pooled(self) -> int:
+        """Computed frames per shown one."""
+        return self.stride if self.mean else 1
+
+    def fitted(self, student: Student) -> Student:
+        """Return the student as this row trains and exports it: shown means if that is what the row is shown."""
+        if not self.mean:
+            return student
+        from benchmarks.studies.pooled_student import PooledStudent
+
+        return PooledStudent(student, self.pooled)
+
+
+ROWS = (
+    *(Choice("mobilevit_xxs", stride) for stride in (5, 10, 3)),
+    Choice("mobilevit_xxs", 5, mean=True),
+    *(Choice(model, stride) for model in ("mobilevit_xs", "mobilevit_s", "mobilevitv2_050") for stride in (5, 10)),
+)
+
+
+def row_from(text: str) -> Choice:
+    """Read a row as it is typed, mobilevit_xxs:5 or mobilevit_xxs:mean5."""
+    model, _, frames = text.partition(":")
+    stride = frames.removeprefix(_MEAN)
+    if not stride.isdecimal() or int(stride) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no row; write MODEL:STRIDE or MODEL:meanFRAMES, for instance mobilevit_xxs:5 or "
+            "mobilevit_xxs:mean5"
+        )
+    return Choice(model, int(stride), mean=stride != frames)
+
+
+def frames_of(hops: int, stride: int) -> int:
+    """Return how many frames, one for so many, stand for a crop of so many hops; 0 where none do well enough."""
+    frames = hops // stride // SIDE * SIDE
+    return frames if frames and frames * stride >= COVERED * hops else 0
+
+
+def common_crops(answers: Answers, strides: Sequence[int]) -> list[int]:
+    """List the table's crops that every stride can express; DataError unless the whole clip is among them."""
+    hops = [frames * answers.stride for _, frames in answers.crops]
+    common = [row for row, length in enumerate(hops) if all(frames_of(length, stride) for stride in strides)]
+    if 0 not in common:
+        raise DataError(f"strides {list(strides)}: a whole clip of {hops[0]} hops is no multiple of {SIDE} frames "
+                        f"at each of them, within {1 - COVERED:.0%}; choose others")  # fmt: skip
+    return common
+
+
+def counted_for(choice: Choice, answers: Answers, crops: Sequence[int]) -> Answers:
+    """Return the table with some of its crops only, counted in the frames that a row's front end computes."""
+    chosen = [answers.crops[row] for row in crops]
+    counted = tuple((start, frames_of(frames * answers.stride, choice.stride) * choice.pooled)
+                    for start, frames in chosen)  # fmt: skip
+    parts = {name: getattr(answers, name)[:, list(crops)] for name in ("emotion", "spread", "features")}
+    stride = choice.stride // choice.pooled
+    return replace(answers, crops=counted, stride=stride, frames=counted[0][1], **parts)
+
+
+def recipe(base: StudentConfig, choice: Choice, answers: Answers, seed: int) -> StudentConfig:
+    """Return the training of a row on a table made by `counted_for`: its short crops where it has any.
+
+    Runs of frames that are hidden are as long in shown frames for every row.
+    """
+    frames = min(frames for _, frames in answers.crops)
+    sizes = {"stride": answers.stride, "frames": answers.frames, "crop_frames": frames}
+    hidden = replace(base.augment, hidden_frames=base.augment.hidden_frames * choice.pooled)
+    return replace(base, model=choice.model, seed=seed, augment=hidden, **sizes)

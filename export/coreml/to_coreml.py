@@ -1,0 +1,115 @@
+"""CoreML: the writer, a reader for macOS, and `read_program` for everywhere else (see `mil`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from export.config import Precision
+from export.contract import Contract
+from export.coreml.compress import compressed, compute_precision
+from export.onnx.to_onnx import Array, Runner
+from export.pipeline import INPUT_NAME, OUTPUT_NAMES
+from pocketmood.errors import ExportError
+from pocketmood.runs import write_bytes
+
+_PROGRAM = Path("Data", "com.apple.CoreML", "model.mlmodel")
+_WEIGHTS = Path("Data", "com.apple.CoreML", "weights")
+_DEBUG_NAMES = "executorch_debug_handle_mapping.json"
+"""coremltools leaves it beside the package's parts: 150 kB of operator names for a debugger of another runtime."""
+
+
+def write(
+    module: nn.Module, samples: int, path: Path, contract: Contract, precision: Precision = "fp32"
+) -> dict[str, Any]:
+    """Write a module (see `rewrite.for_coreml`, `quantise`) as an ML program with the contract as metadata.
+
+    `precision` says what becomes of the network (see `compress`); a quantised graph brings its own int8, as "w8a8". The
+    front end is float32 always: CoreML's default, float16, overflows in the power spectrum.
+    """
+    with _quiet():
+        import coremltools as ct
+
+        model = ct.convert(
+            torch.export.export(module, (torch.zeros(1, samples),)).run_decompositions({}),
+            inputs=[ct.TensorType(name=INPUT_NAME, shape=(1, samples))],
+            outputs=[ct.TensorType(name=name, dtype=np.float32) for name in OUTPUT_NAMES],
+            minimum_deployment_target=ct.target.iOS17,
+            compute_precision=compute_precision(precision),
+            skip_model_load=True,
+        )
+        model = compressed(model, precision)
+        for name, value in contract.items():
+            model.user_defined_metadata[name] = str(value)
+        model.save(str(path))
+        # coremltools writes the program's maps in an order that changes from process to process.
+        ordered = ct.utils.load_spec(str(path)).SerializeToString(deterministic=True)
+    write_bytes(path / _PROGRAM, ordered)
+    (path / _DEBUG_NAMES).unlink(missing_ok=True)
+    _same_names_every_time(path / "Manifest.json")
+    return {"operators": len(model._mil_program.functions["main"].operations)}
+
+
+def read(path: Path, threads: int = 0) -> Runner:
+    """Open a program with Apple's runtime, which exists on macOS only and chooses its own threads."""
+    del threads
+    if sys.platform != "darwin":
+        raise ExportError(
+            f"{path.name}: CoreML runs on macOS only; elsewhere `read_program` and `mil` check the program"
+        )
+    with _quiet():
+        import coremltools as ct
+
+        model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.CPU_ONLY)
+
+    def run(waveform: Array) -> tuple[Array, Array]:
+        answer = model.predict({INPUT_NAME: waveform})
+        emotion, spread = (np.asarray(answer[name], np.float32) for name in OUTPUT_NAMES)
+        return emotion, spread
+
+    return run
+
+
+def read_program(path: Path) -> tuple[Any, dict[str, str]]:
+    """Read a saved package back: its MIL program with all weights, and its user-defined metadata."""
+    with _quiet():
+        import coremltools as ct
+        from coremltools.converters.mil.frontend.milproto.load import load
+
+        spec = ct.utils.load_spec(str(path))
+        program = load(spec, spec.specificationVersion, str(path / _WEIGHTS))
+    return program, dict(spec.description.metadata.userDefined)
+
+
+def _same_names_every_time(manifest: Path) -> None:
+    """Replace the random names of a package's parts by names that follow from their paths."""
+    text = manifest.read_text()
+    for name, entry in json.loads(text)["itemInfoEntries"].items():
+        text = text.replace(name, str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper())
+    manifest.write_text(text)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence warnings that nobody can act on: an untested torch version, Apple's libraries missing on Linux."""
+    logger = logging.getLogger("coremltools")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""ExecuTorch: writer, reader, kernels, and the proof on ARM64."""

@@ -1,0 +1,1 @@
+"""int8: what it costs layer by layer, the choice of layers, the quantised graph."""

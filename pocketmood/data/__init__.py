@@ -1,0 +1,1 @@
+"""Data: from a folder of music and ratings to a clip store and a split."""

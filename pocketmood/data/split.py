@@ -1,0 +1,144 @@
+"""Training, validation and test: by artist where known, real labelled clips only, saved once and checked for leaks.
+
+An artist's songs sound alike (recording, voice, mix), so a model that has heard one has half heard the others: they all
+go to the same part. Songs of unknown artists count as each by an artist of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pocketmood.data.clips import Clip
+from pocketmood.errors import DataError
+from pocketmood.runs import read_json, write_json
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three lists of clip ids, and how they came about."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    seed: int
+    by: str
+    """"artist" where at least one artist was known, else "song"."""
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read a split; DataError for a file that holds none."""
+        values = read_json(path)
+        try:
+            train, validation, test = (tuple(str(id_) for id_ in values[part]) for part in PARTS)
+            return cls(train, validation, test, int(values["seed"]), str(values["by"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: no split ({error!r}); run `pocketmood data` again") from error
+
+    def part_of(self) -> dict[str, str]:
+        """Map each id to the name of its part."""
+        return {id_: part for part in PARTS for id_ in getattr(self, part)}
+
+
+def split_clips(
+    clips: Iterable[Clip], seed: int = 0, fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+) -> Split:
+    """Split the real labelled clips; the same clips in any order and the same seed give the same split.
+
+    Artists come in random order, and each goes to a part drawn by the room left in it: an artist with several songs is
+    held out about as often as one with a single song, and the shares come out to within an artist.
+    """
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise DataError(f"fractions {fractions} of a split must be positive and sum to 1")
+    usable = sorted((clip for clip in clips if clip.label is not None and not clip.synthetic), key=lambda clip: clip.id)
+    groups: dict[str, list[str]] = {}
+    for clip in usable:
+        groups.setdefault(artist_key(clip), []).append(clip.id)
+    if len(groups) < len(PARTS):
+        raise DataError(f"{len(usable)} labelled songs by {len(groups)} artists cannot be split three ways; add music")
+    parts: list[list[str]] = [[], [], []]
+    names = list(groups)
+    wanted = np.array(fractions) * len(usable)
+    rng = np.random.default_rng(seed)
+    for left, number in zip(range(len(names), 0, -1), rng.permutation(len(names)), strict=True):
+        songs = groups[names[number]]
+        sizes = np.array([len(part) for part in parts])
+        # More than half the artist's songs must fit, which is rounding to the nearest share; no part may stay empty.
+        room = wanted - sizes
+        chance = np.where(room >= len(songs) / 2, room, 0.0)
+        if left <= (sizes == 0).sum():
+            chance = (sizes == 0).astype(float)
+        if not chance.any():
+            chance[room.argmax()] = 1.0
+        parts[int(rng.choice(len(PARTS), p=chance / chance.sum()))] += songs
+    by = "artist" if any(clip.artist for clip in usable) else "song"
+    train, validation, test = (tuple(sorted(part, key=natural)) for part in parts)
+    split = Split(train, validation, test, seed, by)
+    refuse_leaks(split, usable)
+    return split
+
+
+def refuse_leaks(split: Split, clips: Sequence[Clip]) -> None:
+    """Raise DataError unless every id is known and used once, and validation and test are honest.
+
+    Honest: real music with ratings, by artists that appear in no other part. Run it on whatever is about to be trained
+    on and scored, together with the clips at hand, synthetic ones included.
+    """
+    known = {clip.id: clip for clip in clips}
+    _refuse(
+        [id_ for id_, count in Counter(clip.id for clip in clips).items() if count > 1], "in two clips", "rename one"
+    )
+    in_parts = {part: getattr(split, part) for part in PARTS}
+    for part, ids in in_parts.items():
+        _refuse([id_ for id_, count in Counter(ids).items() if count > 1], f"twice in {part}", "draw the split again")
+        _refuse(
+            [id_ for id_ in ids if id_ not in known], f"in {part}, but there is no such clip", "draw the split again"
+        )
+        if not ids:
+            raise DataError(f"split: {part} is empty; add music or draw the split again")
+    twice = Counter(id_ for ids in in_parts.values() for id_ in set(ids))
+    _refuse([id_ for id_, count in twice.items() if count > 1], "in two parts", "draw the split again")
+    for part in ("validation", "test"):
+        held = [known[id_] for id_ in in_parts[part]]
+        _refuse(
+            [clip.id for clip in held if clip.synthetic], f"synthetic, yet in {part}", "only real music may be there"
+        )
+        _refuse([clip.id for clip in held if clip.label is None], f"without a rating, yet in {part}", "take it out")
+    parts_of: dict[str, set[str]] = {}
+    for part, ids in in_parts.items():
+        for id_ in ids:
+            parts_of.setdefault(artist_key(known[id_]), set()).add(part)
+    shared = {key for key, parts in parts_of.items() if len(parts) > 1}
+    leaks = [known[id_] for ids in in_parts.values() for id_ in ids if artist_key(known[id_]) in shared]
+    if leaks:
+        by = leaks[0].artist
+        raise DataError(f'split: artist "{by}" is in two parts ({_some([c.id for c in leaks])}); draw the split again')
+
+
+def artist_key(clip: Clip) -> str:
+    """Return what groups a clip with others: its artist, however spelled, or else its own id."""
+    return f"artist {' '.join(clip.artist.casefold().split())}" if clip.artist else f"song {clip.id}"
+
+
+def natural(id_: str) -> tuple[bool, int, str]:
+    """Sort numbers as numbers, before words."""
+    return (False, int(id_), id_) if id_.isascii() and id_.isdigit() else (True, 0, id_)
+
+
+def _refuse(ids: Sequence[str], what: str, then: str) -> None:
+    if ids:
+        raise DataError(f"split: {_some(ids)} {what}; {then}")
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")

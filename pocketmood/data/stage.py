@@ -1,0 +1,213 @@
+"""The data stage: a folder of music and ratings becomes a clip store, a split, and pictures of both.
+
+Writes `data/` of a run: `store/`, `split.json`, `rejects.csv` (what was left out, and why), `audit.txt`, `plots/`, and
+`truth.csv` where the corpus knows its true scores.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketmood import audio, command
+from pocketmood.data import decode, plots
+from pocketmood.data.clips import Clip, ClipStore
+from pocketmood.data.corpora import deam, deam_audit
+from pocketmood.data.corpora.deam import Files, Reject
+from pocketmood.data.split import PARTS, Split, artist_key, natural, refuse_leaks, split_clips
+from pocketmood.errors import DataError
+from pocketmood.runs import Stage, file_hash, fingerprint, write_text
+from pocketmood.spec import MelSpec
+
+SPEC = MelSpec()
+TRUTH_FILE = "truth.csv"
+SYNTHETIC_NAME = "rendered stand-in corpus"
+SYNTHETIC_LABEL_SET = "simulated raters on rendered music, in DEAM's layout"
+_SHOWN_REJECTS = 5
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to make data of, and how."""
+
+    run: Path
+    """Run folder; the stage writes `data/` in it."""
+    deam: Path
+    """Folder that holds DEAM, or a corpus in its layout: audio and annotations are found in it by name."""
+    label_fix: str = "none"
+    """"swap-2013" exchanges valence and arousal of the songs up to id 1000, "none" keeps them as shipped."""
+    unlabelled: Path | None = None
+    """Folder of more music without ratings, for distillation."""
+    seed: int = 0
+    """Seed of the split."""
+    workers: int = 0
+    """Processes that decode; 0 means one per core."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is misspelled before any work."""
+        if self.label_fix not in deam.LABEL_FIXES:
+            raise DataError(f'label fix "{self.label_fix}" is unknown; choose from {", ".join(deam.LABEL_FIXES)}')
+        if self.workers < 0 or self.seed < 0:
+            raise DataError(f"workers ({self.workers}) and seed ({self.seed}) cannot be negative")
+
+
+def main(config: DataConfig | Sequence[str] | None = None) -> int:
+    """Run the stage with a config, or with the words of a command line."""
+    if not isinstance(config, DataConfig):
+        config = _parse(config)
+    files = deam.find(config.deam, exclude=config.unlabelled)
+    extra = unlabelled_files(config.unlabelled)
+    inputs = {"corpus": _corpus_fingerprint(files), "unlabelled": fingerprint([_named_hash(path) for path in extra])}
+    settings = {"label_fix": config.label_fix, "seed": config.seed, "spec": SPEC.to_dict()}
+    stage = Stage(config.run, "data", settings, inputs, f"pocketmood data --run {config.run} --deam {config.deam}")
+    if stage.up_to_date():
+        return 0
+    with stage.work() as folder:
+        stage.record |= _make(config, files, extra, folder)
+    print(f"data: done, in {config.run / 'data'}", flush=True)
+    return 0
+
+
+def unlabelled_files(folder: Path | None) -> list[Path]:
+    """Return all audio files in or below a folder, by path; none for no folder."""
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of unlabelled music")
+    found = [path for path in deam.walk(folder) if path.suffix.lower() in audio.SUFFIXES]
+    if not found:
+        raise DataError(f"{folder}: no audio files in or below it ({', '.join(audio.SUFFIXES)})")
+    return found
+
+
+def unlabelled_clips(paths: Sequence[Path]) -> tuple[list[Clip], list[Reject]]:
+    """Make clips without labels; of several files with the same stem the first is used."""
+    clips: dict[str, Clip] = {}
+    rejects = []
+    for path in paths:
+        id_ = f"unlabelled-{path.stem}"
+        if id_ in clips:
+            rejects.append(Reject(id_, str(path), f"second unlabelled file of this name; {clips[id_].path} is used"))
+        else:
+            clips[id_] = Clip(id_, path, None, None)
+    return list(clips.values()), rejects
+
+
+def _parse(words: Sequence[str] | None) -> DataConfig:
+    description = "Decode, label, audit and split a folder of rated music into RUN/data."
+    from tyro import MISSING
+
+    return command.parse({"default": DataConfig(run=MISSING, deam=MISSING)}, "pocketmood data", description, words)
+
+
+def _make(config: DataConfig, files: Files, extra: Sequence[Path], folder: Path) -> dict[str, Any]:
+    """Do the work in the stage's folder; return the stage's record."""
+    songs, rejects = deam.clips(files, config.label_fix)
+    more, more_rejects = unlabelled_clips(extra)
+    rejects += more_rejects
+    _refuse_nothing(songs, rejects, files, folder)
+    store, failures = decode.build([*songs, *more], SPEC, folder, config.workers)
+    places = {clip.id: _place(clip, files) for clip in [*songs, *more]}
+    paths = {clip.id: clip.path for clip in [*songs, *more]}
+    rejects += [Reject(id_, places[id_], reason.removeprefix(f"{paths[id_]}: ")) for id_, reason in failures]
+    labelled = [clip for clip in store.clips if clip.label is not None]
+    _refuse_nothing(labelled, rejects, files, folder)
+    rejects.sort(key=lambda reject: (natural(reject.id), reject.file, reject.reason))
+    _write_rejects(folder / "rejects.csv", rejects)
+    split = split_clips(labelled, config.seed)
+    refuse_leaks(split, store.clips)
+    split.save(folder / "split.json")
+    verdict, lines = deam_audit.report(files, deam.ratings(files, []), config.label_fix)
+    write_text(folder / "audit.txt", f"{verdict}\n{lines}\n")
+    synthetic = (config.deam / TRUTH_FILE).is_file()
+    if synthetic:
+        shutil.copyfile(config.deam / TRUTH_FILE, folder / TRUTH_FILE)
+    record = _record(config, store, split, len(rejects), verdict, synthetic)
+    _summarise(record, rejects, store, split)
+    record["plots"] = plots.draw(store, split, folder / "plots", SPEC, record)
+    return record
+
+
+def _record(
+    config: DataConfig, store: ClipStore, split: Split, rejects: int, verdict: str, synthetic: bool
+) -> dict[str, Any]:
+    """Tell later stages what the data are, and what their labels are worth."""
+    labelled = [clip for clip in store.clips if clip.label is not None]
+    return {
+        "corpus": SYNTHETIC_NAME if synthetic else deam.NAME,
+        "synthetic_labels": synthetic,
+        "label_set": SYNTHETIC_LABEL_SET if synthetic else deam.LABEL_SET,
+        "label_fix": config.label_fix,
+        "songs": len(labelled),
+        "unlabelled": len(store) - len(labelled),
+        "rejects": rejects,
+        "split": {part: len(getattr(split, part)) for part in PARTS} | {"by": split.by},
+        "artists": len({artist_key(clip) for clip in labelled if clip.artist}),
+        "audit": verdict,
+        "citation": "" if synthetic else deam.CITATION,
+        "licence": "" if synthetic else deam.LICENCE,
+    }
+
+
+def _refuse_nothing(songs: Sequence[Clip], rejects: Sequence[Reject], files: Files, folder: Path) -> None:
+    if not songs:
+        _write_rejects(folder / "rejects.csv", rejects)
+        first = f" First: {rejects[0].file}: {rejects[0].reason}." if rejects else ""
+        raise DataError(
+            f"{files.root}: no usable song; {len(rejects)} things were left out.{first} All: {folder / 'rejects.csv'}"
+        )
+
+
+def _summarise(record: dict[str, Any], rejects: Sequence[Reject], store: ClipStore, split: Split) -> None:
+    """Print what was made, for people."""
+    made = f"{record['songs']} songs of {record['corpus']}"
+    if record["synthetic_labels"]:
+        made += " (synthetic labels on rendered music: proves the toolchain, not the taste of a model)"
+    if record["unlabelled"]:
+        made += f", {record['unlabelled']} more without ratings"
+    print(f"data: {made}; {store.raw.nbytes / 1e6:.0f} MB")
+    print(f"  labels: {record['label_set']}; label fix: {record['label_fix']}")
+    print(f"  {record['audit']}")
+    sizes = ", ".join(f"{record['split'][part]} {part}" for part in PARTS)
+    by = f"by artist ({record['artists']} known)" if split.by == "artist" else "by song (no artists known)"
+    print(f"  split {by}: {sizes}; seed {split.seed}")
+    print(f"  left out: {len(rejects)}" + (", all in rejects.csv" if rejects else ""), flush=True)
+    for reject in rejects[:_SHOWN_REJECTS]:
+        print(f"    {reject.file}: {reject.reason}")
+    if len(rejects) > _SHOWN_REJECTS:
+        print(f"    ... and {len(rejects) - _SHOWN_REJECTS} more", flush=True)
+
+
+def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "file", "reason"))
+    writer.writerows((reject.id, reject.file, reject.reason) for reject in rejects)
+    write_text(path, text.getvalue())
+
+
+def _place(clip: Clip, files: Files) -> str:
+    """Name a clip's file below the data set's folder if it lies there."""
+    path = clip.path or Path()
+    return files.name(path) if path.is_relative_to(files.root) else str(path)
+
+
+def _corpus_fingerprint(files: Files) -> str:
+    """Hash the tables whole and the audio by size and middle; where it all lies, and since when, does not matter."""
+    truth = files.root / TRUTH_FILE
+    tables = {name: file_hash(path) for name, path in sorted(files.tables.items())}
+    sounds = [_named_hash(path) for _, path in sorted(files.audio.items())]
+    return fingerprint([tables, sounds, file_hash(truth) if truth.is_file() else "", list(map(repr, files.rejects))])
+
+
+def _named_hash(path: Path) -> str:
+    return f"{path.name} {decode.sample_hash(path)}"
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,1 @@
+"""The training kit that teacher, student and their studies share."""

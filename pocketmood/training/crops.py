@@ -1,0 +1,167 @@
+"""Crops of clips as training items: cut from the waveform, drawn without hidden state.
+
+Conventions: a crop is (start_hop, frames) at a frame stride: frames start_hop, start_hop + stride, ... of the whole
+clip's own spectrogram. Item `index` of epoch `epoch` depends on (seed, epoch, index) only, so a killed run that starts
+again sees the same crops in the same order. Items hold waveform slices; the spectrogram is made on the training device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from pocketmood.errors import DataError
+from pocketmood.mel import FULL_SCALE, MelFrontEnd, context
+from pocketmood.spec import MelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pocketmood.data.clips import ClipStore
+
+Crop = tuple[int, int]
+"""(start_hop, frames): first frame in hops of the spec, number of frames at the stride in use."""
+_FRAMES_IN_CACHE = 256
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How much a training crop may differ from the clip it comes from; zeros change nothing."""
+
+    gain_db: float = 0.0
+    """Largest change of level, up or down, in dB."""
+    bands: int = 0
+    """Widest run of mel bands hidden per crop (SpecAugment)."""
+    frames: int = 0
+    """Widest run of frames hidden per crop (SpecAugment)."""
+
+
+class CropDataset(Dataset[dict[str, Any]]):
+    """One crop per clip and epoch, from rated clips and, behind them, synthetic spectrograms.
+
+    Set `epoch` before each pass. Items: "context" [C] (or "mel" [1, M, T] for a synthetic one), "labels" [2],
+    "deviations" [2] (NaN where unknown), "hidden" [4] (see `hide`), "index" and, with fixed `crops`, "crop".
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        ids: Sequence[str],
+        *,
+        stride: int,
+        frames: int,
+        crops: Sequence[Crop] | None = None,
+        augment: Augment | None = None,
+        synthetic: Any = None,
+        spec: MelSpec | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Draw crops of `frames` at `stride` anywhere in a clip, or one of the fixed `crops`.
+
+        `synthetic` has `mels` [N, 1, M, T] at stride 1 and `labels` [N, 2]; training only, the caller sees to that.
+        """
+        self.store, self.stride, self.frames, self.crops = store, stride, frames, crops
+        self.augment, self.synthetic, self.seed, self.epoch = augment or Augment(), synthetic, seed, 0
+        self.spec = spec or MelSpec()
+        self.rows = [store.index(name) for name in ids]
+        self.labels = store.labels(ids)
+        self.deviations = store.deviations(ids)
+        self.total_frames = self.spec.frames(store.raw.shape[1])
+        if 1 + (frames - 1) * stride > self.total_frames:
+            raise DataError(f"a crop of {frames} frames at stride {stride} is longer than a clip ({self.total_frames})")
+
+    def __len__(self) -> int:
+        """Return the number of clips, synthetic ones included."""
+        return len(self.rows) + (0 if self.synthetic is None else len(self.synthetic.ids))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Cut the crop that (seed, epoch, index) decides."""
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        item: dict[str, Any] = {"index": index}
+        if self.crops is None:
+            start, frames = int(rng.integers(self.total_frames - (self.frames - 1) * self.stride)), self.frames
+        else:
+            item["crop"] = int(rng.integers(len(self.crops)))
+            start, frames = self.crops[item["crop"]]
+        gain_db = rng.uniform(-self.augment.gain_db, self.augment.gain_db)
+        item["hidden"] = _hidden(rng, self.augment, self.spec.bands, frames)
+        if index < len(self.rows):
+            wave, gain = self.store.raw[self.rows[index]], 10 ** (gain_db / 20)
+            item["context"] = context(wave, start, frames, self.spec, self.stride, gain)
+            item["labels"], item["deviations"] = self.labels[index], self.deviations[index]
+        else:
+            row = index - len(self.rows)
+            mel = self.synthetic.mels[row, :, :, start :: self.stride][:, :, :frames].astype(np.float32)
+            shift = np.float32(gain_db * 2 / (self.spec.high_db - self.spec.low_db))
+            item["mel"] = np.clip(mel + shift, -1, 1)
+            item["labels"] = np.asarray(self.synthetic.labels[row], np.float32)
+            item["deviations"] = np.full(2, np.nan, np.float32)
+        return item
+
+
+def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Stack items to a batch: rows with waveforms first, rows with ready spectrograms behind them."""
+    ordered = [item for item in items if "context" in item] + [item for item in items if "mel" in item]
+    batch: dict[str, Tensor] = {}
+    for key in ("context", "mel", "labels", "deviations", "hidden", "index", "crop"):
+        rows = [torch.from_numpy(np.asarray(item[key])) for item in ordered if key in item]
+        if rows:
+            batch[key] = torch.stack(rows)
+    return batch
+
+
+def hide(mel: Tensor, hidden: Tensor) -> Tensor:
+    """Replace a run of bands and a run of frames of each spectrogram [B, 1, M, T] by that spectrogram's mean.
+
+    hidden: [B, 4] int: first band, number of bands, first frame, number of frames.
+    """
+    low_band, bands, low_frame, frames = hidden[:, :, None].unbind(1)  # each [B, 1]
+    band = torch.arange(mel.shape[2], device=mel.device)
+    frame = torch.arange(mel.shape[3], device=mel.device)
+    in_bands = (band >= low_band) & (band < low_band + bands)  # [B, M]
+    in_frames = (frame >= low_frame) & (frame < low_frame + frames)  # [B, T]
+    covered = in_bands[:, None, :, None] | in_frames[:, None, None, :]
+    return torch.where(covered, mel.mean((2, 3), keepdim=True), mel)
+
+
+def spectrogram(front: MelFrontEnd, contexts: Tensor) -> Tensor:
+    """Compute [B, 1, M, T] from padded slices [B, C], without gradients and in full precision.
+
+    Half precision would overflow: loud music has power above 65 504, so autocast is switched off here.
+    """
+    with torch.no_grad(), torch.autocast(contexts.device.type, enabled=False):
+        if contexts.device.type != "cpu":
+            return front.from_context(contexts.float())
+        # So many frames at a time stay in the cache: 8.7 instead of 19 ms per clip at 256 frames.
+        frames = 1 + (contexts.shape[1] - front.spec.n_fft) // front.step_samples
+        rows = max(1, _FRAMES_IN_CACHE // frames)
+        return torch.cat([front.from_context(part.float()) for part in contexts.split(rows)])
+
+
+def whole_mels(
+    store: ClipStore, ids: Sequence[str], front: MelFrontEnd, batch_size: int = 16
+) -> Iterator[tuple[list[str], Tensor]]:
+    """Yield (ids, spectrograms [B, 1, M, T]) of whole clips, computed by `front` on the device it lives on."""
+    for first in range(0, len(ids), batch_size):
+        names = list(ids[first : first + batch_size])
+        raw: NDArray[np.int16] = np.stack([store.raw[store.index(name)] for name in names])
+        wave = torch.from_numpy(raw).to(front.window.device).float() / FULL_SCALE
+        half = front.spec.n_fft // 2
+        needed = (front.frame_count(wave.shape[1]) - 1) * front.step_samples + front.spec.n_fft
+        wave = nn.functional.pad(wave, (half, max(0, needed - half - wave.shape[1])))[:, :needed]
+        yield names, spectrogram(front, wave)
+
+
+def _hidden(rng: np.random.Generator, augment: Augment, bands: int, frames: int) -> NDArray[np.int64]:
+    """Draw which bands and frames SpecAugment hides; at most half of a short crop."""
+    width = int(rng.integers(min(augment.bands, bands // 2) + 1))
+    length = int(rng.integers(min(augment.frames, frames // 2) + 1))
+    low, first = int(rng.integers(bands - width + 1)), int(rng.integers(frames - length + 1))
+    return np.array([low, width, first, length], np.int64)

@@ -1,0 +1,65 @@
+"""Several processes at one stage: all of them train, the main one alone makes folders and everything else.
+
+Outside of `torchrun` there is one process, and nothing here costs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import distributed
+
+from pocketmood.training.device import device
+from pocketmood.training.fit import is_main_process
+
+if TYPE_CHECKING:
+    from pocketmood.runs import Stage
+
+
+def join() -> None:
+    """Meet the other processes of `torchrun`; every process calls this once, before the first step."""
+    from accelerate import PartialState
+
+    PartialState(cpu=device().type == "cpu")
+
+
+def wait() -> None:
+    """Go on when every process has got here."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def agree(answer: bool) -> bool:
+    """Return the main process's answer in every process."""
+    if not distributed.is_initialized():
+        return answer
+    said = torch.tensor([int(answer)], device=device() if distributed.get_backend() == "nccl" else "cpu")
+    distributed.broadcast(said, 0)
+    return bool(said)
+
+
+def up_to_date(stage: Stage, quiet: bool = False) -> bool:
+    """Ask the main process whether a stage is finished; all others wait, because asking may rename its folder."""
+    done = agree(stage.up_to_date(quiet) if is_main_process() else False)
+    if done and not is_main_process():
+        stage.up_to_date(quiet=True)  # reads the record
+    return done
+
+
+@contextmanager
+def work(stage: Stage) -> Iterator[Path]:
+    """Let every process into the work folder of a stage that the main process makes and puts in place."""
+    if is_main_process():
+        with stage.work() as folder:
+            wait()
+            yield folder
+            wait()
+    else:
+        wait()
+        yield stage.part
+        wait()
+    wait()

@@ -1,0 +1,1 @@
+"""The conditional GAN on spectrograms: training, synthesis, and the gate on its quality."""

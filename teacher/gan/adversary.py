@@ -1,0 +1,132 @@
+"""The adversary of the generator: it learns to tell real from generated, and tells how convincing a batch is.
+
+Losses are binary cross-entropy on logits. Accuracy is the share of logits on the right side of 0, over real and
+generated clips together; it decides who steps next (`Balance`).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accelerate import Accelerator
+
+    from teacher.gan.model import Discriminator
+
+
+class Pair(NamedTuple):
+    """Real and generated clips of one pass, each with its emotion."""
+
+    real: Tensor
+    """[B, 1, M, T]"""
+    real_condition: Tensor
+    """[B, D]"""
+    fake: Tensor
+    """[B, 1, M, T]"""
+    fake_condition: Tensor
+    """[B, D]"""
+
+
+class Lesson(NamedTuple):
+    """What one optimiser step of the adversary showed, before the step."""
+
+    loss: float
+    accuracy_real: float
+    accuracy_fake: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all clips judged rightly."""
+        return (self.accuracy_real + self.accuracy_fake) / 2
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Who steps next, from the accuracy of the adversary's last step.
+
+    Below `weak` the adversary steps again, up to `most` times per generator step. Above `strong` it has won for now and
+    the generator takes `catch_up` steps (1 in the recipe). Otherwise one step each.
+    """
+
+    weak: float = 0.6
+    strong: float = 0.95
+    most: int = 3
+    catch_up: int = 1
+
+    def again(self, accuracy: float, taken: int) -> bool:
+        """Tell whether the adversary, after so many steps, takes another before the generator's turn."""
+        return accuracy < self.weak and taken < self.most
+
+    def generator_steps(self, accuracy: float) -> int:
+        """Tell how many steps the generator takes before the adversary's next turn."""
+        return self.catch_up if accuracy > self.strong else 1
+
+
+class Adversary:
+    """A discriminator with its optimiser, behind two verbs: `train` on pairs, `judge` how convincing clips are."""
+
+    def __init__(
+        self, discriminator: Discriminator, accelerator: Accelerator, learning_rate: float, clip: float
+    ) -> None:
+        """Take a network that is already on the device; gradients are averaged over processes, cut to norm `clip`."""
+        self.network, self.accelerator, self.clip = discriminator, accelerator, clip
+        self.trained: nn.Module = accelerator.prepare_model(discriminator)
+        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.999))
+
+    def train(self, pairs: Iterable[Pair], passes: int) -> Lesson:
+        """Take one step on the mean gradient of `passes` pairs, drawn one at a time."""
+        self.network.requires_grad_(True)
+        self.network.advance()
+        totals = torch.zeros(3, device=self.accelerator.device)
+        for index, pair in enumerate(pairs):
+            with synchronised(self.accelerator, self.trained, index == passes - 1), self.accelerator.autocast():
+                loss, facts = discriminator_loss(self.trained, pair)
+                self.accelerator.backward(loss / passes)
+            totals += facts / passes
+        self.accelerator.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return Lesson(*self.accelerator.reduce(totals, "mean").tolist())
+
+    def judge(self, fake: Tensor, condition: Tensor, real: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+        """Return what a generator should lower: "adversarial", and "features" where (real, condition) are given.
+
+        "features" is the distance between the mean features of real and generated clips (Salimans et al. 2016).
+        """
+        self.network.requires_grad_(False)
+        logits, features = self.network(fake, condition)
+        logits = logits.float()
+        terms = {"adversarial": binary_cross_entropy_with_logits(logits, torch.ones_like(logits))}
+        if real is not None:
+            with torch.no_grad():
+                wanted = self.network(*real)[1].float().mean(0)
+            terms["features"] = l1_loss(features.float().mean(0), wanted)
+        return terms
+
+
+def synchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    """Average gradients over processes in the last pass of a step only."""
+    return nullcontext() if last else accelerator.no_sync(model)
+
+
+def discriminator_loss(network: nn.Module, pair: Pair) -> tuple[Tensor, Tensor]:
+    """Return the mean loss over real and generated clips, and (loss, accuracy on real, accuracy on fake) detached.
+
+    Both go through the network in one pass: several processes then synchronise once.
+    """
+    clips = torch.cat([pair.real, pair.fake])
+    logits = network(clips, torch.cat([pair.real_condition, pair.fake_condition]))[0].float()
+    is_real = torch.zeros_like(logits)
+    is_real[: len(pair.real)] = 1
+    loss = binary_cross_entropy_with_logits(logits, is_real)
+    right = ((logits > 0) == (is_real > 0)).float().detach()
+    facts = torch.stack([loss.detach(), right[: len(pair.real)].mean(), right[len(pair.real) :].mean()])
+    return loss, facts

@@ -1,0 +1,111 @@
+"""Draw labelled spectrograms from a trained generator into a store of their own, marked synthetic.
+
+A store is a folder: `mels.f16` (raw little-endian float16, [N, 1, M, T]), `labels.f32` (raw little-endian float32,
+[N, D]) and `synthetic.json`, written last: a folder without it is no store.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pocketmood.data.clips import Clip
+from pocketmood.emotion import Emotion
+from pocketmood.errors import DataError, RunError
+from pocketmood.runs import file_hash, read_json, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MEL_FILE, LABEL_FILE, STORE_FILE = "mels.f16", "labels.f32", "synthetic.json"
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class SyntheticStore:
+    """Spectrograms that a generator drew, with the emotions that it was asked for."""
+
+    folder: Path
+    ids: list[str]
+    """"synthetic-00001" and so on: no song has such an id."""
+    mels: NDArray[np.float16]
+    """[N, 1, M, T] in [-1, 1], a read-only memory map."""
+    labels: NDArray[np.float32]
+    """[N, 2] valence and arousal asked for, in [-1, 1]."""
+    record: dict[str, Any]
+    """What drew them: seed, spec, hash of the generator."""
+
+    @classmethod
+    def open(cls, folder: Path) -> SyntheticStore:
+        """Open a store read-only; RunError where it is missing, DataError where its files do not fit each other."""
+        if not (folder / STORE_FILE).exists():
+            raise RunError(f"{folder}: no synthetic clips here ({STORE_FILE} is missing); run the teacher stage")
+        record = read_json(folder / STORE_FILE)
+        count, bands, frames = record["clips"], record["bands"], record["frames"]
+        for name, wanted in ((MEL_FILE, count * bands * frames * 2), (LABEL_FILE, count * 8)):
+            size = (folder / name).stat().st_size if (folder / name).exists() else 0
+            if size != wanted:
+                raise DataError(
+                    f"{folder / name}: {size} bytes, {count} clips need {wanted}; run the teacher stage again"
+                )
+        mels = np.memmap(folder / MEL_FILE, "<f2", "r", shape=(count, 1, bands, frames))
+        labels = np.fromfile(folder / LABEL_FILE, "<f4").reshape(count, 2)
+        return cls(folder, [f"synthetic-{row + 1:05d}" for row in range(count)], mels, labels, record)
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.ids)
+
+    @property
+    def clips(self) -> list[Clip]:
+        """The clips as others know them: synthetic, and so refused by validation and test."""
+        return [
+            Clip(id_, None, Emotion(float(valence), float(arousal)), None, synthetic=True)
+            for id_, (valence, arousal) in zip(self.ids, self.labels, strict=True)
+        ]
+
+
+def main(folder_gan: Path, labels: NDArray[np.float32], count: int, folder: Path, seed: int) -> SyntheticStore:
+    """Draw `count` spectrograms for emotions like `labels` [N, D] of the training songs, and store them in `folder`.
+
+    Clip i depends on (seed, i) only.
+    """
+    import torch
+
+    from pocketmood.training.device import device
+    from teacher.gan.model import load_generator
+    from teacher.gan.training_songs import draw_conditions
+
+    generator, record = load_generator(folder_gan)
+    place = device()
+    generator.to(place)
+    config, size = record["config"], record["generator"]
+    rng = np.random.default_rng([seed, count])
+    labels = np.asarray(labels, np.float32)
+    if count < 1 or len(labels) == 0 or not np.isfinite(labels).all():
+        raise DataError(f"{count} synthetic clips from {len(labels)} labels: need at least one of each, and no NaN")
+    conditions = draw_conditions(labels, count, config["conditions"], config["jitter"], rng)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STORE_FILE).unlink(missing_ok=True)
+    with (folder / MEL_FILE).open("wb") as file:
+        for first in tqdm(range(0, count, BATCH), "synthetic clips", disable=not sys.stderr.isatty(), leave=False):
+            asked = conditions[first : first + BATCH]
+            noise = np.stack([_noise(seed, first + row, generator.latent) for row in range(len(asked))])
+            with torch.no_grad():
+                mels = generator(torch.from_numpy(noise).to(place), torch.from_numpy(asked).to(place))
+            file.write(mels.cpu().numpy().astype("<f2").tobytes())
+    (folder / LABEL_FILE).write_bytes(conditions.astype("<f4").tobytes())
+    facts = {"clips": count, "bands": size["bands"], "frames": size["frames"], "synthetic": True, "seed": seed}
+    made_by = {"spec_hash": record["spec_hash"], "generator": file_hash(folder_gan / "generator.safetensors")}
+    write_json(folder / STORE_FILE, facts | made_by)
+    return SyntheticStore.open(folder)
+
+
+def _noise(seed: int, row: int, length: int) -> NDArray[np.float32]:
+    return np.random.default_rng([seed, row, 1]).standard_normal(length, np.float32)

@@ -1,0 +1,142 @@
+"""Rows from a phone: what is pushed and run, how answers are judged, and that other phones' rows stay."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import device
+from benchmarks.device import FOLDER, Adb
+from benchmarks.record import Record
+from benchmarks.rows import contenders, device_records
+from pocketmood.bundle import Bundle
+from pocketmood.emotion import Emotion
+from pocketmood.errors import RunError
+from pocketmood.runs import file_hash, write_json
+from pocketmood.spec import MelSpec
+from tests.helpers import ROOT, benchmark_runs
+
+SPEC = MelSpec(seconds=0.5)
+CLIPS = 2
+ANSWERS = [[0.1, -0.2, 0.3, 0.4], [0.5, 0.25, 0.3, 0.35]]
+SAID: dict[str, Any] = {"load_ms": 12.5, "first_ms": 40.0, "median_ms": 15.0, "p95_ms": 18.0, "threads": 4,
+                        "peak_rss_bytes": 60_000_000, "answers": ANSWERS}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Return a run whose bundle holds two programs of made-up bytes and two golden clips."""
+    run = benchmark_runs.make_run(tmp_path / "run", songs=8)
+    bundle = run / "bundle"
+    (bundle / "golden").mkdir()
+    np.zeros((CLIPS, SPEC.samples), "<f4").tofile(bundle / device.WAVES)
+    for name in ("model.fp32.pte", "model.int8.pte"):
+        (bundle / name).write_bytes(name.encode())
+    names = ("model.fp32.pte", "model.int8.pte", device.WAVES)
+    about = {"schema": 1, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
+    write_json(bundle / "bundle.json", about | {"files": {name: file_hash(bundle / name) for name in names}})
+    return run
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Path:
+    """Return the folder of a fake phone whose runner says SAID."""
+    (tmp_path / "adb").mkdir()
+    (tmp_path / "adb" / "said.txt").write_text("I 00:00 some log line\n" + json.dumps(SAID))
+    return tmp_path / "adb"
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the programs answer here as the phone says: their bytes are made up."""
+    answers = iter([*ANSWERS, *ANSWERS] * 2)
+
+    def predictor(self: Bundle, runtime: str, precision: str) -> Any:
+        def predict(wave: Any) -> tuple[Emotion, Emotion]:
+            values = next(answers)
+            return Emotion(*values[:2]), Emotion(*values[2:])
+
+        return predict
+
+    monkeypatch.setattr(Bundle, "predictor", predictor)
+
+
+def adb_of(phone: Path) -> str:
+    return f"{sys.executable} {ROOT / 'tests' / 'helpers' / 'fake_adb.py'} {phone}"
+
+
+def call(run: Path, phone: Path, *more: str) -> int:
+    runner = run / "pte_runner"
+    runner.write_text("#!/bin/sh\n")
+    return device.main(["--run", str(run), "--runner", str(runner), "--adb", adb_of(phone), *more])
+
+
+def test_what_is_pushed_run_and_removed(run: Path, phone: Path) -> None:
+    assert call(run, phone, "--serial", "T1", "--repeats", "7", "--threads", "4") == 0
+    calls = [json.loads(line) for line in (phone / "calls.txt").read_text().splitlines()]
+    assert {tuple(words[:2]) for words in calls} == {("-s", "T1")}
+    calls = [words[2:] for words in calls]
+    pushed = [words[2] for words in calls if words[0] == "push"]
+    names = ("pte_runner", "waveform.f32", "model.fp32.pte", "model.int8.pte")
+    assert pushed == [f"{FOLDER}/{name}" for name in names]
+    lines = [words[1] for words in calls if words[0] == "shell" and words[1].startswith("cd ")]
+    assert lines[0] == (
+        f"cd {FOLDER} && LD_LIBRARY_PATH=. ./pte_runner model.fp32.pte --waveforms waveform.f32 --repeat 7 --threads 4"
+    )
+    assert calls[-1] == ["shell", f"rm -rf {FOLDER}"] and not (phone / "phone").exists()
+
+
+def test_rows_join_the_table_and_other_phones_stay(run: Path, phone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    device.keep(run, [Record("model.fp32.pte on Old", latency_ms_median=90.0)])
+    assert call(run, phone) == 0
+    said = capsys.readouterr().out
+    assert "model.fp32.pte on Model T" in said and "model.fp32.pte on Old" in said
+    rows = {record.name: record for record in device_records(run)}
+    row = rows["model.int8.pte on Model T"]
+    assert (row.runtime, row.precision, row.status) == ("ExecuTorch, arm64-v8a", "int8", "passed")
+    assert (row.latency_ms_median, row.latency_ms_p95, row.first_ms, row.load_ms) == (15.0, 18.0, 40.0, 12.5)
+    assert row.real_time_factor == pytest.approx(0.015 / 0.5, abs=1e-12)
+    assert (row.threads, row.peak_rss_bytes, row.size_bytes) == (4, 60_000_000, len("model.int8.pte"))
+    names = [one.name for one in contenders(run, peers="none")]
+    assert names[-3:] == ["model.fp32.pte on Old", "model.fp32.pte on Model T", "model.int8.pte on Model T"]
+
+
+def test_answers_beyond_the_limit_are_refuted(run: Path, phone: Path) -> None:
+    # both programs differ by 5e-4 in one number: too much for fp32, within int8's limit
+    off = [[*ANSWERS[0][:3], ANSWERS[0][3] + 5e-4], ANSWERS[1]]
+    (phone / "said.txt").write_text(json.dumps(SAID | {"answers": off}))
+    assert call(run, phone) == 1
+    fp32, int8 = device_records(run)
+    assert (fp32.status, int8.status) == ("failed validation", "passed")
+    assert fp32.parity_error == pytest.approx(5e-4, abs=1e-7) and "more than 0.0001" in fp32.reason
+    (phone / "said.txt").write_text(json.dumps(SAID | {"answers": [[None] * 4, ANSWERS[1]]}))
+    assert call(run, phone) == 1
+    assert [record.status for record in device_records(run)] == ["failed validation"] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("no such operator", "said 'no such operator', no JSON line"),
+        (json.dumps(SAID | {"answers": ANSWERS[:1]}), "1 answers to 2 golden waveforms"),
+    ],
+)
+def test_a_program_that_breaks_costs_its_row(run: Path, phone: Path, said: str, reason: str) -> None:
+    (phone / "said.txt").write_text(said)
+    assert call(run, phone) == 1
+    assert all(record.status == "failed" and reason in record.reason for record in device_records(run))
+
+
+def test_a_phone_that_is_not_ready_is_an_error(run: Path, phone: Path) -> None:
+    (phone / "state.txt").write_text("unauthorized")
+    with pytest.raises(RunError, match="'unauthorized'; unlock it"):
+        call(run, phone)
+    with pytest.raises(RunError, match="no-such-adb: not found; install Android's platform tools"):
+        Adb("no-such-adb", None).name()
+    with pytest.raises(RunError, match="build export/executorch/runner for the phone first"):
+        device.main(["--run", str(run), "--runner", str(run / "nothing")])

@@ -1,0 +1,223 @@
+"""The ARM64 check: its records and gates with faked runs, and one real run under qemu where the tools are here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import native
+from export.executorch import arm64, arm64_tools, kernels
+from export.executorch.arm64 import Arm64Config
+from export.golden import EMOTIONS, SPREADS, WAVEFORMS
+from pocketmood.errors import BundleError, ExportError
+from pocketmood.runs import read_json
+
+SAMPLES = 6
+GOLDEN = np.array([[0.5, -0.5, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]], np.float32)
+INT8 = GOLDEN + np.float32(3e-3)
+"""What the int8 program answers natively: further from PyTorch than its gate on ARM64 allows."""
+HERE = native.Machine("x86_64", "g++", Path("here"))
+PHONE = native.Machine(arm64_tools.PLACE, "cross", Path("there"), ("qemu",))
+REPORT = native.Report(
+    contract={}, backends=("XnnpackBackend",), answers=GOLDEN, threads=2, load_ms=8.0, peak_rss_bytes=30_000_000,
+    first_ms=50.0, median_ms=20.0, p95_ms=25.0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Return a run whose bundle holds two golden pairs and two files for programs."""
+    bundle = tmp_path / "run" / "bundle"
+    (bundle / "golden").mkdir(parents=True)
+    np.linspace(-1, 0.9, 2 * SAMPLES, dtype="<f4").tofile(bundle / "golden" / "waveform.f32")
+    GOLDEN[:, :2].astype("<f4").tofile(bundle / "golden" / "emotion.f32")
+    GOLDEN[:, 2:].astype("<f4").tofile(bundle / "golden" / "spread.f32")
+    (bundle / "bundle.json").write_text(json.dumps({"input": {"shape": [1, SAMPLES]}}))
+    for precision in ("fp32", "int8"):
+        (bundle / f"model.{precision}.pte").write_text(precision)
+    return bundle.parent
+
+
+class Runs:
+    """Stands for `native.run`: answers by machine and precision, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.reports: dict[tuple[str, str], native.Report] = {}
+        for machine in (HERE, PHONE):
+            self.reports[machine.name, "fp32"] = REPORT
+            self.reports[machine.name, "int8"] = replace(REPORT, answers=INT8)
+        self.noise = np.float32(1e-4)
+        self.heard: list[np.ndarray] = []
+
+    def __call__(
+        self, machine: native.Machine, program: Path, waveforms: Path, repeat: int = 1, threads: int = 0
+    ) -> native.Report:
+        report = self.reports[machine.name, program.read_text()]
+        if program.parent in waveforms.parents:
+            return report
+        self.heard.append(np.fromfile(waveforms, "<f4"))
+        return replace(report, answers=report.answers + self.noise)
+
+    def change(self, machine: native.Machine, precision: str, **fields: object) -> None:
+        self.reports[machine.name, precision] = replace(self.reports[machine.name, precision], **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
+    fake = Runs()
+    monkeypatch.setattr(native, "run", fake)
+    monkeypatch.setattr(native, "this_machine", lambda: HERE)
+    monkeypatch.setattr(arm64_tools, "arm64", lambda: PHONE)
+    monkeypatch.setattr(kernels, "operators", lambda program: ["aten::add.out"])
+    return fake
+
+
+def records(run: Path, folder: str = "arm64") -> dict[str, dict[str, object]]:
+    return {one["artefact"]: one for one in read_json(run / folder / "parity.json")}
+
+
+def test_equal_answers_pass(run: Path, runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert arm64.run(Arm64Config(run=run)) == 0
+    found = records(run)
+    assert [one["verdict"] for one in found.values()] == ["passed", "passed"]
+    fp32, int8 = found["model.fp32.pte"], found["model.int8.pte"]
+    assert (fp32["against"], int8["against"]) == ("fp32 in PyTorch", "the same program on x86_64")
+    assert fp32["place"] == "arm64 (qemu)" and fp32["native_peak_rss_bytes"] == 30_000_000
+    assert fp32["operators"] == ["aten::add.out"] and fp32["delegates"] == ["XnnpackBackend"]
+    np.testing.assert_allclose([fp32["native_noise"], int8["native_to_pytorch"]], [1e-4, 3e-3], rtol=1e-3, atol=1e-7)
+    assert (fp32["limit"], int8["limit"], int8["max_error"]) == (1e-4, 1e-3, 0.0)
+    assert "passed" in capsys.readouterr().out
+
+
+def test_noise_is_one_step_of_every_other_sample(run: Path, runs: Runs) -> None:
+    arm64.run(Arm64Config(run=run))
+    clips = np.fromfile(run / "bundle" / "golden" / "waveform.f32", "<f4")
+    moved = runs.heard[0] != clips
+    np.testing.assert_array_equal(moved, [True, False] * SAMPLES)
+    np.testing.assert_array_equal(runs.heard[0][moved], np.nextafter(clips[moved], np.float32(np.inf)))
+
+
+@pytest.mark.parametrize(
+    ("machine", "precision", "fields", "reason"),
+    [
+        (PHONE, "fp32", {"answers": GOLDEN + np.float32(2e-4)}, "model.fp32.pte: largest error 0.0002 is beyond"),
+        (PHONE, "fp32", {"answers": GOLDEN[:, ::-1]}, "model.fp32.pte: largest error"),
+        (PHONE, "fp32", {"answers": GOLDEN * np.float32(np.nan)}, "model.fp32.pte: largest error nan"),
+        (PHONE, "int8", {"answers": INT8 - np.float32(2e-3)}, "model.int8.pte: largest error 0.002 is beyond"),
+        (PHONE, "int8", {"answers": GOLDEN}, "model.int8.pte: largest error 0.003 is beyond"),
+        (PHONE, "int8", {"backends": ("MoodBackend",)}, "model.int8.pte: a phone may lack MoodBackend"),
+        (HERE, "int8", {"peak_rss_bytes": 151_000_000}, "model.int8.pte: peak memory of 151 MB is beyond"),
+    ],
+)
+def test_each_fault_closes_the_gate(
+    run: Path, runs: Runs, machine: native.Machine, precision: str, fields: dict[str, object], reason: str
+) -> None:
+    runs.change(machine, precision, **fields)
+    with pytest.raises(ExportError, match=reason):
+        arm64.run(Arm64Config(run=run))
+    assert not (run / "arm64").exists()
+    verdicts = {name: one["verdict"] for name, one in records(run, "arm64.part").items()}
+    other = {"fp32": "int8", "int8": "fp32"}[precision]
+    assert verdicts == {f"model.{precision}.pte": "failed", f"model.{other}.pte": "passed"}
+
+
+def test_a_kernel_that_phones_lack_closes_the_gate(run: Path, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "operators", lambda program: ["aten::add.out", "aten::_fft_r2c.out"])
+    with pytest.raises(ExportError, match=r"a phone may lack aten::_fft_r2c\.out"):
+        arm64.run(Arm64Config(run=run))
+
+
+def test_int8_may_differ_by_twice_its_own_noise_and_says_so(run: Path, runs: Runs) -> None:
+    runs.noise = np.float32(1.5e-3)
+    runs.change(PHONE, "int8", answers=INT8 + np.float32(2.9e-3))
+    arm64.run(Arm64Config(run=run))
+    found = records(run)["model.int8.pte"]
+    assert found["verdict"] == "passed" and found["limit"] == pytest.approx(3e-3, rel=1e-3, abs=0)
+    assert "2 times the program's own noise, not 1e-03" in found["reason"]
+    runs.change(PHONE, "int8", answers=INT8 + np.float32(3.1e-3))
+    (run / "bundle" / "model.int8.pte").write_text("int8 ")
+    runs.reports |= {(machine.name, "int8 "): runs.reports[machine.name, "int8"] for machine in (HERE, PHONE)}
+    with pytest.raises(ExportError, match=r"model\.int8\.pte: largest error 0\.0031 is beyond the limit of 3e-03"):
+        arm64.run(Arm64Config(run=run))
+
+
+def test_fp32_is_never_excused_by_noise(run: Path, runs: Runs) -> None:
+    runs.noise = np.float32(1.5e-3)
+    runs.change(PHONE, "fp32", answers=GOLDEN + np.float32(2e-4))
+    with pytest.raises(ExportError, match=r"model\.fp32\.pte: largest error 0\.0002 is beyond the limit of 1e-04"):
+        arm64.run(Arm64Config(run=run))
+
+
+def test_up_to_date_until_a_program_changes(run: Path, runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    arm64.run(Arm64Config(run=run))
+    capsys.readouterr()
+    assert arm64.run(Arm64Config(run=run)) == 0
+    assert capsys.readouterr().out == "arm64: up to date\n"
+    for name in (WAVEFORMS, EMOTIONS, SPREADS):  # each is part of what is proven
+        values = np.fromfile(run / "bundle" / name, "<f4")
+        (values + np.float32(1e-6)).tofile(run / "bundle" / name)
+        assert arm64.run(Arm64Config(run=run)) == 0
+        assert "passed" in capsys.readouterr().out
+
+
+def test_without_tools_it_is_skipped_by_name_and_tried_again(
+    run: Path, runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nothing() -> native.Machine:
+        raise arm64_tools.NotHereError("qemu-user-static not installed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arm64_tools, "arm64", nothing)
+        assert arm64.run(Arm64Config(run=run)) == 0
+    skipped = records(run)
+    assert [one["verdict"] for one in skipped.values()] == ["skipped", "skipped"]
+    assert "model.fp32.pte: qemu-user-static not installed" in capsys.readouterr().out
+    assert arm64.run(Arm64Config(run=run)) == 0
+    assert [one["verdict"] for one in records(run).values()] == ["passed", "passed"]
+
+
+def test_a_bundle_without_programs_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"holds no \.pte; type `make export`"):
+        arm64.run(Arm64Config(run=tmp_path))
+
+
+@pytest.mark.parametrize("fields", [{"repeat": 0}, {"threads": 0}, {"int8_limit": 0.0}, {"memory_limit_mb": -1.0}])
+def test_numbers_that_prove_nothing_are_refused(fields: dict[str, float]) -> None:
+    with pytest.raises(ExportError, match="at least 1"):
+        Arm64Config(**fields)  # type: ignore[arg-type]
+
+
+def tools_missing() -> str:
+    """Say which tool of the real run is not here, or "" where all are."""
+    version, _ = arm64_tools.locked("executorch", arm64_tools.LOCK.read_text())
+    wheel = arm64_tools.WHEELS / f"executorch-{version}"
+    missing = [name for name in arm64_tools.PACKAGES if not shutil.which(name)]
+    missing += [] if wheel.is_dir() else [f"executorch {version} for ARM64"]
+    return f"{', '.join(missing)} not here; `make arm64 RUN=...` fetches them" if missing else ""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(tools_missing()), reason=tools_missing() or "-")
+def test_programs_answer_alike_on_arm64(exported_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported_run / "bundle", tmp_path / "bundle")
+    for name in (
+        WAVEFORMS,
+        EMOTIONS,
+        SPREADS,
+    ):  # one pair of the two: qemu takes 3 s for a clip, and more on a busy machine
+        os.truncate(tmp_path / "bundle" / name, (tmp_path / "bundle" / name).stat().st_size // 2)
+    assert arm64.run(Arm64Config(run=tmp_path, repeat=1)) == 0
+    found = records(tmp_path)
+    assert {name: one["verdict"] for name, one in found.items()} == {
+        "model.fp32.pte": "passed",
+        "model.int8.pte": "passed",
+    }
+    assert [one["delegates"] for one in found.values()] == [["XnnpackBackend"], ["XnnpackBackend"]]
+    assert found["model.fp32.pte"]["clips"] == 1

@@ -1,0 +1,169 @@
+"""The whole export stage on a tiny student: what it leaves, what it refuses, and how it goes on after a fault."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from export import card, stage
+from export.config import PRESETS, ExportConfig
+from export.coreml import to_coreml
+from export.golden import golden_pairs
+from export.onnx import to_onnx
+from pocketmood.bundle import Bundle
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.split import Split
+from pocketmood.errors import ExportError, RunError
+from pocketmood.runs import file_hash, read_json
+from pocketmood.spec import MelSpec
+from student.mobilevit import Student, save_student
+from tests.helpers import export_fixtures as tiny
+
+
+@pytest.mark.slow
+def test_leaves_a_proven_bundle(exported_run: Path) -> None:
+    folder = exported_run / "bundle"
+    about, records = read_json(folder / "bundle.json"), read_json(folder / "parity.json")
+    names = [one.file for one in ExportConfig().artefacts]
+    packages = [record for record in records if record["artefact"].endswith(".mlpackage")]
+    assert [record["artefact"] for record in records] == names
+    assert {record["verdict"] for record in records} == {"passed"}
+    assert all(record["clips"] == 4 and (folder / record["artefact"]).exists() for record in records)
+    assert len(names) == len(set(names)) and len(packages) == 5
+    assert all("Apple" in record["reason"] for record in packages)
+    assert all(record["device_limit"] >= 1e-3 and record["ccc_songs"] >= 4 for record in records)
+    compressed = {record["artefact"]: record["compressed_weights"] for record in packages}
+    assert compressed["model.int8.mlpackage"] == compressed["model.palette6.mlpackage"] == 3968
+    assert compressed["model.fp32.mlpackage"] == compressed["model.fp16.mlpackage"] == 0
+    held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert held - set(about["files"]) == {"bundle.json", "stage.json"}
+    assert all(file_hash(folder / name) == hash_ for name, hash_ in about["files"].items())
+    assert about["labels"]["synthetic"] and about["input"]["shape"] == [1, 661500] and about["schema"] == 1
+    text = (folder / "MODEL_CARD.md").read_text()
+    assert "**These labels are synthetic.**" in text and all(f"`{name}`" in text for name in names)
+    mel = np.fromfile(folder / "golden" / "mel.f32", "<f4")
+    assert mel.size == 128 * 256 and np.abs(mel).max() <= 1
+
+
+@pytest.mark.slow
+def test_second_time_it_is_up_to_date(exported_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.export(exported_run) == 0
+    assert capsys.readouterr().out == "bundle: up to date\n"
+
+
+@pytest.mark.slow
+def test_a_failing_format_stops_no_other_and_leaves_no_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("no such operator\nand more")
+
+    run = tiny.make_run(tmp_path / "run")
+    only: dict[str, Any] = {"to": ("onnx", "coreml"), "precision": ("fp32",)}
+    with monkeypatch.context() as patch:
+        patch.setattr(to_coreml, "write", broken)
+        assert tiny.export(run, **only) == 1
+    printed = capsys.readouterr()
+    assert "model.fp32.mlpackage: ValueError: no such operator" in printed.err
+    assert not (run / "bundle").exists()
+    verdicts = {one["artefact"]: one["verdict"] for one in read_json(run / "bundle.part" / "parity.json")}
+    assert verdicts == {"model.fp32.mlpackage": "failed", "model.fp32.onnx": "passed"}
+
+    # The same command goes on where it stood: what was written before is not written again.
+    monkeypatch.setattr(to_onnx, "write", broken)
+    assert tiny.export(run, **only) == 0
+    assert "onnx.fp32: done before" in capsys.readouterr().out
+    assert (run / "bundle" / "bundle.json").is_file() and not (run / "bundle.part").exists()
+
+
+@pytest.mark.slow
+def test_a_program_that_answers_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = to_onnx.read
+
+    def swapped(path: Path, threads: int = 0) -> Any:
+        run = read(path, threads)
+        return lambda wave: tuple(part[:, ::-1] for part in run(wave))
+
+    monkeypatch.setattr(to_onnx, "read", swapped)
+    run = tiny.make_run(tmp_path / "run")
+    assert tiny.export(run, to=("onnx",), precision=("fp32",)) == 1
+    printed = capsys.readouterr().err
+    assert "is beyond the limit of 1e-04" in printed
+    # The file itself is right, and what is wrong is the reader: the line below the gate's says so.
+    assert "model.fp32.onnx nowhere diverges by more than rounding" in printed
+    assert not (run / "bundle").exists()
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_window_and_stride_exports_as_it_is(tmp_path: Path) -> None:
+    run, folder = tiny.make_run(tmp_path / "run"), tmp_path / "ten seconds"
+    torch.manual_seed(0)
+    folder.mkdir()
+    save_student(Student("mobilevit_xxs", 3, 128, MelSpec(seconds=10.0), layers=1), folder, {})
+    config = ExportConfig(run, folder / "model.safetensors", ("onnx",), ("fp32",), golden=2, held_out=1, processes=1)
+    assert stage.run(replace(config, ccc_drop_limit=None)) == 0
+    waves, answers = golden_pairs(run / "bundle")
+    whole = ClipStore.open(run / "data" / "store")
+    names = read_json(run / "bundle" / "bundle.json")["golden"]["ids"]
+    np.testing.assert_array_equal(waves, whole.waveforms(names)[:, 220_500:441_000])  # 10 to 20 of 30 s
+    emotion, _ = Bundle.open(run / "bundle").predictor()(waves[0])
+    np.testing.assert_allclose(emotion, answers[0, :2], rtol=0, atol=1e-4)
+
+
+def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def run_step(job: str, step: str) -> str:
+        order.append(step)
+        return {"bad": "no clips"}.get(step, "")
+
+    monkeypatch.setattr(stage, "run_step", run_step)
+    needs = {"late": ("early",), "early": (), "other": (), "spoilt": ("bad",), "bad": ()}
+    errors = stage._in_order("job", needs, 1)  # type: ignore[arg-type]
+    assert order == ["early", "late", "other", "bad"]
+    assert errors == {"early": "", "late": "", "other": "", "bad": "no clips", "spoilt": "bad failed: no clips"}
+
+
+def test_missing_stages_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="make data"):
+        stage.run(ExportConfig(run=tmp_path))
+    with pytest.raises(RunError, match=r"no model.safetensors and no config.json"):
+        stage.student_fingerprint(ExportConfig(run=tmp_path, checkpoint=tmp_path / "model.safetensors"))
+
+
+def test_clips_are_spread_and_do_not_overlap() -> None:
+    test, validation = tuple(f"t{i}" for i in range(20)), tuple(f"v{i}" for i in range(20))
+    split = Split(tuple(f"r{i}" for i in range(100)), validation, test, 0, "song")
+    clips = stage.choose(ExportConfig(golden=5, held_out=30, calibration=10), split)
+    assert (len(clips.golden), len(clips.held_out), len(clips.calibration)) == (5, 30, 10)
+    assert not set(clips.golden) & set(clips.held_out)
+    assert set(clips.golden) <= set(test) and set(clips.calibration) <= set(split.train)
+    assert set(clips.answered) >= set(test) and len(set(clips.answered)) == len(clips.answered)
+
+
+def test_config_refuses_what_proves_or_writes_nothing() -> None:
+    with pytest.raises(ExportError, match="at least 1"):
+        ExportConfig(golden=0)
+    with pytest.raises(ExportError, match=r"nothing to write: onnx in palette6"):
+        ExportConfig(to=("onnx",), precision=("palette6",))
+    assert set(PRESETS) == {"full", "demo", "smoke"}
+    assert PRESETS["smoke"].ccc_drop_limit is None
+
+
+@pytest.mark.slow
+def test_card_of_real_ratings_has_no_warning(exported_run: Path) -> None:
+    bundle = exported_run / "bundle"
+    about = read_json(bundle / "bundle.json")
+    about["labels"] = {"set": "DEAM", "fix": "none", "synthetic": False, "corpus": "DEAM"}
+    text = card.card(about, read_json(bundle / "parity.json"))
+    assert "synthetic" not in text and "ratings by people" in text
+    inside = about["metrics"]["inside_68_mean"]
+    assert 0 <= inside <= about["metrics"]["inside_95_mean"] <= 1
+    assert f" | {inside:.3f} |" in next(line for line in text.splitlines() if "songs within 1 spread" in line)

@@ -1,0 +1,44 @@
+"""A teacher stage made up for tests: answers near the ratings, in the layout that the real teacher writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.split import Split
+from pocketmood.predictions import write_predictions
+from pocketmood.runs import Stage, stage_fingerprint, write_json
+from pocketmood.spec import MelSpec
+
+CROPS = [[0, 256], [0, 64], [320, 64], [640, 64], [960, 64]]
+FEATURES = 12
+
+
+def make_teacher(run: Path, seed: int = 0, ids: list[str] | None = None) -> Path:
+    """Write `run/teacher` with answers for the training clips (or `ids`), predictions and the floor's predictions."""
+    rng = np.random.default_rng(seed)
+    store, split = ClipStore.open(run / "data" / "store"), Split.load(run / "data" / "split.json")
+    stage = Stage(run, "teacher", {"seed": seed}, {"data": stage_fingerprint(run / "data", "make data")})
+    mixing = rng.normal(size=(2, FEATURES))
+    with stage.work() as folder:
+        answered = list(split.train) if ids is None else ids
+        emotion = np.nan_to_num(store.labels(answered))[:, None] + rng.normal(0, 0.05, (len(answered), len(CROPS), 2))
+        table = {
+            "emotion": emotion.astype(np.float32),
+            "spread": np.full(emotion.shape, 0.4, np.float32),
+            "features": np.tanh(emotion @ mixing).astype(np.float32),
+        }
+        (folder / "answers").mkdir(exist_ok=True)
+        save_file(table, folder / "answers" / "answers.safetensors")
+        facts = {"ids": answered, "crops": CROPS, "stride": 5, "frames": 256, "spec_hash": MelSpec().hash}
+        write_json(folder / "answers" / "answers.json", {**facts, "teacher": "made up"})
+        part_of = split.part_of()
+        rated = list(part_of)
+        labels = store.labels(rated)
+        for name, noise in (("predictions", 0.1), ("floor", 0.3)):
+            said = labels + rng.normal(0, noise, labels.shape)
+            write_predictions(folder / f"{name}.csv", rated, list(part_of.values()), said, None, labels)
+    return run

@@ -1,0 +1,149 @@
+"""A made-up finished run for the tests of the benchmarks: real files, invented figures, sounds of half a second."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy import stored, truth
+from benchmarks.record import INVALID, PASSED, Record
+from benchmarks.rows import CEILING, FLOOR, STUDENT, TEACHER, Contender
+from benchmarks.torch_rows import Opened
+from pocketmood.data.clips import Clip, ClipStore
+from pocketmood.emotion import Emotion
+from pocketmood.predictions import write_predictions
+from pocketmood.runs import Stage, write_json, write_text
+from pocketmood.spec import MelSpec
+
+SPEC = MelSpec(seconds=0.5)
+PROOFS: list[dict[str, Any]] = [
+    {
+        "artefact": "model.fp32.onnx",
+        "verdict": "passed",
+        "max_error": 2.4e-6,
+        "limit": 1e-4,
+        "delegated_subgraphs": None,
+    },
+    {"artefact": "model.fp32.pte", "verdict": "passed", "max_error": 1.9e-6, "limit": 1e-4}
+    | {"delegated_subgraphs": 2, "undelegated_ops": 5},
+    {"artefact": "model.int8.pte", "verdict": "failed", "max_error": 7.1e-3, "limit": 5e-3}
+    | {"reason": "largest error 0.0071 is beyond the limit of 5e-03"}
+    | {"delegated_subgraphs": 2, "undelegated_ops": 5},
+]
+
+
+def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) -> Path:
+    """Write stages data, teacher, student and bundle as far as the benchmarks read them; a quarter of songs is test."""
+    rng = np.random.default_rng(seed)
+    true = rng.multivariate_normal([0, -0.05], [[0.07, 0.045], [0.045, 0.1]], songs).clip(-0.95, 0.95)
+    labels = (true + rng.normal(0, 0.12, true.shape)).clip(-1, 1)
+    ids = [str(row + 2) for row in range(songs)]
+    splits = ["test" if row % 4 == 0 else "train" for row in range(songs)]
+    data = _data(run, ids, splits, true, labels, synthetic, rng)
+    teacher = Stage(run, "teacher", {}, {"data": data.fingerprint})
+    with teacher.work() as folder:
+        write_predictions(folder / "predictions.csv", ids, splits, _near(true, 0.16, rng), None, labels)
+        write_predictions(folder / "floor.csv", ids, splits, _near(true, 0.3, rng), None, labels)
+        write_json(folder / "answers" / "answers.json", {"stride": 5, "frames": 256})
+        write_text(folder / "vit" / "metrics.jsonl", _curve(20, 0.68, rng))
+        write_text(folder / "model.safetensors", "x" * 1_480_000)
+        teacher.record |= {"synthetic": "synthetic clips REFUSED: quality 1 of 100", "synthetic_accepted": False}
+        teacher.record["warnings"] = ["the backbone starts from random weights"]
+    student = Stage(run, "student", {}, {"teacher": teacher.fingerprint})
+    with student.work() as folder:
+        write_json(folder / "config.json", {"name": "mobilevit_xxs", "stride": 5, "frames": 256})
+        write_predictions(folder / "predictions.csv", ids, splits, _near(true, 0.18, rng), None, labels)
+        write_text(folder / "metrics.jsonl", _curve(14, 0.66, rng))
+    with Stage(run, "bundle", {}, {"student": student.fingerprint}).work() as folder:
+        write_json(folder / "bundle.json", {"schema": 1, "spec": SPEC.to_dict()})
+        write_json(folder / "parity.json", PROOFS)
+    return run
+
+
+def rows(run: Path, peers: str = "all") -> list[Contender]:
+    """List made-up rows: like the real ones, with answers out of files and waits instead of networks."""
+    del peers
+    return [
+        Contender(Record(CEILING), None, "nothing to time", partial(truth, run / "data" / "truth.csv")),
+        Contender(Record(FLOOR, "NumPy"), None, "not timed", partial(stored, run / "teacher" / "floor.csv")),
+        _made(run, Record(TEACHER, "PyTorch", "fp32", 1_480_000), 0.009, run / "teacher" / "predictions.csv"),
+        _made(run, Record(STUDENT, "PyTorch", "fp32", 3_800_000), 0.012, run / "student" / "predictions.csv"),
+        _made(run, Record("model.fp32.onnx", "ONNX Runtime", "fp32", 6_100_000, status=PASSED), 0.005),
+        _made(run, _graphs(Record("model.fp32.pte", "ExecuTorch", "fp32", 5_600_000, status=PASSED)), 0.0048),
+        _made(run, _graphs(Record("model.int8.pte", "ExecuTorch", "int8", 2_900_000, status=INVALID)), 0.0045),
+        Contender(Record("model.broken.pte", "ExecuTorch", "fp32"), _breaks, is_artefact=True),
+        Contender(
+            *(Record("model.fp32.mlpackage", "CoreML", "fp32", 5_100_000, status="not run: needs macOS"), None),
+            *("CoreML predicts on macOS only", None, "CoreML predicts on macOS only", True),
+        ),
+        Contender(
+            Record("librosa + mobilevit_xxs", "ONNX Runtime", "fp32", 4_700_000),
+            partial(_open, 0.03, np.zeros(2), 950_000),
+            why_not_scored="not scored: its weights are random",
+        ),
+    ]
+
+
+def _data(
+    run: Path, ids: list[str], splits: list[str], true: Any, labels: Any, synthetic: bool, rng: np.random.Generator
+) -> Stage:
+    stage = Stage(run, "data", {"songs": len(ids)})
+    clips = [Clip(id_, None, Emotion(*map(float, label)), None) for id_, label in zip(ids, labels, strict=True)]
+    with stage.work() as folder:
+        waves = (0.1 * rng.standard_normal(SPEC.samples) for _ in ids)
+        ClipStore.write(folder / "store", clips, waves, SPEC)
+        parts = {part: [id_ for id_, split in zip(ids, splits, strict=True) if split == part] for part in set(splits)}
+        write_json(folder / "split.json", {"validation": [], **parts, "seed": 0, "by": "song"})
+        if synthetic:
+            lines = [f"{id_},{v!r},{a!r},0,0" for id_, (v, a) in zip(ids, true.tolist(), strict=True)]
+            header = "song_id,true_valence,true_arousal,cue_valence,cue_arousal"
+            write_text(folder / "truth.csv", "\n".join([header, *lines]) + "\n")
+        stage.record |= {"songs": len(ids), "rejects": 1, "corpus": "made-up noise", "synthetic_labels": synthetic}
+        stage.record |= {"label_set": "made up", "label_fix": "none"}
+    return stage
+
+
+def _near(true: NDArray[np.float64], noise: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    return (0.85 * true + rng.normal(0, noise, true.shape)).clip(-0.99, 0.99)
+
+
+def _curve(epochs: int, end: float, rng: np.random.Generator) -> str:
+    values = end * (1 - np.exp(-np.arange(1, epochs + 1) / 4)) + rng.normal(0, 0.01, epochs)
+    return "".join(
+        json.dumps({"epoch": place + 1, "validation": {"ccc_mean": float(value)}}) + "\n"
+        for place, value in enumerate(values)
+    )
+
+
+def _made(run: Path, record: Record, wait_s: float, answers: Path | None = None) -> Contender:
+    ready = partial(_answer_from, run / "student" / "predictions.csv") if answers is None else partial(stored, answers)
+    record.params = 950_000
+    return Contender(record, partial(_open, wait_s, np.array([0.1, 0.2]), 950_000), answers=ready)
+
+
+def _answer_from(path: Path, ids: Sequence[str]) -> NDArray[np.float64]:
+    return stored(path, ids) + 1e-3
+
+
+def _graphs(record: Record) -> Record:
+    record.delegated_subgraphs, record.undelegated_ops = 2, 5
+    return record
+
+
+def _open(wait_s: float, answer: NDArray[np.float64], params: int, _threads: int) -> Opened:
+    def predict(wave: NDArray[np.float32]) -> tuple[Any, Any]:
+        time.sleep(wait_s)
+        return answer, answer
+
+    return Opened(predict, params)
+
+
+def _breaks(_threads: int) -> Opened:
+    raise RuntimeError("operator missing: _fft_r2c")

@@ -1,0 +1,108 @@
+"""A student small enough to be exported in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from timm.layers import ConvNormAct
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from export import stage, steps
+from export.config import ExportConfig
+from export.contract import Contract, contract
+from export.coreml import compress
+from export.pipeline import Pipeline, build
+from pocketmood.runs import Stage, write_json
+from pocketmood.spec import MelSpec
+from tests.helpers import tiny
+
+SPEC, STRIDE, FRAMES = MelSpec(), 5, 256
+MIN_NUMBERS = 512
+"""The tiny student has no tensor that is large enough to be compressed in a real package."""
+LABELS = {"set": "tones made for tests", "fix": "none", "synthetic": True}
+
+
+class Answer(NamedTuple):
+    """As a student answers."""
+
+    emotion: Tensor
+    spread: Tensor
+    features: Tensor
+
+
+class TinyStudent(nn.Module):
+    """Has one of everything that the rewrites change: batch norm, attention, LayerNorm, softplus, detach."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        timm.layers.set_fused_attn(False)
+        self.first, self.second = ConvNormAct(1, 8, 3, stride=4), ConvNormAct(8, 16, 3, stride=4)
+        self.block, self.norm = Block(16, num_heads=2, qkv_bias=True, act_layer=nn.SiLU), nn.LayerNorm(16)
+        self.last = ConvNormAct(16, 16, 1)
+        self.emotion_head, self.spread_head = nn.Linear(16, 2), nn.Linear(16, 2)
+
+    def forward(self, mel: Tensor) -> Answer:
+        x = self.second(self.first(mel))  # [B, 16, 9, 17]
+        tokens = self.norm(self.block(x.flatten(2).transpose(1, 2)))
+        x = self.last(tokens.transpose(1, 2).contiguous().reshape(x.shape))
+        features = nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)
+        spread = nn.functional.softplus(self.spread_head(features.detach())) + 0.02
+        return Answer(torch.tanh(self.emotion_head(features)), spread, features)
+
+
+def pipeline(seed: int = 0, kind: type[TinyStudent] = TinyStudent) -> Pipeline:
+    """Return a pipeline of random weights; its norms hold statistics and scales that are not 0 and 1."""
+    torch.manual_seed(seed)
+    student = kind()
+    for module in student.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+        if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+            nn.init.normal_(module.weight, 1, 0.2)
+            nn.init.normal_(module.bias, 0, 0.2)
+    return build(student, SPEC, STRIDE, FRAMES)
+
+
+def waves(count: int, seed: int = 0) -> NDArray[np.float32]:
+    """Return waveforms [N, 1, S] of tones in noise, louder from clip to clip."""
+    rng, time_s = np.random.default_rng(seed), np.arange(SPEC.samples) / SPEC.sample_rate
+    clips = [
+        0.02 * (row + 1) * (np.sin(2 * np.pi * rng.uniform(100, 3000) * time_s) + rng.normal(0, 0.3, SPEC.samples))
+        for row in range(count)
+    ]
+    return np.stack(clips).astype(np.float32)[:, None]
+
+
+def promise() -> Contract:
+    """Return the contract of the tiny pipeline."""
+    return contract(SPEC, STRIDE, FRAMES, LABELS)
+
+
+def make_run(folder: Path) -> Path:
+    """Write a run whose data and student stages are done; the student's weights come from `pipeline`."""
+    run = tiny.make_data(folder)
+    done = Stage(run, "student", {"name": "tiny"}, command="python -m student")
+    with done.work() as work:
+        about = {"name": "tiny", "parameters": 7, "stride": STRIDE, "frames": FRAMES, "spec": SPEC.to_dict()}
+        write_json(work / "config.json", about)
+    return run
+
+
+def export(run: Path, **changes: object) -> int:
+    """Run the export stage in this process, with the tiny student for the run's own."""
+    settings = {"run": run, "golden": 2, "held_out": 2, "calibration": 3, "processes": 1}
+    settings |= {"int8_drop": 2.0, "ccc_drop_limit": None}  # random weights have no CCC to lose
+    config = ExportConfig(**settings | changes)  # type: ignore[arg-type]
+    with (
+        mock.patch.object(steps, "load_pipeline", lambda config: pipeline()),
+        mock.patch.object(compress, "MIN_NUMBERS", MIN_NUMBERS),
+    ):
+        return stage.run(config)

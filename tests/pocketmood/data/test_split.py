@@ -1,0 +1,117 @@
+"""Splits: shares, artists kept together, the same for the same seed, and no leak that goes unnoticed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketmood.data.clips import Clip
+from pocketmood.data.split import PARTS, Split, refuse_leaks, split_clips
+from pocketmood.emotion import Emotion
+from pocketmood.errors import DataError
+from pocketmood.runs import write_json
+
+
+def song(id_: str, artist: str | None = None, **other: object) -> Clip:
+    return replace(Clip(id_, None, Emotion(0, 0), Emotion(0.3, 0.3), artist), **other)
+
+
+def songs(count: int, artists: int = 0) -> list[Clip]:
+    rng = np.random.default_rng(5)
+    return [song(str(n), f"Artist {rng.integers(artists)}" if artists else None) for n in range(2, count + 2)]
+
+
+def sizes(split: Split) -> list[int]:
+    return [len(getattr(split, part)) for part in PARTS]
+
+
+def test_shares_are_70_15_15() -> None:
+    assert sizes(split_clips(songs(100))) == [70, 15, 15]
+    assert np.allclose(sizes(split_clips(songs(1802))), [1261.4, 270.3, 270.3], rtol=0, atol=1)
+    by_artist = sizes(split_clips(songs(1000, artists=300)))
+    assert np.allclose(by_artist, [700, 150, 150], rtol=0, atol=6)
+    assert min(sizes(split_clips(songs(3)))) == 1
+
+
+def test_an_artists_songs_stay_together_however_the_name_is_spelled() -> None:
+    clips = songs(200, artists=40)
+    clips += [song("a", "The  Band"), song("b", "the band"), song("c", "THE BAND ")]
+    split = split_clips(clips)
+    assert split.by == "artist"
+    part_of = split.part_of()
+    parts: dict[str, set[str]] = {}
+    for clip in clips:
+        parts.setdefault(" ".join(str(clip.artist).lower().split()), set()).add(part_of[clip.id])
+    assert {len(found) for found in parts.values()} == {1}
+    assert len({part_of[id_] for id_ in "abc"}) == 1
+
+
+def test_seed_decides_and_order_does_not() -> None:
+    clips = songs(60, artists=30)
+    assert split_clips(clips, seed=1) == split_clips(clips[::-1], seed=1)
+    assert split_clips(clips, seed=1) != split_clips(clips, seed=2)
+
+
+def test_artists_with_several_songs_are_held_out_as_often_as_others() -> None:
+    clips = [song(f"big{n}", "Big") for n in range(3)] + songs(57)
+    held = sum(split_clips(clips, seed).part_of()["big0"] != "train" for seed in range(200))
+    # 3 in 10 by chance; four standard errors of 200 draws on either side.
+    assert 0.17 < held / 200 < 0.43
+
+
+def test_only_real_labelled_clips_are_split() -> None:
+    clips = [*songs(20), song("free", label=None), song("gan-1", synthetic=True)]
+    assert set(split_clips(clips).part_of()) == {str(n) for n in range(2, 22)}
+    assert split_clips(clips).by == "song"
+
+
+def test_too_little_music_and_odd_shares_are_refused() -> None:
+    with pytest.raises(DataError, match="5 labelled songs by 2 artists cannot be split three ways"):
+        split_clips([song(str(n), f"artist {n % 2}") for n in range(5)])
+    with pytest.raises(DataError, match="must be positive and sum to 1"):
+        split_clips(songs(20), fractions=(0.8, 0.2, 0.2))
+
+
+def test_a_split_survives_the_disk(tmp_path: Path) -> None:
+    split = split_clips(songs(30), seed=4)
+    split.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json") == split
+    write_json(tmp_path / "other.json", {"train": []})
+    with pytest.raises(DataError, match=r"other\.json: no split"):
+        Split.load(tmp_path / "other.json")
+
+
+CLIPS = [song(str(n), f"artist {n}") for n in range(6)]
+HONEST = Split(("0", "1", "2", "3"), ("4",), ("5",), 0, "artist")
+
+
+def test_an_honest_split_passes() -> None:
+    refuse_leaks(HONEST, [*CLIPS, song("gan-1", synthetic=True), song("free", label=None)])
+
+
+@pytest.mark.parametrize(
+    ("split", "clips", "message"),
+    [
+        (replace(HONEST, test=("5", "4")), CLIPS, "4 in two parts"),
+        (replace(HONEST, test=("5", "5")), CLIPS, "5 twice in test"),
+        (replace(HONEST, train=("0", "0")), CLIPS, "0 twice in train"),
+        (replace(HONEST, validation=("99",)), CLIPS, "99 in validation, but there is no such clip"),
+        (replace(HONEST, train=("98",)), CLIPS, "98 in train, but there is no such clip"),
+        (replace(HONEST, test=()), CLIPS, "test is empty"),
+        (replace(HONEST, test=("gan-1",)), [*CLIPS, song("gan-1", synthetic=True)], "gan-1 synthetic, yet in test"),
+        (
+            replace(HONEST, validation=("gan-1", "4")),
+            [*CLIPS, song("gan-1", synthetic=True)],
+            "gan-1 synthetic, yet in validation",
+        ),
+        (replace(HONEST, test=("5", "free")), [*CLIPS, song("free", label=None)], "free without a rating, yet in test"),
+        (HONEST, [*CLIPS[:5], song("5", "ARTIST  4")], 'artist "artist 4" is in two parts'),
+        (HONEST, [*CLIPS, song("5", "artist 5", synthetic=True)], "5 in two clips"),
+    ],
+)
+def test_leaks_are_refused(split: Split, clips: list[Clip], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        refuse_leaks(split, clips)

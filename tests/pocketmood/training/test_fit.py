@@ -1,0 +1,228 @@
+"""The training loop: what it resumes, averages, keeps and refuses. A small network with everything that has state."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pocketmood.errors import PocketmoodError, RunError
+from pocketmood.training import checkpoints
+from pocketmood.training.fit import fit
+from pocketmood.training.schedule import Schedule
+
+SCHEDULE = Schedule(epochs=4, batch_size=8, learning_rate=0.01, ema_decay=0.9)
+
+
+class Net(nn.Module):
+    """Batch norm has buffers, dropout draws from the global generator, channels-last weights have their own strides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2))
+        self.kernel = nn.Conv2d(2, 3, 2).to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        error = nn.functional.mse_loss(self.body(x), y)
+        picture = self.kernel(torch.stack([x, x.sin()], 1).reshape(-1, 2, 2, 2)).flatten(1)  # [B, 3]
+        return {"loss": error + (picture - 1).square().mean(), "error": error}
+
+
+class Points:
+    """Items that follow from (epoch, index)."""
+
+    epoch = 0
+
+    def __len__(self) -> int:
+        return 35
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.random.default_rng([self.epoch, index]).normal(size=4).astype(np.float32)
+
+
+def collate(items: list[np.ndarray]) -> dict[str, Tensor]:
+    x = torch.from_numpy(np.stack(items))
+    return {"x": x, "y": x[:, :2].abs()}
+
+
+def validate(model: nn.Module) -> dict[str, float]:
+    assert not model.training and not torch.is_grad_enabled()
+    x = torch.linspace(-1, 1, 40).reshape(10, 4)
+    return {"ccc_mean": -float(model(x, x[:, :2].abs())["loss"])}
+
+
+class KillError(Exception):
+    """Stands for the kill."""
+
+
+def dies_at(call: int) -> Callable[[list[np.ndarray]], dict[str, Tensor]]:
+    calls = itertools.count(1)
+
+    def dying(items: list[np.ndarray]) -> dict[str, Tensor]:
+        if next(calls) == call:
+            raise KillError
+        return collate(items)
+
+    return dying
+
+
+def train(folder: Path, schedule: Schedule = SCHEDULE, collate: Any = collate) -> tuple[Net, list[dict[str, Any]]]:
+    model = Net()
+    return model, fit(model, Points(), collate, validate, folder, schedule)
+
+
+def without_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if "seconds" not in key} for line in history]
+
+
+def test_resume_is_bit_identical(tmp_path: Path) -> None:
+    whole, history = train(tmp_path / "whole")
+    for call in (2, 6, 9):  # in the first epoch, in the next one after a restart, and once more
+        with pytest.raises(KillError):
+            train(tmp_path / "killed", collate=dies_at(call))
+    again, resumed = train(tmp_path / "killed")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    assert without_times(resumed) == without_times(history)
+    last = [checkpoints.newest_checkpoint(tmp_path / run / "checkpoints") for run in ("whole", "killed")]
+    for name in ("model", "averages", "optimizer"):
+        a, b = (checkpoints.load_tensors(path / f"{name}.safetensors") for path in last if path)
+        assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a), name
+
+
+def test_a_kill_within_the_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = train(tmp_path / "whole")
+    real, calls = checkpoints.save_tensors, itertools.count(1)
+
+    def dying(path: Path, *args: Any) -> None:
+        real(path, *args)
+        if path.name == "optimizer.safetensors" and next(calls) == 2:
+            raise KillError
+
+    with monkeypatch.context() as patch, pytest.raises(KillError):
+        patch.setattr(checkpoints, "save_tensors", dying)
+        train(tmp_path / "killed")
+    folder = tmp_path / "killed" / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["step-00000004", "step-00000008.part"]
+    again, _ = train(tmp_path / "killed")
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_nothing_in_the_folder_is_a_pickle(tmp_path: Path) -> None:
+    train(tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".jsonl", ".safetensors"}
+    assert len(list(tmp_path.rglob("step-*"))) == 1
+    assert not any(path.read_bytes()[:2] in (b"\x80\x02", b"PK") for path in files)
+
+
+def test_a_finished_training_does_nothing_more(tmp_path: Path) -> None:
+    first, history = train(tmp_path)
+    second, again = train(tmp_path, collate=dies_at(1))
+    assert history == again
+    assert torch.equal(first.body[0].weight, second.body[0].weight)
+
+
+def test_best_epoch_is_kept_and_logged(tmp_path: Path) -> None:
+    model, history = train(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == history and [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    scores = [line["validation"]["ccc_mean"] for line in lines]
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best == {"epoch": 1 + int(np.argmax(scores)), "metric": "ccc_mean", "value": max(scores)}
+    model.eval()
+    with torch.no_grad():
+        assert validate(model)["ccc_mean"] == pytest.approx(max(scores), rel=1e-6, abs=1e-9)
+
+
+def test_patience_stops_and_stays_stopped(tmp_path: Path) -> None:
+    falling = itertools.count(0, -1)
+    schedule = Schedule(epochs=9, batch_size=8, patience=2)
+    model = Net()
+    history = fit(model, Points(), collate, lambda _: {"ccc_mean": float(next(falling))}, tmp_path, schedule)
+    assert len(history) == 3
+    assert len(fit(Net(), Points(), collate, validate, tmp_path, schedule)) == 3
+
+
+def test_averages_follow_the_formula() -> None:
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
+    model[0].weight.data.fill_(0.0)
+    averages = checkpoints.Averages(model, decay=0.5)
+    assert averages.names == ["0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"]
+    expected = 0.0
+    for step, live in enumerate([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0], 1):
+        model[0].weight.data.fill_(live)
+        averages.update(step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * live
+    assert float(averages.values[0]) == pytest.approx(expected, rel=1e-5, abs=0)
+    averages.swap()
+    assert float(model[0].weight.detach()) == pytest.approx(expected, rel=1e-5, abs=0)
+    averages.swap()
+    assert float(model[0].weight.detach()) == 512
+
+
+def test_parameter_groups_have_their_own_rates(tmp_path: Path) -> None:
+    model = Net()
+    frozen = model.body[0].weight.clone()
+    groups = [{"params": [model.body[0].weight], "lr": 0.0}, {"params": list(model.body[4].parameters())}]
+    before = model.body[4].weight.clone()
+    fit(model, Points(), collate, validate, tmp_path, Schedule(epochs=1, batch_size=8, weight_decay=0), groups=groups)
+    assert torch.equal(model.body[0].weight, frozen)
+    assert not torch.equal(model.body[4].weight, before)
+
+
+def test_order_follows_from_seed_and_epoch() -> None:
+    from pocketmood.training.trainer import EpochSampler
+
+    sampler = EpochSampler(20, seed=3)
+    first = list(sampler)
+    sampler.epoch = 1
+    second = list(sampler)
+    assert sorted(first) == sorted(second) == list(range(20)) and first != second
+    sampler.epoch = 0
+    assert list(sampler) == first
+
+
+def test_divergence_is_one_clear_error(tmp_path: Path) -> None:
+    class Nan(Net):
+        def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+            return {"loss": super().forward(x, y)["loss"] * float("nan")}
+
+    with pytest.raises(RunError, match=r"loss became nan; try a learning rate below 0\.01"):
+        fit(Nan(), Points(), collate, validate, tmp_path, SCHEDULE)
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(PocketmoodError, match="batch_size 0"):
+        Schedule(batch_size=0)
+    with pytest.raises(PocketmoodError, match="ema_decay 1"):
+        Schedule(ema_decay=1.0)
+    with pytest.raises(PocketmoodError, match="without the metric 'ccc_mean'"):
+        fit(Net(), Points(), collate, lambda _: {"mse": 0.0}, tmp_path / "a", SCHEDULE)
+    train(tmp_path / "b", Schedule(epochs=1, batch_size=8))
+    with pytest.raises(RunError, match="begun with another schedule"):
+        train(tmp_path / "b", SCHEDULE)
+    (tmp_path / "weights.safetensors").write_bytes(b"no")
+    with pytest.raises(RunError, match="not a readable safetensors file"):
+        checkpoints.load_tensors(tmp_path / "weights.safetensors")
+
+
+def test_optimizer_state_survives_packing() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([weight], lr=0.1)
+    weight.grad = torch.tensor([1.0, -2.0])
+    optimizer.step()
+    tensors, rest = checkpoints.pack_optimizer(optimizer.state_dict())
+    back = checkpoints.unpack_optimizer(tensors, json.loads(json.dumps(rest)))
+    assert back["param_groups"] == optimizer.state_dict()["param_groups"]
+    for key, value in optimizer.state_dict()["state"][0].items():
+        assert torch.equal(back["state"][0][key], value), key

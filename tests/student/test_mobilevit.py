@@ -1,0 +1,165 @@
+"""The student network: shapes, ranges, sizes refused, three tiers of weights, what is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from pocketmood.errors import PocketmoodError, RunError
+from pocketmood.spec import MelSpec
+from pocketmood.training.checkpoints import load_tensors, save_tensors
+from student import mobilevit
+from student.config import StudentConfig, require_size
+from student.mobilevit import SPREAD_FLOOR, Student, load_imagenet, load_student, save_student
+
+
+@pytest.fixture(scope="module")
+def student() -> Student:
+    torch.manual_seed(0)
+    return Student("mobilevit_xxs", frames=64).eval()
+
+
+def mel(batch: int = 2, frames: int = 64) -> torch.Tensor:
+    return torch.rand(batch, 1, 128, frames, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_shapes_and_ranges(student: Student) -> None:
+    with torch.no_grad():
+        for frames in (64, 128):
+            emotion, spread, features = student(mel(frames=frames))
+            assert emotion.shape == spread.shape == (2, 2) and features.shape == (2, student.width)
+            assert float(emotion.abs().max()) < 1 and float(spread.min()) > SPREAD_FLOOR
+            # untrained: near the middle, and as unsure as one listener
+            assert float(emotion.abs().max()) < 0.5 and 0.2 < float(spread.mean()) < 0.8
+
+
+def test_second_generation_has_the_same_face() -> None:
+    student = Student("mobilevitv2_050", frames=64).eval()
+    with torch.no_grad():
+        emotion, _, features = student(mel(1))
+    assert emotion.shape == (1, 2) and features.shape == (1, student.width)
+
+
+@pytest.mark.parametrize("name", ["mobilevit_xxs", "mobilevitv2_050"])
+def test_fewer_layers_per_block_when_asked(name: str, tmp_path: Path) -> None:
+    whole, cut = Student(name, frames=64), Student(name, frames=64, layers=1)
+
+    def layers(student: Student) -> set[str]:
+        return {key.split(".norm1")[0] for key in student.state_dict() if ".transformer." in key and ".norm1" in key}
+
+    assert (len(layers(whole)), len(layers(cut))) == (2 + 4 + 3, 3)
+    assert cut.state_dict().keys() < whole.state_dict().keys()
+    save_student(cut, tmp_path, {})
+    assert load_student(tmp_path)[0].layers == 1
+
+
+@pytest.mark.parametrize("size", [0, 32, 100, 258])
+def test_sizes_that_would_be_resized_are_refused(size: int) -> None:
+    with pytest.raises(PocketmoodError, match=f"frames {size} must be a multiple of 64: MobileViT"):
+        require_size(size, "frames")
+    with pytest.raises(PocketmoodError, match="crop_frames"):
+        StudentConfig(crop_frames=size)
+    with pytest.raises(PocketmoodError, match="multiple of 64"):
+        Student("mobilevit_xxs", frames=size)
+
+
+def test_allowed_sizes_are_not_resized(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resized(*args: object, **kwargs: object) -> None:
+        raise AssertionError("resized")
+
+    monkeypatch.setattr("timm.models.mobilevit.F.interpolate", resized)
+    with torch.no_grad():
+        student(mel(1, 64))
+        with pytest.raises(AssertionError, match="resized"):
+            student(mel(1, 96))
+
+
+def test_attention_is_not_fused(student: Student) -> None:
+    fused = [module.fused_attn for module in student.modules() if hasattr(module, "fused_attn")]
+    assert fused and not any(fused)
+
+
+def test_saved_and_loaded_is_the_same_student(student: Student, tmp_path: Path) -> None:
+    save_student(student, tmp_path, {"labels": {"label_set": "x"}})
+    back, config = load_student(tmp_path)
+    assert {"name", "stride", "frames", "spec", "labels"} <= config.keys()
+    assert (back.name, back.stride, back.frames, back.spec) == ("mobilevit_xxs", 5, 64, MelSpec())
+    assert not back.training
+    with torch.no_grad():
+        for ours, theirs in zip(student(mel()), back(mel()), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_missing_student_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"python -m student --run {tmp_path.parent}"):
+        load_student(tmp_path)
+
+
+def published(path: Path) -> dict[str, torch.Tensor]:
+    """Write weights as the hub has them: three channels, and a classifier."""
+    torch.manual_seed(5)
+    weights = timm.create_model("mobilevit_xxs", pretrained=False, in_chans=3, num_classes=10).state_dict()
+    save_tensors(path, weights)
+    return weights
+
+
+def test_weights_from_a_file_or_folder(tmp_path: Path) -> None:
+    weights = published(tmp_path / "model.safetensors")
+    for source in (tmp_path, tmp_path / "model.safetensors"):
+        student = Student("mobilevit_xxs", frames=64)
+        assert load_imagenet(student, str(source)) is None
+        found = student.body.state_dict()
+        for name, value in found.items():
+            expected = weights[name].sum(1, keepdim=True) if name == "stem.conv.weight" else weights[name]
+            assert torch.equal(value, expected), name
+
+
+def test_a_grey_picture_gives_the_same_answer_as_in_three_channels(tmp_path: Path) -> None:
+    weights = published(tmp_path / "model.safetensors")
+    student = Student("mobilevit_xxs", frames=64).eval()
+    load_imagenet(student, str(tmp_path))
+    three = timm.create_model("mobilevit_xxs", pretrained=False, in_chans=3, num_classes=0).eval()
+    three.load_state_dict({name: value for name, value in weights.items() if not name.startswith("head.fc")})
+    with torch.no_grad():
+        ours, theirs = student.body(mel(1)), three(mel(1).repeat(1, 3, 1, 1))
+    assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    published(tmp_path / "model.safetensors")
+    with pytest.raises(RunError, match="is this file for another network"):
+        load_imagenet(Student("mobilevit_xs", frames=64), str(tmp_path))
+    with pytest.raises(RunError, match="no such weights"):
+        load_imagenet(Student("mobilevit_xxs", frames=64), str(tmp_path / "absent"))
+
+
+def test_a_silent_hub_is_a_loud_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(name: str) -> Path:
+        raise OSError("no route to the hub\nand more")
+
+    monkeypatch.setattr(mobilevit, "_from_hub", silent)
+    student = Student("mobilevit_xxs", frames=64)
+    before = student.body.state_dict()["stem.conv.weight"].clone()
+    warning = load_imagenet(student, "imagenet")
+    assert warning is not None and "(no route to the hub)" in warning and "RANDOM" in warning
+    assert torch.equal(student.body.state_dict()["stem.conv.weight"], before)
+    assert load_imagenet(student, "random") is None
+
+
+def test_the_hub_is_asked_for_safetensors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    published(tmp_path / "model.safetensors")
+    asked: list[tuple[str, str]] = []
+
+    def download(repository: str, name: str, **kwargs: object) -> str:
+        asked.append((repository, name))
+        return str(tmp_path / name)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    student = Student("mobilevit_xxs", frames=64)
+    assert load_imagenet(student, "imagenet") is None
+    assert asked == [("timm/mobilevit_xxs.cvnets_in1k", "model.safetensors")]
+    expected = load_tensors(tmp_path / "model.safetensors")["stem.bn.weight"]
+    assert torch.equal(student.body.state_dict()["stem.bn.weight"], expected)

@@ -1,0 +1,171 @@
+"""The student stage on a run folder of tones: what it writes, continues, refuses, and reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pocketmood.calibration import calibration
+from pocketmood.data.clips import ClipStore
+from pocketmood.errors import RunError
+from pocketmood.mel import MelFrontEnd
+from pocketmood.predictions import Predictions, read_predictions
+from pocketmood.training.checkpoints import load_tensors
+from student import distill, stage
+from student.config import PRESETS
+from student.mobilevit import load_student
+from tests.helpers.answers import make_teacher
+
+OUTPUTS = {
+    "config.json",
+    "metrics.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "plots",
+    "predictions.csv",
+    "stage.json",
+}
+
+
+class KillError(Exception):
+    """Stands for the kill."""
+
+
+@pytest.mark.slow
+def test_whole_stage(tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    make_teacher(tiny_run)
+    config = replace(PRESETS["smoke"], run=tiny_run)
+    with monkeypatch.context() as patch, pytest.raises(KillError):  # killed in the second epoch, then started again
+        kill_at_epoch(patch, 1)
+        stage.run(config)
+    assert not (tiny_run / "student").exists()
+    stage.run(config)
+    folder = tiny_run / "student"
+    assert {path.name for path in folder.iterdir()} == OUTPUTS
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+    out = capsys.readouterr().out
+    titles = ("floor (ridge)", "teacher", "student (mobilevit_xxs)", "kept of the teacher", "above the floor")
+    for words in (*titles, "inside the 68 % interval"):
+        assert words in out
+
+    check_predictions(tiny_run)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    check_spread(metrics, folder)
+    assert metrics["test"]["songs"] == 4 and metrics["test"]["ccc_mean_low"] <= metrics["test"]["ccc_mean_high"]
+    record = json.loads((folder / "stage.json").read_text())["record"]
+    assert record["metrics"] == metrics and record["warnings"] == []
+    config_json = json.loads((folder / "config.json").read_text())
+    assert config_json["labels"] == {"label_set": "tones made for tests", "label_fix": "none", "synthetic_labels": True}
+
+    killed = load_tensors(folder / "model.safetensors")
+    second = tiny_run.with_name("second")
+    second.mkdir()
+    for name in ("data", "teacher"):
+        (second / name).symlink_to(tiny_run / name, target_is_directory=True)
+    stage.run(replace(config, run=second))
+    whole = load_tensors(second / "student" / "model.safetensors")
+    assert [name for name in whole if not torch.equal(killed[name], whole[name])] == []
+    assert learnt(folder) == learnt(second / "student")
+
+    capsys.readouterr()
+    stage.run(config)
+    assert capsys.readouterr().out == "student: up to date\n"
+
+
+def learnt(folder: Path) -> list[dict[str, object]]:
+    """Read what each epoch measured: the best weights may be those of before the kill, the last terms are not."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: line[key] for key in ("epoch", "step", "terms", "validation")} for line in lines]
+
+
+def kill_at_epoch(patch: pytest.MonkeyPatch, epoch: int) -> None:
+    real = distill.Crops.__getitem__
+
+    def dying(self: distill.Crops, index: int) -> distill.Item:
+        if self.epoch == epoch:
+            raise KillError
+        return real(self, index)
+
+    patch.setattr(distill.Crops, "__getitem__", dying)
+
+
+def check_predictions(run: Path) -> None:
+    """The table holds the saved student's answers for the whole clips of every part."""
+    predictions = read_predictions(run / "student" / "predictions.csv")
+    assert [predictions.splits.count(part) for part in ("train", "validation", "test")] == [16, 4, 4]
+    student, config = load_student(run / "student")
+    front = MelFrontEnd(student.spec, config["stride"], config["frames"])
+    store = ClipStore.open(run / "data" / "store")
+    some = predictions.only("test")
+    again = distill.answer(student, distill.whole_clips(store, some.ids, front))
+    assert np.allclose(again.emotion, some.emotion, rtol=0, atol=1e-5)
+    assert np.allclose(again.spread, some.spread, rtol=0, atol=1e-5)
+
+
+def check_spread(metrics: dict[str, Any], folder: Path) -> None:
+    """The scale is that of the head's own spreads on validation, and the weights, the table and the config agree."""
+    student, config = load_student(folder)
+    scale = list(metrics["spread_scale"].values())
+    assert student.spread_scale.tolist() == config["spread_scale"] == pytest.approx(scale, rel=1e-6, abs=0)
+    held = read_predictions(folder / "predictions.csv").only("validation")
+    # calibrated already: what is left to scale is 1, to float32
+    again = calibration(held.emotion, held.spread, held.labels)
+    assert again == pytest.approx([1, 1], rel=0, abs=1e-5)
+    covered = metrics["test"]["coverage"]
+    assert 0 < covered["listeners"]["68"]["mean"] < covered["listeners"]["95"]["mean"] <= 1
+
+
+def test_missing_stages_name_the_command(tiny_run: Path) -> None:
+    with pytest.raises(RunError, match=f"python -m teacher --run {tiny_run}"):
+        stage.run(replace(PRESETS["smoke"], run=tiny_run))
+
+
+def predictions(emotion: np.ndarray, labels: np.ndarray, split: str) -> Predictions:
+    ids = tuple(f"{split} {row}" for row in range(len(labels)))
+    return Predictions(ids, (split,) * len(ids), emotion, np.full_like(emotion, np.nan), labels)
+
+
+def joined(a: Predictions, b: Predictions) -> Predictions:
+    arrays = (np.concatenate(pair) for pair in ((a.emotion, b.emotion), (a.spread, b.spread), (a.labels, b.labels)))
+    return Predictions(a.ids + b.ids, a.splits + b.splits, *arrays)
+
+
+def test_comparison_follows_songs_not_rows() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.uniform(-0.7, 0.7, (60, 2))
+    ours, theirs, floor = (labels + rng.normal(0, noise, labels.shape) for noise in (0.1, 0.1, 0.5))
+
+    def both(emotion: np.ndarray) -> Predictions:
+        halves = [predictions(emotion[rows], labels[rows], part) for rows, part in
+                  ((slice(0, 30), "validation"), (slice(30, 60), "test"))]  # fmt: skip
+        return joined(*halves)
+
+    turned = both(theirs)
+    order = rng.permutation(60)
+    turned = Predictions(tuple(turned.ids[i] for i in order), tuple(turned.splits[i] for i in order),
+                         turned.emotion[order], turned.spread[order], turned.labels[order])  # fmt: skip
+    metrics = stage.compare(both(ours), {"teacher": turned, "floor": both(floor)})
+    straight = stage.compare(both(ours), {"teacher": both(theirs), "floor": both(floor)})
+    assert metrics == straight
+    test = metrics["test"]
+    assert test["ratio_to_teacher"]["ratio"] == pytest.approx(
+        test["ccc_mean"] / test["teacher"]["ccc_mean"], rel=1e-9, abs=0
+    )
+    assert test["ratio_to_teacher"]["low"] < test["ratio_to_teacher"]["ratio"] < test["ratio_to_teacher"]["high"]
+    assert test["difference_to_floor"]["low"] > 0
+    metrics |= {"examples_per_second": 1.0, "spread_scale": {"valence": 0.9, "arousal": 1.1}}
+    listeners = {"68": {"mean": 0.66}, "95": {"mean": 0.94}}
+    test["coverage"] = {"listeners": listeners, "songs": {"68": {"mean": 0.91}, "95": {"mean": 1.0}}}
+    text = stage.table("x", metrics)
+    assert "kept of the teacher" in text and "valence x0.90, arousal x1.10" in text
+    assert "inside the 68 % interval: the mean ratings of 91% of songs, 66% of single ratings (expected)" in text
+    test["ratio_to_teacher"] = None
+    assert "kept of the teacher: no share can be told: too few songs, or too weak" in stage.table("x", metrics)
+    test["coverage"]["listeners"] = {"68": None, "95": None}
+    assert "inside the 95 % interval: the mean ratings of 100% of songs, (no deviations" in stage.table("x", metrics)

@@ -1,0 +1,162 @@
+"""Pictures of the teacher's errors, and the page that holds everything: nothing missing, nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imsave
+
+from pocketmood.emotion import Emotion, quadrant
+from pocketmood.errors import RunError
+from pocketmood.predictions import Predictions
+from pocketmood.runs import write_json
+from teacher import evaluate, plots, report
+
+VOID = {"meta", "link", "img", "br"}
+RECORD = {
+    "vit": {"size": "small", "frames": 256, "stride": 5},
+    "weights": "random",
+    "training_clips": 40,
+    "warnings": [],
+}
+REFUSED = "synthetic clips REFUSED, the teacher trains on real clips only: quality 1 of 100"
+TABLE = [
+    {"candidate": "real, other half", "score": 98.4, "likeness_frechet": 0.99, "conditioning_ccc": 0.74},
+    {"candidate": "noise", "score": 0.2, "likeness_frechet": 0.0},
+]
+
+
+def predictions(noise: float, songs: int = 40) -> Predictions:
+    labels = np.random.default_rng(0).uniform(-0.8, 0.8, (songs, 2))
+    emotion = labels + noise * np.random.default_rng(1).standard_normal(labels.shape)
+    parts = tuple(("validation", "test")[song % 2] for song in range(songs))
+    return Predictions(tuple(map(str, range(songs))), parts, emotion, np.full_like(labels, 0.3), labels)
+
+
+def quality(accepted: bool = False, forced: bool = False, sentence: str = REFUSED) -> dict[str, object]:
+    return {"accepted": accepted, "forced": forced, "sentence": sentence, "embedding": "pca-12", "table": TABLE}
+
+
+def picture(path: Path) -> None:
+    """Write a small PNG, quicker than by drawing one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imsave(path, np.zeros((3, 2)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A teacher folder as the stage leaves it, without a GAN."""
+    made = tmp_path / "demo" / "teacher"
+    models = {"floor": predictions(0.6), "ast": predictions(0.3), "teacher": predictions(0.1)}
+    write_json(made / "metrics.json", evaluate.compare(models))
+    write_json(made / "config.json", RECORD)
+    picture(made / "plots" / "plane.png")
+    return made
+
+
+class Checked(HTMLParser):
+    """Refuses tags that do not close, and collects all addresses."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_holds_every_figure_and_needs_no_network(folder: Path) -> None:
+    path = report.write(folder)
+    text = path.read_text(encoding="utf-8")
+    assert path == folder / "report.html" and "teacher beats the ridge floor" in text
+    found = evaluate.compare({"floor": predictions(0.6), "ast": predictions(0.3), "teacher": predictions(0.1)})
+    for part in ("validation", "test"):
+        assert f"<h3>20 {part} songs</h3>" in text
+        for values in found[part]["models"].values():
+            for key in (f"{metric}_{axis}" for metric in report.METRICS for axis in ("valence", "arousal", "mean")):
+                low, high = values[f"{key}_low"], values[f"{key}_high"]
+                assert f'<td>{values[key]:.3f}<span class="interval">{low:.3f} to {high:.3f}</span></td>' in text
+        for gain in found[part]["differences"].values():
+            assert evaluate.difference_text(gain) in text
+    assert set(report.METRICS) == {
+        key.removesuffix("_mean") for key in found["test"]["models"]["floor"] if key.endswith("_mean")
+    }
+    assert all(address.startswith("data:") for address in Checked(text).addresses)
+    picture = re.search(r"image/png;base64,([^\"]+)", text)
+    assert picture and base64.b64decode(picture[1]) == (folder / "plots" / "plane.png").read_bytes()
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+    assert "Read this first" not in text and "The generator" not in text
+
+
+def test_warnings_come_first_and_once(folder: Path) -> None:
+    shout = "ViT-B/16 began with <random> weights"
+    write_json(folder / "config.json", RECORD | {"warnings": [shout]})
+    write_json(folder / "stage.json", {"record": {"warnings": [shout]}})
+    write_json(folder / "quality.json", quality())
+    write_json(folder.parent / "data" / "stage.json", {"record": {"synthetic_labels": True}})
+    found = report.warnings(folder)
+    assert len(found) == 3 and found[0].startswith("Synthetic labels") and found[1:] == [shout, REFUSED]
+    text = report.write(folder).read_text(encoding="utf-8")
+    banner = text.index("Read this first")
+    assert banner < text.index("began with &lt;random&gt; weights") < text.index("<h2>Scores")
+    assert banner < text.index(REFUSED) < text.index("<h2>Scores")
+    Checked(text)
+
+
+def test_a_teacher_below_the_floor_is_a_warning(folder: Path) -> None:
+    write_json(folder / "metrics.json", evaluate.compare({"floor": predictions(0.05), "teacher": predictions(3.0)}))
+    assert any("STAYS BELOW THE RIDGE FLOOR" in text for text in report.warnings(folder))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "warned"),
+    [(quality(accepted=True, sentence="ACCEPTED"), False), (quality(True, True, "FORCED"), True), (quality(), True)],
+)
+def test_the_generator_is_shown_with_its_verdict(folder: Path, verdict: dict[str, object], warned: bool) -> None:
+    write_json(folder / "quality.json", verdict)
+    for place in ("quality/plots/quality.png", "gan/plots/training.png", "gan/plots/samples-epoch-002.png"):
+        picture(folder / place)
+    write_json(folder / "listen" / "stage.json", {"record": {"left_out": "left out: librosa is not installed"}})
+    text = report.write(folder).read_text(encoding="utf-8")
+    assert f"{verdict['sentence']}</p>" in text and (verdict["sentence"] in report.warnings(folder)) == warned
+    assert text.count("data:image/png") == 4 and "samples epoch 002" in text
+    assert '<th scope="row">noise</th><td>0.2</td><td>0.00</td><td>–</td>' in text
+    assert "Listening page left out: librosa is not installed." in text and "listen/index.html" not in text
+    (folder / "listen" / "index.html").write_text("<!doctype html>")
+    text = report.write(folder).read_text(encoding="utf-8")
+    assert [address for address in Checked(text).addresses if not address.startswith("data:")] == ["listen/index.html"]
+
+
+def test_a_folder_without_scores_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"metrics\.json: not found"):
+        report.write(tmp_path)
+
+
+def test_quadrants_counted_by_hand() -> None:
+    corners = ((1, 1), (-1, 1), (-1, -1), (1, -1))
+    assert tuple(quadrant(Emotion(*corner)) for corner in corners) == plots.QUADRANTS
+    labels = np.array([(0.5, 0.5), (0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5), (0.0, 0.0)])
+    emotion = np.array([(0.1, 0.1), (0.1, -0.1), (-0.1, 0.2), (-0.3, 0.2), (-0.1, 0.0)])
+    found = plots.quadrant_counts(Predictions(tuple("abcde"), ("test",) * 5, emotion, emotion, labels))
+    # Rows as rated, columns as answered; zero counts as positive.
+    assert found.tolist() == [[1, 1, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+def test_pictures_are_drawn_for_few_songs_and_empty_quadrants(tmp_path: Path) -> None:
+    few = Predictions(("a",), ("test",), np.array([[0.9, 0.9]]), np.full((1, 2), 0.3), np.array([[-0.9, 0.9]]))
+    for draw in (plots.errors, plots.confusion, plots.plane, plots.scatter):
+        draw(few, "one song", tmp_path / "deep" / f"{draw.__name__}.png")
+        assert (tmp_path / "deep" / f"{draw.__name__}.png").read_bytes().startswith(b"\x89PNG")

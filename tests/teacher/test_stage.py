@@ -1,0 +1,109 @@
+"""The whole teacher stage on 24 tiny songs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketmood.errors import PocketmoodError, RunError
+from pocketmood.predictions import read_predictions
+from pocketmood.runs import read_json, stage_record
+from teacher.__main__ import main
+from teacher.config import PRESETS, AnswersConfig, FineTuneConfig, TeacherConfig, VitConfig
+from teacher.soft_targets import Answers
+from teacher.vit import load_teacher
+
+
+@pytest.mark.slow
+def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from teacher import soft_targets, stage
+    from teacher.gan import train
+
+    whole = replace(PRESETS["smoke"], run=tiny_run, listen_s=1.0)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "data").symlink_to(tiny_run / "data", target_is_directory=True)
+    main(whole)
+    teacher = tiny_run / "teacher"
+    record = stage_record(teacher, "")["record"]
+    assert {path.name for path in teacher.iterdir()} >= {
+        "gan", "quality.json", "model.safetensors", "config.json", "predictions.csv", "floor.csv", "ast.csv",
+        "metrics.json", "answers", "plots", "listen", "report.html", "stage.json",
+    }  # fmt: skip
+    assert record["synthetic_accepted"] is False and record["synthetic_clips"] == 0
+    plots = {"curves.png", "curves-ast.png", "scatter.png", "plane.png", "errors.png", "confusion.png"}
+    assert {path.name for path in (teacher / "plots").iterdir()} == plots
+    metrics = read_json(teacher / "metrics.json")
+    assert metrics["test"]["songs"] == 4 and list(metrics["validation"]["models"]) == ["floor", "ast", "teacher"]
+    rows = read_predictions(teacher / "predictions.csv")
+    assert rows.ids == read_predictions(teacher / "floor.csv").ids and len(rows.ids) == 24
+    table = Answers.open(teacher / "answers")
+    assert table.ids == read_predictions(teacher / "predictions.csv").only("train").ids
+    assert table.crops == ((0, 256), (0, 64), (960, 64)) and table.features.shape == (16, 3, 64)
+    # Crop 0 is the whole clip that predictions.csv speaks of; batches may round differently.
+    np.testing.assert_allclose(table.emotion[:, 0], rows.only("train").emotion, rtol=1e-4, atol=1e-5)
+    assert load_teacher(teacher)[1]["training_clips"] == 16
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    again = replace(whole, run=other)
+    for module, name in ((train, "save_generator"), (stage.finetune, "save_teacher"), (soft_targets, "write_json")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                main(again)
+    assert not (other / "teacher").exists()
+    main(again)
+    for name in ("model.safetensors", "predictions.csv", "floor.csv", "metrics.json", "answers/answers.safetensors"):
+        assert (other / "teacher" / name).read_bytes() == (teacher / name).read_bytes(), name
+    capsys.readouterr()
+    main(again)
+    assert capsys.readouterr().out == "teacher: up to date\n"
+
+
+def test_without_data_the_command_to_type_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"make data RUN="):
+        main(TeacherConfig(run=tmp_path))
+
+
+def test_command_line_overrides_a_preset(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="data"):
+        main(args=["--preset", "smoke", "--run", str(tmp_path), "--training.epochs", "1"])
+
+
+def test_presets_differ_where_they_should() -> None:
+    assert list(PRESETS) == ["full", "streamlined", "demo", "smoke"]
+    full = PRESETS["full"]
+    assert (full.vit.size, full.training.epochs, full.training.batch_size, full.vit.hidden) == ("base", 24, 12, 256)
+    assert (full.training.learning_rate, full.training.backbone_learning_rate) == (1e-4, 1e-5)
+    assert PRESETS["streamlined"].synthetic == 0 and PRESETS["streamlined"].training.epochs == 30
+    demo = PRESETS["demo"]
+    assert (demo.vit.size, demo.vit.width, demo.vit.layers, demo.training.crop_frames) == ("small", 128, 2, 128)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: VitConfig(frames=250), "frames 250"),
+        (lambda: VitConfig(width=100, heads=3), "width 100"),
+        (lambda: VitConfig(dropout=1.0), "dropout 1.0"),
+        (lambda: VitConfig(stride=0), "stride 0"),
+        (lambda: FineTuneConfig(epochs=0), "epochs 0"),
+        (lambda: FineTuneConfig(valence_share=1.5), "valence share 1.5"),
+        (lambda: FineTuneConfig(ccc_weight=0, mse_weight=0), "must count"),
+        (lambda: FineTuneConfig(ema_decay=1), "ema decay 1"),
+        (lambda: AnswersConfig(crop_frames=300), "300 frames"),
+        (lambda: TeacherConfig(training=FineTuneConfig(crop_frames=512)), "512"),
+        (lambda: TeacherConfig(answers=AnswersConfig(stride=3)), "stride 3"),
+        (lambda: TeacherConfig(answers=AnswersConfig(crop_frames=60)), "multiples of 16"),
+    ],
+)
+def test_numbers_that_cannot_work_are_refused(make: object, match: str) -> None:
+    with pytest.raises(PocketmoodError, match=match):
+        make()  # type: ignore[operator]
