@@ -74,4 +74,4 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

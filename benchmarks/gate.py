@@ -144,4 +144,4 @@ def worse_than(then: Path, now: Path, rows: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from export.config import PRESETS
-from pocketmood.command import parse, run
+from pocketmood.command import parse, start
 
 
 def main() -> int:
@@ -15,4 +15,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    start(main)

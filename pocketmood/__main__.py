@@ -6,14 +6,14 @@ import os
 import sys
 from typing import NoReturn
 
+from pocketmood import command
 from pocketmood.cli import main
-from pocketmood.command import run
 
 
 def start() -> NoReturn:
     """Run the command line; known errors become one line, and a reader who stops listening (`| head`) is no error."""
     try:
-        run(main)
+        command.start(main)
     except BrokenPipeError:
         # Python flushes stdout once more at exit; give it a place to do so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

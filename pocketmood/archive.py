@@ -15,9 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pocketmood.errors import RunError
-from pocketmood.runs import STAGE_FILE
+from pocketmood.runs import STAGE_FILE, STAGES
 
-STAGES = ("data", "teacher", "student", "bundle", "benchmarks")
 LEFT_OUT = ("corpus", "data/store", "teacher/synthetic", "teacher/listen")
 """Folders of a run that hold music, in one form or another."""
 WEIGHTS_KEPT = ("student", "bundle")

@@ -1,4 +1,17 @@
-"""Command lines built from config dataclasses, and errors that are one line."""
+"""Command lines built from config dataclasses, and errors that are one line.
+
+Every command of the project has this shape, so that `--help`, flags and code cannot disagree:
+
+    def main(args: Sequence[str] | None = None) -> int:      the words of a command line; `sys.argv` if left out
+        return run(command.parse(Config, "python -m thing", __doc__, args))
+
+    def run(config: Config) -> int:                          the work; what Python code and tests call
+
+    if __name__ == "__main__":
+        command.start(main)
+
+`pocketmood predict` and `pocketmood archive` alone build their parser by hand: they work without tyro.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +27,37 @@ Config = TypeVar("Config")
 EXIT_STOPPED = 130
 
 
-def parse(presets: Mapping[str, Config], prog: str, description: str, args: Sequence[str] | None = None) -> Config:
-    """Read `--preset NAME` (the first preset if left out), then every field of the dataclass as a flag of its own.
+def parse(
+    config: type[Config] | Mapping[str, Config],
+    prog: str,
+    description: str | None,
+    args: Sequence[str] | None = None,
+    positional: bool = False,
+) -> Config:
+    """Read every field of a config dataclass as a flag; with presets by name, `--preset NAME` chooses the defaults.
 
     Flags, types, defaults and help come from the dataclass through tyro. A rule broken in `__post_init__` reaches the
-    user as the PocketmoodError that it raises.
+    user as the PocketmoodError that it raises. positional: fields without a default are read without a flag.
     """
     import tyro
 
-    names = list(presets)
+    words = sys.argv[1:] if args is None else list(args)
+    about = (description or "").strip()
+    marks = (tyro.conf.PositionalRequiredArgs,) if positional else ()
+    if isinstance(config, type):
+        return tyro.cli(config, prog=prog, description=about, args=words, config=marks)
+
+    names = list(config)
     first = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=names, default=names[0])
-    chosen, rest = first.parse_known_args(sys.argv[1:] if args is None else list(args))
+    chosen, rest = first.parse_known_args(words)
     if len(names) > 1:
-        description += f"\n\n--preset {{{','.join(names)}}} sets all defaults below; shown: {chosen.preset}"
-    return tyro.cli(
-        type(presets[chosen.preset]),
-        prog=prog,
-        description=description,
-        default=presets[chosen.preset],
-        args=rest,
-    )
+        about += f"\n\n--preset {{{','.join(names)}}} sets all defaults below; shown: {chosen.preset}"
+    default = config[chosen.preset]
+    return tyro.cli(type(default), prog=prog, description=about, default=default, args=rest, config=marks)
 
 
-def run(main: Callable[[], int | None]) -> NoReturn:
+def start(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and exit: 0 or its own code, 1 with one line for a known error, 130 when stopped by hand."""
     try:
         sys.exit(main() or 0)

@@ -26,6 +26,8 @@ from pocketmood import __version__
 from pocketmood.errors import RunError
 
 STAGE_FILE = "stage.json"
+STAGES = ("data", "teacher", "student", "bundle", "benchmarks")
+"""The stages of a run in their order, and the names of their folders in it."""
 STATUS_FILE = Path("/proc/self/status")
 _PLAN_FILE = "plan.json"
 _VERSIONED = ("numpy", "torch", "transformers", "timm", "onnxruntime", "executorch", "torchao", "coremltools", "onnx")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pocketmood.command import parse, run
+from pocketmood.command import parse, start
 from student.config import PRESETS, StudentConfig
 
 if TYPE_CHECKING:
@@ -29,4 +29,4 @@ def main(config: StudentConfig | None = None, args: Sequence[str] | None = None)
 
 
 if __name__ == "__main__":
-    run(main)
+    start(main)

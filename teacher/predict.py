@@ -128,4 +128,4 @@ def short(name: str) -> str:
 if __name__ == "__main__":
     from pocketmood import command
 
-    command.run(main)
+    command.start(main)

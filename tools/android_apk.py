@@ -109,4 +109,4 @@ def data_offset(apk: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

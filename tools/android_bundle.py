@@ -72,4 +72,4 @@ def _needed(bundle: Bundle, names: Sequence[str]) -> Sequence[str]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

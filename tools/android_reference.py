@@ -79,4 +79,4 @@ def _sweep(seconds: float, low_hz: float, high_hz: float) -> Any:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

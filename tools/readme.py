@@ -102,4 +102,4 @@ def keep(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

@@ -259,4 +259,4 @@ def _device_name() -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

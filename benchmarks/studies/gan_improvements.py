@@ -188,4 +188,4 @@ def _mean(values: Sequence[float]) -> float:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

@@ -166,4 +166,4 @@ def equal_steps(config: StudentConfig, clips: int, most: int) -> StudentConfig:
 if __name__ == "__main__":
     from pocketmood import command
 
-    command.run(main)
+    command.start(main)

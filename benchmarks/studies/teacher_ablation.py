@@ -161,4 +161,4 @@ def _against(answers: dict[str, Any], label: Any, songs: list[str]) -> str:
 if __name__ == "__main__":
     from pocketmood import command
 
-    command.run(main)
+    command.start(main)

@@ -149,4 +149,4 @@ def _sound_hash(wave: NDArray[np.int16]) -> bytes:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

@@ -112,4 +112,4 @@ def compare(program: str, run: Runner, waves: Array, golden: Array, limit: float
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

@@ -196,4 +196,4 @@ def _row(record: parity.Record) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

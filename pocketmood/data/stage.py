@@ -210,4 +210,4 @@ def _named_hash(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

@@ -192,7 +192,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_error_is_one_line_and_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["pocketmood", "predict", "--bundle", "nowhere", "a.wav"])
     with pytest.raises(SystemExit) as stop:
-        command.run(cli.main)
+        command.start(cli.main)
     assert stop.value.code == 1
     assert capsys.readouterr().err == "error: nowhere: no bundle here\n"
 

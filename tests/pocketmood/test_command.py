@@ -71,7 +71,7 @@ def test_errors_are_one_line(error: BaseException, code: int, text: str, capsys:
         raise error
 
     with pytest.raises(SystemExit) as stop:
-        command.run(fails)
+        command.start(fails)
     assert stop.value.code == code
     captured = capsys.readouterr().err
     assert text in captured
@@ -83,4 +83,4 @@ def test_a_bug_keeps_its_traceback() -> None:
         raise FileNotFoundError(2, "No such file", "x")
 
     with pytest.raises(FileNotFoundError):
-        command.run(fails)
+        command.start(fails)

@@ -225,4 +225,4 @@ def _parse(words: Sequence[str] | None) -> RenderConfig:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.start(main)

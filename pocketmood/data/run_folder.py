@@ -1,0 +1,92 @@
+"""A run folder: where each stage lies, and what finished stages left in it for the next one.
+
+    RUN/data  RUN/teacher  RUN/student  RUN/bundle  RUN/benchmarks
+
+This is the only place that knows these names. Every stage reads the others' results through it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pocketmood.bundle import Bundle
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.split import Split
+from pocketmood.errors import RunError
+from pocketmood.runs import STAGE_FILE, STAGES, read_json
+
+MAKE_TARGETS = dict(zip(STAGES, ("data", "teacher", "student", "export", "benchmarks"), strict=True))
+"""The target of the Makefile that makes each stage."""
+STORE, SPLIT_FILE, REJECTS_FILE, TRUTH_FILE = "store", "split.json", "rejects.csv", "truth.csv"
+SOFT_TARGETS = "soft_targets"
+PREDICTIONS_FILE, FLOOR_FILE = "predictions.csv", "floor.csv"
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+
+
+class RunFolder:
+    """The stages of one run; each result is read once, when it is first asked for.
+
+    RunError names the very command to type where a stage has not been made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the run; nothing is read yet."""
+        self.path = path
+
+    def folder(self, stage: str) -> Path:
+        """Return the folder of a stage ("data", "teacher", "student", "bundle", "benchmarks"), made or not."""
+        if stage not in STAGES:
+            raise RunError(f"no stage called {stage!r}; there are {', '.join(STAGES)}")
+        return self.path / stage
+
+    def made(self, stage: str) -> Path:
+        """Return the folder of a finished stage."""
+        folder = self.folder(stage)
+        if not (folder / STAGE_FILE).is_file():
+            raise RunError(f"{folder}: this stage has not been made yet. Type `{self.command(stage)}` first")
+        return folder
+
+    def command(self, stage: str) -> str:
+        """Return what to type to make a stage."""
+        return f"make {MAKE_TARGETS[stage]} RUN={self.path}"
+
+    def stage_file(self, stage: str) -> dict[str, Any]:
+        """Read the stage.json of a finished stage: config, inputs, fingerprint, record, versions, wall time."""
+        values: dict[str, Any] = read_json(self.made(stage) / STAGE_FILE)
+        return values
+
+    def record(self, stage: str) -> dict[str, Any]:
+        """Read what a finished stage says of its result."""
+        record: dict[str, Any] = self.stage_file(stage)["record"]
+        return record
+
+    def fingerprint(self, stage: str) -> str:
+        """Return the fingerprint of a finished stage, to be an input of the next."""
+        return str(self.stage_file(stage)["fingerprint"])
+
+    @cached_property
+    def store(self) -> ClipStore:
+        """The clips of the run, whole."""
+        return ClipStore.open(self.made("data") / STORE)
+
+    def store_of(self, samples: int) -> ClipStore:
+        """Open the clips through a model's window: the middle so many samples of each."""
+        return ClipStore.open(self.made("data") / STORE, samples)
+
+    @cached_property
+    def split(self) -> Split:
+        """Training, validation and test."""
+        return Split.load(self.made("data") / SPLIT_FILE)
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The bundle, with the spectrogram's numbers (`bundle.spec`) and its window (`bundle.samples`)."""
+        return Bundle.open(self.made("bundle"))
+
+    @cached_property
+    def student(self) -> dict[str, Any]:
+        """The student's config.json: timm's name of the network, stride, frames, spectrogram, labels."""
+        values: dict[str, Any] = read_json(self.made("student") / CONFIG_FILE)
+        return values

@@ -1,0 +1,44 @@
+"""A run folder: what finished stages left, read once, and the command for what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pocketmood.data.run_folder import MAKE_TARGETS, RunFolder
+from pocketmood.errors import RunError
+from pocketmood.runs import write_json
+
+
+def test_a_finished_data_stage_is_read_once(tiny_run: Path) -> None:
+    run = RunFolder(tiny_run)
+    assert len(run.store) == 24 and run.store is run.store
+    assert run.split is run.split and set(run.split.part_of()) <= set(run.store.ids)
+    assert run.fingerprint("data") == run.stage_file("data")["fingerprint"]
+    assert run.record("data")["songs"] == 24
+    assert run.store_of(1_000).samples == 1_000 and run.store.samples > 1_000
+
+
+@pytest.mark.parametrize(("stage", "target"), MAKE_TARGETS.items())
+def test_a_missing_stage_is_one_line_with_the_command(tmp_path: Path, stage: str, target: str) -> None:
+    with pytest.raises(RunError, match=rf"not been made yet. Type `make {target} RUN={tmp_path}` first"):
+        RunFolder(tmp_path).made(stage)
+
+
+def test_an_unfinished_stage_counts_as_missing(tmp_path: Path) -> None:
+    (tmp_path / "data" / "store").mkdir(parents=True)
+    for read in ("store", "split"):
+        with pytest.raises(RunError, match="make data RUN="):
+            getattr(RunFolder(tmp_path), read)
+
+
+def test_the_students_facts(tmp_path: Path) -> None:
+    write_json(tmp_path / "student" / "stage.json", {"record": {}})
+    write_json(tmp_path / "student" / "config.json", {"name": "mobilevit_xxs", "stride": 5})
+    assert RunFolder(tmp_path).student["stride"] == 5
+
+
+def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no stage called 'teecher'"):
+        RunFolder(tmp_path).folder("teecher")
