@@ -55,7 +55,7 @@ def open_teacher(run: Path) -> Opened:
     from teacher.vit import load_teacher
 
     model, _ = load_teacher(run / "teacher")
-    seen = read_json(run / "teacher" / "answers" / "answers.json")
+    seen = read_json(run / "teacher" / "soft_targets" / "soft_targets.json")
     return torch_row(model, spec_of(run), int(seen["stride"]), int(seen["frames"]))
 
 

@@ -180,11 +180,11 @@ def _workers(processes: int) -> Executor:
     busy machine; page faults are suspected).
     """
     if processes == 1:
-        return _Here()
+        return InlineExecutor()
     return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_die_with_parent)
 
 
-class _Here(Executor):
+class InlineExecutor(Executor):
     """Runs what is submitted at once, in this process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:

@@ -58,17 +58,17 @@ class AugmentConfig:
 
     gain_db: float = 2.0
     """Largest random change of level."""
-    hidden_bands: int = 12
+    mask_bands: int = 12
     """Widest run of mel bands hidden per crop; 0 hides none."""
-    hidden_frames: int = 8
+    mask_frames: int = 8
     """Widest run of frames hidden per crop; 0 hides none. At most half of a crop."""
     mixup: float = 0.0
     """Mix each crop with another, rated as it is or not, in proportions of Beta(mixup, mixup); 0 mixes nothing."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        if min(self.gain_db, self.hidden_bands, self.hidden_frames, self.mixup) < 0:
-            raise PocketmoodError("augmentation: gain_db, hidden_bands, hidden_frames and mixup must not be negative")
+        if min(self.gain_db, self.mask_bands, self.mask_frames, self.mixup) < 0:
+            raise PocketmoodError("augmentation: gain_db, mask_bands, mask_frames and mixup must not be negative")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ PRESETS = {
         draws=4,
         learning_rate=2e-3,
         loss=LossConfig(response=5.0),
-        augment=AugmentConfig(hidden_bands=0, hidden_frames=0),
+        augment=AugmentConfig(mask_bands=0, mask_frames=0),
     ),
     # One layer per block instead of up to four: the exporters' time grows with the number of operators.
     "smoke": StudentConfig(

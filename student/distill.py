@@ -28,12 +28,12 @@ from student.mobilevit import Student, StudentOutput
 from teacher.losses import gather
 
 if TYPE_CHECKING:
-    from teacher.soft_targets import Answers
+    from teacher.soft_targets import SoftTargets
 
 Item = Mapping[str, Any]
-"""One crop: "context" [C], the waveform whose spectrogram is just its frames; "hidden" [4], see
-`pocketmood.training.crops.hide`; "labels" and "deviations" [2], NaN where nobody rated; "emotion" [2] and "features"
-[F], the teacher's for this crop."""
+"""One crop: "context" [C], the waveform whose spectrogram is just its frames; "mask" [4], see
+`crops.apply_mask`; "labels" and "deviations" [2], NaN where nobody rated; "emotion" [2] and "features" [F], the
+teacher's for this crop."""
 _MIXED = ("labels", "deviations", "emotion", "features")
 _WHOLE_CLIPS_PER_BATCH = 16
 _CLIPS_FOR_STATISTICS = 64
@@ -42,32 +42,32 @@ _CLIPS_FOR_STATISTICS = 64
 class Crops:
     """A training set whose items follow from (seed, epoch, index): a clip, one of the table's crops, the changes."""
 
-    def __init__(self, store: ClipStore, answers: Answers, spec: MelSpec, config: StudentConfig) -> None:
+    def __init__(self, store: ClipStore, soft_targets: SoftTargets, spec: MelSpec, config: StudentConfig) -> None:
         """Join store and table by clip id; DataError where the table has no crop of the wanted length."""
         self.epoch = 0
-        self.answers, self.config = answers, config
-        cropped = [k for k, (_, frames) in enumerate(answers.crops) if frames == config.crop_frames]
+        self.soft_targets, self.config = soft_targets, config
+        cropped = [k for k, (_, frames) in enumerate(soft_targets.crops) if frames == config.crop_frames]
         if not cropped:
             raise DataError(
-                f"the teacher answered crops of {sorted({frames for _, frames in answers.crops})} frames, none of "
-                f"{config.crop_frames}; pass --crop-frames, or run the teacher with --answers.crop-frames"
+                f"the teacher answered crops of {sorted({frames for _, frames in soft_targets.crops})} frames, none of "
+                f"{config.crop_frames}; pass --crop-frames, or run the teacher with --soft-targets.crop-frames"
             )
-        augment = crops.Augment(config.augment.gain_db, config.augment.hidden_bands, config.augment.hidden_frames)
+        augment = crops.Augment(config.augment.gain_db, config.augment.mask_bands, config.augment.mask_frames)
 
         def choose(rows: Sequence[int]) -> tuple[Sequence[int], crops.CropDataset]:
-            chosen = [answers.crops[row] for row in rows]
+            chosen = [soft_targets.crops[row] for row in rows]
             items = crops.CropDataset(
-                store, list(answers.ids) * config.draws, stride=config.stride, frames=config.frames, crops=chosen,
+                store, list(soft_targets.ids) * config.draws, stride=config.stride, frames=config.frames, crops=chosen,
                 augment=augment, spec=spec, seed=config.seed,
             )  # fmt: skip
             return rows, items
 
         self.cropped, self.whole = choose(cropped), choose([0])
-        self.rated = np.isfinite(store.labels(answers.ids)).all(1)  # [N]
+        self.rated = np.isfinite(store.labels(soft_targets.ids)).all(1)  # [N]
 
     def __len__(self) -> int:
         """Count the items of an epoch: each clip `draws` times."""
-        return len(self.answers.ids) * self.config.draws
+        return len(self.soft_targets.ids) * self.config.draws
 
     def __getitem__(self, index: int) -> Item:
         """Draw item `index` of the current epoch, mixed with another item of it if the config says so.
@@ -78,7 +78,7 @@ class Crops:
         if not alpha:
             return self._crop(index)
         rng = np.random.default_rng([self.config.seed, self.epoch, index, 1])  # the crop's own numbers lack the 1
-        share, clips = float(rng.beta(alpha, alpha)), len(self.answers.ids)
+        share, clips = float(rng.beta(alpha, alpha)), len(self.soft_targets.ids)
         same_kind = np.flatnonzero(self.rated == self.rated[index % clips])
         partner = int(rng.choice(same_kind)) + clips * int(rng.integers(self.config.draws))
         return mix(self._crop(index), self._crop(partner), share)
@@ -97,9 +97,9 @@ class Crops:
         rows, items = self.whole if self.epoch >= self.first_whole_epoch else self.cropped
         items.epoch = self.epoch
         item = items[index]
-        clip, row = index % len(self.answers.ids), rows[item["crop"]]
-        told = {"emotion": self.answers.emotion[clip, row], "features": self.answers.features[clip, row]}
-        return {name: item[name] for name in ("context", "hidden", "labels", "deviations")} | told
+        clip, row = index % len(self.soft_targets.ids), rows[item["crop"]]
+        told = {"emotion": self.soft_targets.emotion[clip, row], "features": self.soft_targets.features[clip, row]}
+        return {name: item[name] for name in ("context", "mask", "labels", "deviations")} | told
 
 
 def mix(one: Item, other: Item, share: float) -> Item:
@@ -139,11 +139,11 @@ class Distiller(nn.Module):
         self.student.to(memory_format=torch.channels_last)
 
     def forward(
-        self, context: Tensor, hidden: Tensor, labels: Tensor, deviations: Tensor, labelled: Tensor, emotion: Tensor,
+        self, context: Tensor, mask: Tensor, labels: Tensor, deviations: Tensor, labelled: Tensor, emotion: Tensor,
         features: Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Return the loss and its terms for a batch as `collate` makes it; over all processes' batches together."""
-        mel = crops.hide(crops.spectrogram(self.front, context), hidden)
+        mel = crops.apply_mask(crops.spectrogram(self.front, context), mask)
         answer = self.student(mel.contiguous(memory_format=torch.channels_last))
         compared = gather(self.projector(answer.features).float())
         answer = StudentOutput(*(gather(part.float()) for part in answer))
@@ -177,31 +177,31 @@ def answer(student: nn.Module, mels: Tensor) -> Answered:
     return Answered(emotion, torch.cat([part.spread for part in parts]).float().cpu().numpy())
 
 
-def refuse_foreign(answers: Answers, split: Split, config: StudentConfig, spec: MelSpec) -> None:
+def refuse_foreign(soft_targets: SoftTargets, split: Split, config: StudentConfig, spec: MelSpec) -> None:
     """Refuse a table that was made for other clips, other frames, or that holds a clip of validation or test."""
     again = "delete RUN/teacher and run the teacher again"
-    held_out = sorted(set(answers.ids) & {*split.validation, *split.test})
+    held_out = sorted(set(soft_targets.ids) & {*split.validation, *split.test})
     if held_out:
         raise DataError(f"the teacher's answers hold {len(held_out)} held-out clips, first {held_out[0]!r}; {again}")
-    lacking = sorted(set(split.train) - set(answers.ids))
+    lacking = sorted(set(split.train) - set(soft_targets.ids))
     if lacking:
         raise DataError(f"the teacher's answers lack {len(lacking)} training clips, first {lacking[0]!r}; {again}")
-    made_for = (answers.stride, answers.frames, answers.spec_hash)
+    made_for = (soft_targets.stride, soft_targets.frames, soft_targets.spec_hash)
     wanted = (config.stride, config.frames, spec.hash)
     if made_for != wanted:
         raise DataError(f"the teacher answered for (stride, frames, spectrogram) {made_for}, not {wanted}; {again}")
 
 
 def train(
-    student: Student, store: ClipStore, answers: Answers, split: Split, config: StudentConfig, folder: Path
+    student: Student, store: ClipStore, soft_targets: SoftTargets, split: Split, config: StudentConfig, folder: Path
 ) -> list[dict[str, Any]]:
     """Distil `answers` and ratings into `student`; return the record of each epoch. Continues after a kill."""
-    refuse_foreign(answers, split, config, student.spec)
-    distiller = Distiller(student, answers.features.shape[-1], config.loss)
+    refuse_foreign(soft_targets, split, config, student.spec)
+    distiller = Distiller(student, soft_targets.features.shape[-1], config.loss)
     front = MelFrontEnd(student.spec, config.stride, config.frames)
     heard = whole_clips(store, split.train[:: -(-len(split.train) // _CLIPS_FOR_STATISTICS)], front)
     validate = validator(whole_clips(store, split.validation, front), store.labels(split.validation), heard)
-    items = Crops(store, answers, student.spec, config)
+    items = Crops(store, soft_targets, student.spec, config)
     return fit(distiller, items, collate, validate, folder, schedule(config))
 
 
@@ -223,13 +223,13 @@ def schedule(config: StudentConfig) -> Schedule:
 def validator(mels: Tensor, labels: NDArray[np.float32], heard: Tensor) -> Callable[[nn.Module], Mapping[str, float]]:
     """Make the function that scores a `Distiller`'s student on whole clips, after fitting its statistics to such.
 
-    heard: whole training clips [N, 1, M, T], for `refresh_statistics`.
+    heard: whole training clips [N, 1, M, T], for `recalibrate_batch_norm`.
     """
 
     def validate(distiller: nn.Module) -> Mapping[str, float]:
         student: Student = distiller.get_submodule("student")  # type: ignore[assignment]
         alone = unsynchronised(student)
-        refresh_statistics(alone, heard)
+        recalibrate_batch_norm(alone, heard)
         if alone is not student:
             student.load_state_dict(alone.state_dict())
         scores = score(answer(alone, mels).emotion, labels)
@@ -250,7 +250,7 @@ def unsynchronised(student: Student) -> Student:
     return twin.to(next(student.parameters()).device, memory_format=torch.channels_last)
 
 
-def refresh_statistics(student: nn.Module, mels: Tensor) -> None:
+def recalibrate_batch_norm(student: nn.Module, mels: Tensor) -> None:
     """Measure the batch norms' means and variances anew on whole training clips, with the weights as they are.
 
     A crop has a larger share of zero-padded border than a whole clip, and changes hide part of it: statistics gathered

@@ -66,7 +66,7 @@ def _work(config: StudentConfig, material: Material, folder: Path, record: dict[
 
     ours = read_predictions(folder / "predictions.csv")
     theirs = {name: read_predictions(config.run / "teacher" / f"{file}.csv") for name, file in _OTHERS.items()}
-    items = len(material.answers.ids) * config.draws
+    items = len(material.soft_targets.ids) * config.draws
     metrics = compare(ours, theirs) | _facts(trained, batch=min(config.batch_size, items))
     for part in PARTS:
         here = ours.only(part)

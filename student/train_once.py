@@ -21,7 +21,7 @@ from pocketmood.training.schedule import HISTORY
 from student.config import StudentConfig
 from student.distill import Answered, answer, train, whole_clips
 from student.mobilevit import Student, load_imagenet, save_student
-from teacher.soft_targets import Answers
+from teacher.soft_targets import SoftTargets
 
 PREDICTIONS_FILE = "predictions.csv"
 Fitted = Callable[[Student], Student]
@@ -33,7 +33,7 @@ class Material(NamedTuple):
 
     store: ClipStore
     split: Split
-    answers: Answers
+    soft_targets: SoftTargets
 
 
 class Trained(NamedTuple):
@@ -59,7 +59,7 @@ def open_material(run: Path) -> Material:
     """Open clip store, split and the table of the teacher's answers."""
     data = run / "data"
     store, split = ClipStore.open(data / "store"), Split.load(data / "split.json")
-    return Material(store, split, Answers.open(run / "teacher" / "answers"))
+    return Material(store, split, SoftTargets.open(run / "teacher" / "soft_targets"))
 
 
 def distil(
@@ -78,11 +78,11 @@ def distil(
         rated = len(material.split.train)
         print(
             f"{title}: {config.model}, {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters; {rated} "
-            f"rated clips and {len(material.answers.ids) - rated} unrated, {config.draws} crops of "
+            f"rated clips and {len(material.soft_targets.ids) - rated} unrated, {config.draws} crops of "
             f"{config.crop_frames} frames each per epoch, batches of {config.batch_size}",
             flush=True,
         )
-    history = train(student, material.store, material.answers, material.split, config, folder)
+    history = train(student, material.store, material.soft_targets, material.split, config, folder)
     return Trained(student.cpu().eval(), history, warning)
 
 

@@ -114,9 +114,9 @@ class FineTuneConfig:
     """Frames of a random training crop, at the network's stride; validation hears whole clips."""
     gain_db: float = 2.5
     """Largest random change of level."""
-    hidden_bands: int = 16
+    mask_bands: int = 16
     """Widest run of mel bands hidden per crop."""
-    hidden_frames: int = 16
+    mask_frames: int = 16
     """Widest run of frames hidden per crop."""
     ccc_weight: float = 1.0
     """Weight of 1 - CCC over the batch, mean of both axes."""
@@ -153,7 +153,7 @@ class FineTuneConfig:
 
 
 @dataclass(frozen=True)
-class AnswersConfig:
+class SoftTargetsConfig:
     """Which crops the teacher answers for, once, for the student to learn from."""
 
     crops: int = 8
@@ -197,7 +197,7 @@ class TeacherConfig:
     """The baseline."""
     ast_training: FineTuneConfig = field(default_factory=FineTuneConfig)
     """How the baseline is trained."""
-    answers: AnswersConfig = field(default_factory=AnswersConfig)
+    soft_targets: SoftTargetsConfig = field(default_factory=SoftTargetsConfig)
     """What the student is given."""
 
     def __post_init__(self) -> None:
@@ -207,12 +207,12 @@ class TeacherConfig:
         for network, training in ((self.vit, self.training), (self.ast, self.ast_training)):
             if training.crop_frames > network.frames:
                 raise PocketmoodError(f"training crop of {training.crop_frames} frames in clips of {network.frames}")
-        if self.answers.stride % self.vit.stride:
+        if self.soft_targets.stride % self.vit.stride:
             raise PocketmoodError(
-                f"answers stride {self.answers.stride} must be a multiple of the vit's stride {self.vit.stride}"
+                f"answers stride {self.soft_targets.stride} must be a multiple of the vit's stride {self.vit.stride}"
             )
-        scale = self.answers.stride // self.vit.stride
-        lengths = (self.training.crop_frames, self.answers.crop_frames * scale)
+        scale = self.soft_targets.stride // self.vit.stride
+        lengths = (self.training.crop_frames, self.soft_targets.crop_frames * scale)
         if self.vit.size == "small" and any(length % STEM_REDUCTION for length in lengths):
             raise PocketmoodError(f"the small ViT takes crops in multiples of {STEM_REDUCTION} frames, not {lengths}")
 
@@ -227,8 +227,8 @@ _BASE_TRAINING = FineTuneConfig(
     patience=5,
     crop_frames=1292,
     gain_db=0.0,
-    hidden_bands=0,
-    hidden_frames=0,
+    mask_bands=0,
+    mask_frames=0,
     ccc_weight=0.0,
     valence_share=0.6,
     unfreeze=((1, 0), (8, 1), (12, 2), (16, 3)),
@@ -262,7 +262,7 @@ PRESETS = {
         training=FineTuneConfig(epochs=2, batch_size=8, crop_frames=64),
         ast=replace(AST_DEMO, width=32, layers=1, heads=2, period_frames=64),
         ast_training=FineTuneConfig(epochs=1, batch_size=8, crop_frames=64),
-        answers=AnswersConfig(crops=2),
+        soft_targets=SoftTargetsConfig(crops=2),
     ),
 }
 """Names for `--preset`: the published recipe, the same without its optional steps, minutes on a CPU, plumbing only."""

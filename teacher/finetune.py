@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import mse, score
-from pocketmood.training.crops import Augment, CropDataset, collate, hide, spectrogram, whole_mels
-from pocketmood.training.device import device
+from pocketmood.training.crops import Augment, CropDataset, apply_mask, collate, spectrogram, whole_mels
+from pocketmood.training.device import default_device
 from pocketmood.training.fit import fit, is_main_process
 from pocketmood.training.schedule import Schedule
 from teacher.losses import emotion_loss, gather
@@ -43,7 +43,7 @@ class FineTune(nn.Module):
         self,
         labels: Tensor,
         deviations: Tensor,
-        hidden: Tensor,
+        mask: Tensor,
         context: Tensor | None = None,
         mel: Tensor | None = None,
         index: Tensor | None = None,
@@ -51,7 +51,7 @@ class FineTune(nn.Module):
         """Compute the loss of a batch from `crops.collate`: `context` [R, C] rows first, then `mel` [B - R, ...]."""
         parts = [] if context is None else [spectrogram(self.front, context)]
         parts += [] if mel is None else [mel]
-        output = TeacherOutput(*map(gather, self.teacher(hide(torch.cat(parts), hidden))))
+        output = TeacherOutput(*map(gather, self.teacher(apply_mask(torch.cat(parts), mask))))
         return emotion_loss(output, gather(labels), gather(deviations), self.recipe)
 
 
@@ -88,12 +88,12 @@ def main(store: ClipStore, split: Split, config: TeacherConfig, folder: Path, sy
         split.train,
         stride=config.vit.stride,
         frames=train.crop_frames,
-        augment=Augment(train.gain_db, train.hidden_bands, train.hidden_frames),
+        augment=Augment(train.gain_db, train.mask_bands, train.mask_frames),
         synthetic=synthetic,
         seed=config.seed,
     )
     # Validation hears the same spectrograms after every epoch: make them once, keep them where they fit (host memory).
-    held = torch.cat([mel.cpu() for _, mel in whole_mels(store, split.validation, front.to(device()))])
+    held = torch.cat([mel.cpu() for _, mel in whole_mels(store, split.validation, front.to(default_device()))])
     labels = store.labels(split.validation)
 
     def validate(model: nn.Module) -> dict[str, float]:

@@ -111,7 +111,7 @@ def store_features(store: ClipStore, ids: Sequence[str]) -> NDArray[np.float64]:
     """Describe clips of a store: [N, 3M], through the one front end."""
     from pocketmood.mel import MelFrontEnd
     from pocketmood.training.crops import whole_mels
-    from pocketmood.training.device import device
+    from pocketmood.training.device import default_device
 
-    front = MelFrontEnd(stride=FLOOR_STRIDE, frames=FLOOR_FRAMES).to(device())
+    front = MelFrontEnd(stride=FLOOR_STRIDE, frames=FLOOR_FRAMES).to(default_device())
     return np.concatenate([features(mel.cpu().numpy()) for _, mel in whole_mels(store, ids, front)])

@@ -74,13 +74,13 @@ def open_teacher(folder: Path) -> tuple[MelSpec, Asked]:
 
     from pocketmood.mel import MelFrontEnd
     from pocketmood.spec import MelSpec
-    from pocketmood.training.device import device
+    from pocketmood.training.device import default_device
     from teacher.finetune import answer_mels
     from teacher.vit import load_teacher
 
     teacher, values = load_teacher(folder)
     spec = MelSpec.from_dict(values["spec"])
-    place = device()
+    place = default_device()
     front = MelFrontEnd(spec, values["vit"]["stride"], values["vit"]["frames"]).to(place)
     teacher.to(place)
 

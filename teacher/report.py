@@ -148,7 +148,7 @@ def _gan(folder: Path, quality: Mapping[str, Any]) -> str:
     tone = "good" if quality["accepted"] and not quality["forced"] else "bad"
     return (
         f'<h2>The generator</h2><p class="lead {tone}">{escape(quality["sentence"])}</p>{_listening(folder)}'
-        f'<p class="say">Score and likenesses against one half of the real training clips; '
+        f'<p class="say">Score and similarities against one half of the real training clips; '
         f"embedding {escape(quality['embedding'])}. Read back: CCC of emotions asked for and read back.</p>"
         f"{_quality_table(quality['table'])}"
         f"{_plots([folder / 'quality' / 'plots', folder / 'gan' / 'plots'], _GAN_FIGURES)}"
@@ -165,15 +165,15 @@ def _listening(folder: Path) -> str:
 
 
 def _quality_table(table: list[dict[str, Any]]) -> str:
-    """Lay out candidates with their score, likenesses and conditioning."""
-    names = [key.removeprefix("likeness_") for key in table[0] if key.startswith("likeness_")]
+    """Lay out candidates with their score, similarities and conditioning."""
+    names = [key.removeprefix("similarity_") for key in table[0] if key.startswith("similarity_")]
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", "score", *names, "read back"))
     rows = []
     for row in table:
-        likenesses = "".join(f"<td>{row[f'likeness_{name}']:.2f}</td>" for name in names)
+        similarities = "".join(f"<td>{row[f'similarity_{name}']:.2f}</td>" for name in names)
         read_back = f"{row['conditioning_ccc']:.2f}" if "conditioning_ccc" in row else "–"
         head = f'<th scope="row">{escape(row["candidate"])}</th><td>{row["score"]:.1f}</td>'
-        rows.append(f"<tr>{head}{likenesses}<td>{read_back}</td></tr>")
+        rows.append(f"<tr>{head}{similarities}<td>{read_back}</td></tr>")
     return (
         f'<div class="card scroll"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )

@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
     from pocketmood.data.clips import ClipStore
     from pocketmood.data.split import Split
-    from teacher.config import AnswersConfig, VitConfig
+    from teacher.config import SoftTargetsConfig, VitConfig
     from teacher.vit import Teacher
 
-INDEX_FILE, TABLE_FILE = "answers.json", "answers.safetensors"
+INDEX_FILE, TABLE_FILE = "soft_targets.json", "soft_targets.safetensors"
 CHUNK = 64
 """Clips whose answers are saved together: what a kill can cost."""
 
 
 @dataclass(frozen=True)
-class Answers:
+class SoftTargets:
     """The table, read back; the student needs nothing else of the teacher."""
 
     ids: tuple[str, ...]
@@ -57,7 +57,7 @@ class Answers:
     """[N, K, F]."""
 
     @classmethod
-    def open(cls, folder: Path) -> Answers:
+    def open(cls, folder: Path) -> SoftTargets:
         """Read a folder; RunError where it is missing, DataError for parts that do not fit, or NaN."""
         if not (folder / INDEX_FILE).is_file() or not (folder / TABLE_FILE).is_file():
             raise RunError(f"{folder}: no teacher's answers here; run: python -m teacher --run {folder.parent.parent}")
@@ -90,7 +90,7 @@ class Answers:
         return rows[id_]
 
 
-def crop_list(config: AnswersConfig) -> list[tuple[int, int]]:
+def crop_list(config: SoftTargetsConfig) -> list[tuple[int, int]]:
     """List the crops: the whole clip, then `config.crops` of them from its very start to its very end, evenly."""
     last = config.frames - config.crop_frames
     steps = max(config.crops - 1, 1)
@@ -110,10 +110,10 @@ def main(
     store: ClipStore,
     ids: Sequence[str],
     vit: VitConfig,
-    config: AnswersConfig,
+    config: SoftTargetsConfig,
     folder: Path,
     fingerprint: str,
-) -> Answers:
+) -> SoftTargets:
     """Answer for all `ids` into `folder`; parts that are already there after a kill are kept."""
     from tqdm import tqdm
 
@@ -125,7 +125,7 @@ def main(
     chunks = [list(ids[first : first + CHUNK]) for first in range(0, len(ids), CHUNK)]
     paths = [folder / f"part-{number:05d}.safetensors" for number in range(len(chunks))]
     hidden = not sys.stderr.isatty()
-    for names, path in tqdm(list(zip(chunks, paths, strict=True)), "answers", disable=hidden, leave=False):
+    for names, path in tqdm(list(zip(chunks, paths, strict=True)), "soft targets", disable=hidden, leave=False):
         if not path.exists():
             _save(path, _answer_chunk(teacher, store, names, front, crops, config.stride // vit.stride))
     parts = [load_file(path) for path in paths]
@@ -142,7 +142,7 @@ def main(
     write_json(folder / INDEX_FILE, index)
     for path in paths:
         path.unlink()
-    return Answers.open(folder)
+    return SoftTargets.open(folder)
 
 
 def _answer_chunk(
@@ -158,8 +158,8 @@ def _answer_chunk(
         for start_hop, frames in crops[1:]:
             start = start_hop // front.stride
             slices.append(mel[..., start : start + frames * scale])
-        answers = [answer_mels(teacher, part) for part in slices]
-        rows.append(tuple(np.stack(part, 1) for part in zip(*answers, strict=True)))
+        outputs = [answer_mels(teacher, part) for part in slices]
+        rows.append(tuple(np.stack(part, 1) for part in zip(*outputs, strict=True)))
     return {
         name: np.concatenate(part)
         for name, part in zip(("emotion", "spread", "features"), zip(*rows, strict=True), strict=True)

@@ -20,7 +20,7 @@ from pocketmood.data.split import PARTS, Split, refuse_leaks
 from pocketmood.predictions import write_predictions
 from pocketmood.runs import Stage, file_hash, link_or_copy, read_json, stage_fingerprint
 from pocketmood.training import distributed
-from pocketmood.training.device import device, keep_freed_memory
+from pocketmood.training.device import default_device, keep_freed_memory
 from pocketmood.training.fit import is_main_process
 from pocketmood.training.schedule import BEST_WEIGHTS
 from teacher import evidence, finetune, floor, soft_targets
@@ -81,7 +81,7 @@ class _Steps:
                 "ast", replace(self.config, vit=self.config.ast, training=self.config.ast_training)
             )
         vit = networks["vit"] = self._network("vit", self.config, synthetic)
-        answered = self._stage("answers", self.config.answers, vit=vit.fingerprint)
+        answered = self._stage("soft_targets", self.config.soft_targets, vit=vit.fingerprint)
         self._alone(answered, lambda work: self._answer(vit, work))
         if is_main_process():
             for name in (PREDICTIONS_FILE, "config.json"):
@@ -172,7 +172,7 @@ class _Steps:
         """Answer for all rated clips, and throw away what only an unfinished training needs: 1 GB for ViT-B."""
         teacher, _ = load_teacher(work)
         ids, parts = _rated(self.split)
-        emotion, spread = finetune.predict(teacher.to(device()), self.store, ids, config.vit)
+        emotion, spread = finetune.predict(teacher.to(default_device()), self.store, ids, config.vit)
         write_predictions(work / PREDICTIONS_FILE, ids, parts, emotion, spread, self.store.labels(ids))
         shutil.rmtree(work / "checkpoints")
         (work / BEST_WEIGHTS).unlink()
@@ -180,10 +180,12 @@ class _Steps:
     def _answer(self, vit: Stage, work: Path) -> None:
         """Write the table for the student."""
         ids = soft_targets.answered_ids(self.store, self.split)
-        print(f"answers: whole clip and {self.config.answers.crops} crops of {len(ids)} clips", flush=True)
+        print(f"answers: whole clip and {self.config.soft_targets.crops} crops of {len(ids)} clips", flush=True)
         teacher, _ = load_teacher(vit.folder)
         config = self.config
-        soft_targets.main(teacher.to(device()), self.store, ids, config.vit, config.answers, work, vit.fingerprint)
+        soft_targets.main(
+            teacher.to(default_device()), self.store, ids, config.vit, config.soft_targets, work, vit.fingerprint
+        )
 
 
 def _rated(split: Split) -> tuple[list[str], list[str]]:

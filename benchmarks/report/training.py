@@ -55,9 +55,9 @@ def gan_quality(run: Path) -> str:
         return ""
     quality = read_json(path)
     rows = [
-        {"name": f"{key.removeprefix('likeness_')}, {candidate['candidate']}", "value": value, "low": 0.0,
+        {"name": f"{key.removeprefix('similarity_')}, {candidate['candidate']}", "value": value, "low": 0.0,
          "high": value, "hue": charts.colour("teacher" if "real" in candidate["candidate"] else "artefact")}
-        for key in (key for key in quality["table"][0] if key.startswith("likeness_"))
+        for key in (key for key in quality["table"][0] if key.startswith("similarity_"))
         for candidate in quality["table"]
         if (value := candidate.get(key)) is not None and candidate["candidate"] in ("real, other half", "synthetic")
     ]  # fmt: skip

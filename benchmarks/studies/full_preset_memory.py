@@ -155,12 +155,12 @@ def vit_step(config: TeacherConfig, folder: Path) -> Step:
     import torch
 
     from pocketmood.mel import MelFrontEnd
-    from pocketmood.training.device import device
+    from pocketmood.training.device import default_device
     from teacher.finetune import FineTune
     from teacher.unfreezing import parameter_groups
     from teacher.vit import build_teacher
 
-    place, train = device(), config.training
+    place, train = default_device(), config.training
     torch.manual_seed(config.seed)
     teacher = build_teacher(config.vit, architecture={})  # the published size, without asking for its weights
     model = FineTune(teacher, MelFrontEnd(stride=config.vit.stride, frames=config.vit.frames), train).to(place).train()
@@ -227,7 +227,7 @@ def _batch(config: TeacherConfig, folder: Path) -> dict[str, torch.Tensor]:
 
     train = config.training
     store, split = made_up_songs(folder)
-    augment = Augment(train.gain_db, train.hidden_bands, train.hidden_frames)
+    augment = Augment(train.gain_db, train.mask_bands, train.mask_frames)
     ids = [split.train[row % len(split.train)] for row in range(train.batch_size)]
     dataset = CropDataset(store, ids, stride=config.vit.stride, frames=train.crop_frames, augment=augment)
     return collate([dataset[row] for row in range(train.batch_size)])

@@ -119,9 +119,9 @@ def judged(work: Path, config: GanConfig, seed: int, count: int, data: tuple[Any
 def mean_row(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Average what was found with several seeds; the score's lowest and highest beside its mean."""
     drawn = [next(row for row in one["table"] if row["candidate"] == "synthetic") for one in found]
-    likenesses = [name for name in drawn[0] if name.startswith("likeness_")]
+    similarities = [name for name in drawn[0] if name.startswith("similarity_")]
     scores = [row["score"] for row in drawn]
-    row = {name: _mean([one[name] for one in drawn]) for name in ("score", *likenesses, "conditioning_ccc")}
+    row = {name: _mean([one[name] for one in drawn]) for name in ("score", *similarities, "conditioning_ccc")}
     row |= {name: _mean([one["losses"][name] for one in found]) for name in LOSSES}
     timed = [one["seconds"] for one in found if one["seconds"] is not None]
     return {**row, "score_low": min(scores), "score_high": max(scores), "seconds": _mean(timed) if timed else None}
@@ -129,14 +129,14 @@ def mean_row(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     """Lay out all rows as Markdown, the real and the noisy ones below the generators."""
-    likenesses = [name for name in results["rows"][0] if name.startswith("likeness_")]
-    headings = ["clips", "score", "over seeds", *(name.removeprefix("likeness_") for name in likenesses)]
+    similarities = [name for name in results["rows"][0] if name.startswith("similarity_")]
+    headings = ["clips", "score", "over seeds", *(name.removeprefix("similarity_") for name in similarities)]
     headings += ["read back", "s", "loss G", "loss D", "right on real", "right on drawn"]
     lines = []
     for row in results["rows"] + [{**row, "title": row["candidate"]} for row in results["references"]]:
         several = results["seeds"] > 1 and "score_low" in row
         span = f"{row['score_low']:.1f}..{row['score_high']:.1f}" if several else "-"
-        cells = [number(row[name], 2) for name in likenesses] + [number(row.get("conditioning_ccc"), 2)]
+        cells = [number(row[name], 2) for name in similarities] + [number(row.get("conditioning_ccc"), 2)]
         cells += [number(row.get("seconds"), 0), *(number(row.get(name), 2) for name in LOSSES)]
         lines.append([row["title"], number(row["score"], 1), span, *cells])
     return markdown_table(headings, lines)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from benchmarks.studies.ablation import Arm
     from student.train_once import Material
-    from teacher.soft_targets import Answers
+    from teacher.soft_targets import SoftTargets
 
 ARMS = {
     "labels": ("labels",),
@@ -98,7 +98,7 @@ def run(config: AblateConfig, command: str = "python -m benchmarks.studies.stude
             recipe, music = prepared(arm, replace(student, seed=seed), material)
             stage = Stage(student.run / "ablation" / "student", f"{arm}-{seed}", recipe, inputs)
             said[arm].append(trial(music, recipe, stage).emotion)
-            facts[arm] = {"terms": ", ".join(ARMS[arm]), "clips": len(music.answers.ids)}
+            facts[arm] = {"terms": ", ".join(ARMS[arm]), "clips": len(music.soft_targets.ids)}
             facts[arm]["steps"] = stage.record["steps"]
     songs = list(material.split.test)
     labels = material.store.labels(songs).astype(float)
@@ -133,10 +133,10 @@ def prepared(arm: str, config: StudentConfig, material: Material) -> tuple[Stude
     """Return the recipe of an arm and what it learns from, with the steps that the whole recipe takes."""
     terms = ARMS[arm]
     config = replace(config, loss=only_terms(config.loss, terms))
-    if {"response", "features"} & set(terms) or len(material.answers.ids) == len(material.split.train):
+    if {"response", "features"} & set(terms) or len(material.soft_targets.ids) == len(material.split.train):
         return config, material
-    rated = material._replace(answers=only_clips(material.answers, material.split.train))
-    return equal_steps(config, len(rated.answers.ids), len(material.answers.ids)), rated
+    rated = material._replace(soft_targets=only_clips(material.soft_targets, material.split.train))
+    return equal_steps(config, len(rated.soft_targets.ids), len(material.soft_targets.ids)), rated
 
 
 def only_terms(loss: LossConfig, terms: Sequence[str]) -> LossConfig:
@@ -146,11 +146,11 @@ def only_terms(loss: LossConfig, terms: Sequence[str]) -> LossConfig:
     return replace(loss, **others)
 
 
-def only_clips(answers: Answers, ids: Sequence[str]) -> Answers:
+def only_clips(soft_targets: SoftTargets, ids: Sequence[str]) -> SoftTargets:
     """Return the table for some of its clips."""
-    rows = [answers.index(id_) for id_ in ids]
-    parts = {name: getattr(answers, name)[rows] for name in ("emotion", "spread", "features")}
-    return replace(answers, ids=tuple(ids), **parts)
+    rows = [soft_targets.index(id_) for id_ in ids]
+    parts = {name: getattr(soft_targets, name)[rows] for name in ("emotion", "spread", "features")}
+    return replace(soft_targets, ids=tuple(ids), **parts)
 
 
 def equal_steps(config: StudentConfig, clips: int, most: int) -> StudentConfig:

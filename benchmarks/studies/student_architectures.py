@@ -62,15 +62,15 @@ def train_all(
     from student.train_once import open_material, stage_inputs, trial
 
     inputs, material = stage_inputs(run), open_material(run)
-    crops = common_crops(material.answers, sorted({choice.stride for choice in choices}))
+    crops = common_crops(material.soft_targets, sorted({choice.stride for choice in choices}))
     rows = []
     for choice in choices:
-        music = material._replace(answers=counted_for(choice, material.answers, crops))
+        music = material._replace(soft_targets=counted_for(choice, material.soft_targets, crops))
         pooling = {"pooled": choice.pooled} if choice.mean else {}
         said, stages = [], []
         for seed in range(seeds):
-            config = recipe(base, choice, music.answers, seed)
-            settings = asdict(config) | {"crops": music.answers.crops} | pooling
+            config = recipe(base, choice, music.soft_targets, seed)
+            settings = asdict(config) | {"crops": music.soft_targets.crops} | pooling
             stages.append(Stage(run / "choices", f"{choice.name}-{seed}", settings, inputs))
             said.append(trial(music, config, stages[-1], choice.fitted).emotion)
         row = {"name": choice.name, **choice._asdict(), "shown": choice.shown}
@@ -152,7 +152,7 @@ def measure(
         row["ms"], row["p95_ms"] = found if isinstance(found, tuple) else (None, None)
         if isinstance(found, str):
             row["reason"] = found
-    heard = [material.answers.crops[crop][1] * material.answers.stride for crop in crops]
+    heard = [material.soft_targets.crops[crop][1] * material.soft_targets.stride for crop in crops]
     facts = {"songs": len(songs), "seeds": seeds, "threads": threads, "threads_used": used, "repeats": repeats}
     corpus = stage_record(run / "data", "make data")["record"].get("corpus")
     teacher_stride = read_json(run / "teacher" / "config.json")["vit"]["stride"]

@@ -3,8 +3,8 @@
 A row is shown every n-th frame of the one spectrogram, or the mean of each n neighbouring frames, for which all frames
 are computed. All students hear the same crops, those of the teacher's table that every row can express: a multiple of
 64 shown frames that covers at least nine tenths of the crop. Where the table's short crops are too short for that, all
-train on whole clips; `python -m teacher --answers.crop-frames 128` makes a table that strides 3, 5 and 10 share crops
-of.
+train on whole clips; `python -m teacher --soft-targets.crop-frames 128` makes a table of which strides 3, 5 and 10
+share crops.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from student.config import SIDE, StudentConfig
 
 if TYPE_CHECKING:
     from student.mobilevit import Student
-    from teacher.soft_targets import Answers
+    from teacher.soft_targets import SoftTargets
 
 COVERED = 0.9
 """Least share of the teacher's crop that a student's must cover to count as the same."""
@@ -82,9 +82,9 @@ def frames_of(hops: int, stride: int) -> int:
     return frames if frames and frames * stride >= COVERED * hops else 0
 
 
-def common_crops(answers: Answers, strides: Sequence[int]) -> list[int]:
+def common_crops(soft_targets: SoftTargets, strides: Sequence[int]) -> list[int]:
     """List the table's crops that every stride can express; DataError unless the whole clip is among them."""
-    hops = [frames * answers.stride for _, frames in answers.crops]
+    hops = [frames * soft_targets.stride for _, frames in soft_targets.crops]
     common = [row for row, length in enumerate(hops) if all(frames_of(length, stride) for stride in strides)]
     if 0 not in common:
         raise DataError(f"strides {list(strides)}: a whole clip of {hops[0]} hops is no multiple of {SIDE} frames "
@@ -92,22 +92,22 @@ def common_crops(answers: Answers, strides: Sequence[int]) -> list[int]:
     return common
 
 
-def counted_for(choice: Choice, answers: Answers, crops: Sequence[int]) -> Answers:
+def counted_for(choice: Choice, soft_targets: SoftTargets, crops: Sequence[int]) -> SoftTargets:
     """Return the table with some of its crops only, counted in the frames that a row's front end computes."""
-    chosen = [answers.crops[row] for row in crops]
-    counted = tuple((start, frames_of(frames * answers.stride, choice.stride) * choice.pooled)
+    chosen = [soft_targets.crops[row] for row in crops]
+    counted = tuple((start, frames_of(frames * soft_targets.stride, choice.stride) * choice.pooled)
                     for start, frames in chosen)  # fmt: skip
-    parts = {name: getattr(answers, name)[:, list(crops)] for name in ("emotion", "spread", "features")}
+    parts = {name: getattr(soft_targets, name)[:, list(crops)] for name in ("emotion", "spread", "features")}
     stride = choice.stride // choice.pooled
-    return replace(answers, crops=counted, stride=stride, frames=counted[0][1], **parts)
+    return replace(soft_targets, crops=counted, stride=stride, frames=counted[0][1], **parts)
 
 
-def recipe(base: StudentConfig, choice: Choice, answers: Answers, seed: int) -> StudentConfig:
+def recipe(base: StudentConfig, choice: Choice, soft_targets: SoftTargets, seed: int) -> StudentConfig:
     """Return the training of a row on a table made by `counted_for`: its short crops where it has any.
 
     Runs of frames that are hidden are as long in shown frames for every row.
     """
-    frames = min(frames for _, frames in answers.crops)
-    sizes = {"stride": answers.stride, "frames": answers.frames, "crop_frames": frames}
-    hidden = replace(base.augment, hidden_frames=base.augment.hidden_frames * choice.pooled)
+    frames = min(frames for _, frames in soft_targets.crops)
+    sizes = {"stride": soft_targets.stride, "frames": soft_targets.frames, "crop_frames": frames}
+    hidden = replace(base.augment, mask_frames=base.augment.mask_frames * choice.pooled)
     return replace(base, model=choice.model, seed=seed, augment=hidden, **sizes)

@@ -114,7 +114,7 @@ def _train(
     """Train one arm with one seed unless that is done; return its answers for the test songs [N, 2] and facts."""
     from pocketmood.predictions import read_predictions, write_predictions
     from pocketmood.runs import Stage
-    from pocketmood.training.device import device
+    from pocketmood.training.device import default_device
     from teacher import finetune
     from teacher.vit import load_teacher
 
@@ -135,7 +135,7 @@ def _train(
             start = time.perf_counter()
             finetune.main(store, replace(split, train=tuple(ids)), config, work, clips)
             network, _ = load_teacher(work)
-            emotion, spread = finetune.predict(network.to(device()), store, split.test, config.vit)
+            emotion, spread = finetune.predict(network.to(default_device()), store, split.test, config.vit)
             labels = store.labels(split.test)
             write_predictions(work / "predictions.csv", split.test, ["test"] * len(split.test), emotion, spread, labels)
             stage.record |= {"seconds": round(time.perf_counter() - start), "threads": os.cpu_count()}

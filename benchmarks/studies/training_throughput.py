@@ -57,8 +57,8 @@ def plain_loop(config: StudentConfig, channels_last: bool) -> Callable[[int], fl
         start = time.perf_counter()
         for step in range(steps):
             with torch.autocast(place.type, torch.bfloat16, enabled=gpu):  # as ours: half precision on a GPU only
-                answers = network(batches[step % len(batches)])
-            loss = torch.nn.functional.mse_loss(answers.float(), wanted)
+                output = network(batches[step % len(batches)])
+            loss = torch.nn.functional.mse_loss(output.float(), wanted)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -79,15 +79,15 @@ def our_loop(run: Path, config: StudentConfig) -> Callable[[int], float]:
     from student.mobilevit import Student
     from student.train_once import open_material
 
-    store, _, answers = open_material(run)
+    store, _, soft_targets = open_material(run)
 
     def train(steps: int) -> float:
         student = Student(config.model, config.stride, config.frames, layers=config.layers)
-        draws = -(-steps * config.batch_size // len(answers.ids))
+        draws = -(-steps * config.batch_size // len(soft_targets.ids))
         recipe = replace(config, draws=draws, epochs=1.0, whole_share=0.0)
-        crops = Crops(store, answers, student.spec, recipe)
+        crops = Crops(store, soft_targets, student.spec, recipe)
         plan = replace(schedule(recipe), epochs=(steps - 0.5) / (len(crops) // config.batch_size))
-        distiller = Distiller(student, answers.features.shape[-1], config.loss)
+        distiller = Distiller(student, soft_targets.features.shape[-1], config.loss)
         with tempfile.TemporaryDirectory() as folder:
             history = fit(distiller, crops, collate, lambda _: {"ccc_mean": 0.0}, Path(folder), plan)
         return float(history[-1]["step_seconds"])

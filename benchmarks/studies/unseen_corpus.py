@@ -73,7 +73,7 @@ def refuse_known_songs(ours: ClipStore, other: ClipStore, ids: Sequence[str]) ->
 def answers(run: Path, store: ClipStore, ids: list[str]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
     """Ask floor, teacher and student of a run: emotion [N, 2] each, and the student's spread [N, 2]."""
     from pocketmood.mel import MelFrontEnd
-    from pocketmood.training.device import device
+    from pocketmood.training.device import default_device
     from student.distill import answer, whole_clips
     from student.mobilevit import load_student
     from teacher import finetune, floor
@@ -87,7 +87,7 @@ def answers(run: Path, store: ClipStore, ids: list[str]) -> tuple[dict[str, NDAr
     ours = answer(student, heard)
     said = {
         "floor": ridge.predict(floor.store_features(store, ids)),
-        "teacher": finetune.predict(teacher.to(device()), store, ids, VitConfig(**facts["vit"]))[0],
+        "teacher": finetune.predict(teacher.to(default_device()), store, ids, VitConfig(**facts["vit"]))[0],
         "student": ours.emotion,
     }
     return said, ours.spread

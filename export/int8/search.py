@@ -36,11 +36,11 @@ from pocketmood.metrics import score
 
 LAST_BITS = 1e-6
 """How far spectrograms of two runtimes lie apart, as a standard deviation."""
-FURTHEST = 4.5
+MAX_SIGMA = 4.5
 """Standard deviations that the furthest of a gate's clips drifts: 1.8 to 3.6 in six programs, 4.7 in one.
 
 With 5 instead a mobilevit_s is 0.4 MB larger; with 4, that one program missed its gate."""
-SECOND_CHANCES = 3
+RETRIES = 3
 """Groups with the highest gain that are tried in int8 again, after as few as possible have left in order."""
 MARGIN = 0.5
 """Share of the limit to fp32 that a choice may use: other clips are judged than those searched on."""
@@ -97,7 +97,7 @@ def search(
             f"{_say(limits)}. Export with --precision fp32"
         )
     floats = leaving[:count]
-    for row in sorted(floats[:-1], key=lambda row: _gain(row, prefer), reverse=True)[:SECOND_CHANCES]:
+    for row in sorted(floats[:-1], key=lambda row: _gain(row, prefer), reverse=True)[:RETRIES]:
         fewer = [other for other in floats if other != row]
         floats = fewer if is_good(fewer) else floats
     left = {row.group: _why(row, prefer) for row in floats}
@@ -133,7 +133,7 @@ def drift(network: Roundable, groups: Sequence[str], mels: Tensor, answers: Answ
     """
     noise = torch.randn(mels.shape, generator=torch.Generator().manual_seed(0))
     change = network.answers(mels + LAST_BITS * noise, groups).astype(np.float64) - answers
-    return FURTHEST * float(np.sqrt((change**2).mean(0)).max())
+    return MAX_SIGMA * float(np.sqrt((change**2).mean(0)).max())
 
 
 def _cost(network: Roundable, groups: Sequence[str], plain: Answers, mels: Tensor, labels: NDArray[Any]) -> Cost:

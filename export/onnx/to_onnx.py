@@ -37,9 +37,9 @@ def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
 
 def seal(model: Any, path: Path, contract: Contract) -> None:
     """Write a model's bytes, the same ones for the same model, with the contract for its only metadata."""
-    _forget_the_maker(model.graph)
+    strip_metadata(model.graph)
     for function in model.functions:
-        _forget_the_maker(function)
+        strip_metadata(function)
     del model.metadata_props[:]
     for name, value in contract.items():
         entry = model.metadata_props.add()
@@ -79,7 +79,7 @@ def _session(path: Path, threads: int, as_written: bool = False) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _forget_the_maker(graph: Any) -> None:
+def strip_metadata(graph: Any) -> None:
     """Drop stack traces: they hold paths of the exporting machine and make equal models differ."""
     del graph.metadata_props[:]
     for part in (*graph.node, *graph.value_info, *getattr(graph, "initializer", ())):

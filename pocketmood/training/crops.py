@@ -47,7 +47,7 @@ class CropDataset(Dataset[dict[str, Any]]):
     """One crop per clip and epoch, from rated clips and, behind them, synthetic spectrograms.
 
     Set `epoch` before each pass. Items: "context" [C] (or "mel" [1, M, T] for a synthetic one), "labels" [2],
-    "deviations" [2] (NaN where unknown), "hidden" [4] (see `hide`), "index" and, with fixed `crops`, "crop".
+    "deviations" [2] (NaN where unknown), "mask" [4] (see `hide`), "index" and, with fixed `crops`, "crop".
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class CropDataset(Dataset[dict[str, Any]]):
             item["crop"] = int(rng.integers(len(self.crops)))
             start, frames = self.crops[item["crop"]]
         gain_db = rng.uniform(-self.augment.gain_db, self.augment.gain_db)
-        item["hidden"] = _hidden(rng, self.augment, self.spec.bands, frames)
+        item["mask"] = _draw_mask(rng, self.augment, self.spec.bands, frames)
         if index < len(self.rows):
             wave, gain = self.store.raw[self.rows[index]], 10 ** (gain_db / 20)
             item["context"] = context(wave, start, frames, self.spec, self.stride, gain)
@@ -110,19 +110,19 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """Stack items to a batch: rows with waveforms first, rows with ready spectrograms behind them."""
     ordered = [item for item in items if "context" in item] + [item for item in items if "mel" in item]
     batch: dict[str, Tensor] = {}
-    for key in ("context", "mel", "labels", "deviations", "hidden", "index", "crop"):
+    for key in ("context", "mel", "labels", "deviations", "mask", "index", "crop"):
         rows = [torch.from_numpy(np.asarray(item[key])) for item in ordered if key in item]
         if rows:
             batch[key] = torch.stack(rows)
     return batch
 
 
-def hide(mel: Tensor, hidden: Tensor) -> Tensor:
+def apply_mask(mel: Tensor, mask: Tensor) -> Tensor:
     """Replace a run of bands and a run of frames of each spectrogram [B, 1, M, T] by that spectrogram's mean.
 
-    hidden: [B, 4] int: first band, number of bands, first frame, number of frames.
+    mask: [B, 4] int: first band, number of bands, first frame, number of frames.
     """
-    low_band, bands, low_frame, frames = hidden[:, :, None].unbind(1)  # each [B, 1]
+    low_band, bands, low_frame, frames = mask[:, :, None].unbind(1)  # each [B, 1]
     band = torch.arange(mel.shape[2], device=mel.device)
     frame = torch.arange(mel.shape[3], device=mel.device)
     in_bands = (band >= low_band) & (band < low_band + bands)  # [B, M]
@@ -159,7 +159,7 @@ def whole_mels(
         yield names, spectrogram(front, wave)
 
 
-def _hidden(rng: np.random.Generator, augment: Augment, bands: int, frames: int) -> NDArray[np.int64]:
+def _draw_mask(rng: np.random.Generator, augment: Augment, bands: int, frames: int) -> NDArray[np.int64]:
     """Draw which bands and frames SpecAugment hides; at most half of a short crop."""
     width = int(rng.integers(min(augment.bands, bands // 2) + 1))
     length = int(rng.integers(min(augment.frames, frames // 2) + 1))

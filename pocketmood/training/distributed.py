@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import distributed
 
-from pocketmood.training.device import device
+from pocketmood.training.device import default_device
 from pocketmood.training.fit import is_main_process
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def join() -> None:
     """Meet the other processes of `torchrun`; every process calls this once, before the first step."""
     from accelerate import PartialState
 
-    PartialState(cpu=device().type == "cpu")
+    PartialState(cpu=default_device().type == "cpu")
 
 
 def wait() -> None:
@@ -37,7 +37,7 @@ def agree(answer: bool) -> bool:
     """Return the main process's answer in every process."""
     if not distributed.is_initialized():
         return answer
-    said = torch.tensor([int(answer)], device=device() if distributed.get_backend() == "nccl" else "cpu")
+    said = torch.tensor([int(answer)], device=default_device() if distributed.get_backend() == "nccl" else "cpu")
     distributed.broadcast(said, 0)
     return bool(said)
 

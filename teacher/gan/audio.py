@@ -148,14 +148,14 @@ def _pairs(gan: Path, store: ClipStore, split: Split, seed: int, spec: MelSpec) 
     """Draw each landmark from the same noise, and find the training song rated nearest to it."""
     import torch
 
-    from pocketmood.training.device import device
+    from pocketmood.training.device import default_device
     from teacher.gan.model import load_generator
     from teacher.gan.training_songs import LANDMARKS, TrainingSongs
 
     generator, record = load_generator(gan)
     if record["spec_hash"] != spec.hash:
         raise RunError(f"{gan}: its generator draws spectrogram {record['spec_hash']}, not {spec.hash}; train it again")
-    songs, place = TrainingSongs(store, split), device()
+    songs, place = TrainingSongs(store, split), default_device()
     generator.to(place)
     noise = np.random.default_rng([seed, len(LANDMARKS)]).standard_normal((1, generator.latent), np.float32)
     pairs = []

@@ -100,7 +100,7 @@ def distributions(real: Description, fake: Description, path: Path) -> None:
 
 
 def score_bars(table: Sequence[dict[str, Any]], least: float, path: Path) -> None:
-    """Draw the score of each candidate with the gate's limit, and the likenesses that it is made of."""
+    """Draw the score of each candidate with the gate's limit, and the similarities that it is made of."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     scores, parts = figure.subplots(1, 2, width_ratios=(1, 1.6))
     names = [row["candidate"] for row in table]
@@ -114,7 +114,7 @@ def score_bars(table: Sequence[dict[str, Any]], least: float, path: Path) -> Non
     width = 0.8 / len(table)
     shades = [REAL, FAKE, "#5c6773", MUTED, "#d5dae0"]
     for index, (row, colour) in enumerate(zip(table, shades, strict=True)):
-        heights = [row[f"likeness_{name}"] for name in WEIGHTS]
+        heights = [row[f"similarity_{name}"] for name in WEIGHTS]
         parts.bar(np.arange(len(WEIGHTS)) + index * width, heights, width, color=colour, label=row["candidate"])
     parts.set_xticks(np.arange(len(WEIGHTS)) + 0.4 - width / 2, list(WEIGHTS))
     parts.set(ylabel="likeness", ylim=(0, 1.35))

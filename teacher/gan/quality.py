@@ -1,6 +1,6 @@
 """How good synthetic spectrograms are, as a score from 0 to 100, and the gate that keeps bad ones out.
 
-The score is 100 times the weighted geometric mean of six likenesses in [0, 1] (`measures.py` has their formulas), so
+The score is 100 times the weighted geometric mean of six similarities in [0, 1] (`measures.py` has their formulas), so
 that no strength pays for a failure. Every candidate is compared with the same half of the real training clips, at equal
 numbers: the other real half (should be near 100), the synthetic clips, one real clip over and over (a collapsed
 generator), noise with the real bands' means and deviations, and plain noise (should be near 0).
@@ -64,7 +64,7 @@ class Verdict:
     embedding: str
     """Name of the space in which Frechet and kernel distance are taken."""
     table: list[dict[str, Any]]
-    """One row per candidate: its measures, likenesses and score."""
+    """One row per candidate: its measures, similarities and score."""
 
 
 def main(
@@ -133,7 +133,7 @@ def format_table(table: list[dict[str, Any]]) -> str:
     lines = [f"{'candidate':<24}{'score':>7}" + "".join(f"{name:>12}" for name in names) + f"{'read back':>12}"]
     for row in table:
         read_back = f"{row['conditioning_ccc']:.2f}" if "conditioning_ccc" in row else "-"
-        cells = "".join(f"{row['likeness_' + name]:>12.2f}" for name in names)
+        cells = "".join(f"{row['similarity_' + name]:>12.2f}" for name in names)
         lines.append(f"{row['candidate']:<24}{row['score']:>7.1f}{cells}{read_back:>12}")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Six likenesses of one set of spectrograms to another, from statistics that fit in memory.
+"""Six similarities of one set of spectrograms to another, from statistics that fit in memory.
 
 Conventions: spectrogram values in [-1, 1]; each likeness lies in [0, 1], 1 for the same. Those that rest on a distance
 count only what exceeds the distance between random halves of the real clips (median of `REFERENCES` splits, none of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 WEIGHTS = {"frechet": 0.3, "kernel": 0.2, "moments": 0.15, "smoothness": 0.15, "profile": 0.1, "range": 0.1}
-"""Exponents of the likenesses in the score; they sum to 1."""
+"""Exponents of the similarities in the score; they sum to 1."""
 MOST_DIMENSIONS = 64
 REFERENCES = 5
 BINS = np.linspace(-1, 1, 51)
@@ -143,10 +143,10 @@ class Scale:
         return f"mel-statistics-{inputs}-pca-{outputs}"
 
     def score(self, candidate: Description) -> dict[str, float]:
-        """Compare with the first real half: `distance_*`, `likeness_*`, and the score from 0 to 100."""
+        """Compare with the first real half: `distance_*`, `similarity_*`, and the score from 0 to 100."""
         real = self.real.rows(self.first)
         found = distances(real, candidate, self.embedding)
-        likeness = {
+        similarity = {
             "frechet": np.exp(-2 * self._excess(found, "frechet")),
             "kernel": np.exp(-2 * self._excess(found, "kernel")),
             "moments": np.exp(-self._excess(found, "moments")),
@@ -154,9 +154,9 @@ class Scale:
             "profile": max(_correlation(real.band_mean.mean(0), candidate.band_mean.mean(0)), 0.0),
             "range": _ratio(real.shape[:, 2].mean(), candidate.shape[:, 2].mean()),
         }
-        score = 100 * np.prod([max(likeness[name], _TINY) ** weight for name, weight in WEIGHTS.items()])
+        score = 100 * np.prod([max(similarity[name], _TINY) ** weight for name, weight in WEIGHTS.items()])
         row = {f"distance_{name}": value for name, value in found.items()}
-        row |= {f"likeness_{name}": float(value) for name, value in likeness.items()}
+        row |= {f"similarity_{name}": float(value) for name, value in similarity.items()}
         return {"score": float(score), **row}
 
     def _excess(self, found: dict[str, float], name: str) -> float:

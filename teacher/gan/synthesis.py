@@ -78,12 +78,12 @@ def main(folder_gan: Path, labels: NDArray[np.float32], count: int, folder: Path
     """
     import torch
 
-    from pocketmood.training.device import device
+    from pocketmood.training.device import default_device
     from teacher.gan.model import load_generator
     from teacher.gan.training_songs import draw_conditions
 
     generator, record = load_generator(folder_gan)
-    place = device()
+    place = default_device()
     generator.to(place)
     config, size = record["config"], record["generator"]
     rng = np.random.default_rng([seed, count])

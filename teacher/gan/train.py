@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pocketmood.errors import RunError
 from pocketmood.runs import fingerprint
-from pocketmood.training.device import device
+from pocketmood.training.device import default_device
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair, synchronised
 from teacher.gan.checkpoints import load_state, read_log, save_state, write_log
 from teacher.gan.model import Discriminator, Generator, save_generator
@@ -262,6 +262,6 @@ def make_accelerator() -> Accelerator:
 
     Mixed precision is bfloat16 or nothing: it needs no loss scaling, and so no state to resume.
     """
-    on_cpu = device().type == "cpu"
+    on_cpu = default_device().type == "cpu"
     mixed = not on_cpu and torch.cuda.is_bf16_supported()
     return Accelerator(cpu=on_cpu, mixed_precision="bf16" if mixed else "no")

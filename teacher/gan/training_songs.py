@@ -11,6 +11,7 @@ from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.training.crops import whole_mels
+from pocketmood.training.device import default_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ class TrainingSongs:
         if len(self.ids) < 2:
             raise DataError(f"the training part holds {len(self.ids)} songs, a generator needs at least 2")
         self.labels = store.labels(self.ids)
-        self.front = MelFrontEnd().to(device or device.device()).eval()
+        self.front = MelFrontEnd().to(device or default_device()).eval()
 
     def mels(self, ids: Sequence[str]) -> Tensor:
         """Compute the spectrograms [B, 1, M, T] of training songs; DataError for any other clip."""

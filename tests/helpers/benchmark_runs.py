@@ -51,7 +51,7 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
     with teacher.work() as folder:
         write_predictions(folder / "predictions.csv", ids, splits, _near(true, 0.16, rng), None, labels)
         write_predictions(folder / "floor.csv", ids, splits, _near(true, 0.3, rng), None, labels)
-        write_json(folder / "answers" / "answers.json", {"stride": 5, "frames": 256})
+        write_json(folder / "soft_targets" / "soft_targets.json", {"stride": 5, "frames": 256})
         write_text(folder / "vit" / "metrics.jsonl", _curve(20, 0.68, rng))
         write_text(folder / "model.safetensors", "x" * 1_480_000)
         teacher.record |= {"synthetic": "synthetic clips REFUSED: quality 1 of 100", "synthetic_accepted": False}

@@ -22,7 +22,7 @@ LEFT_OUT = (
     "corpus/DEAM_audio/2.mp3", "corpus/truth.csv", "data/store/clips.i16", "data/store/index.csv",
     "teacher/model.safetensors", "teacher/vit/model.safetensors", "teacher/vit/checkpoints/a/state.json",
     "teacher/gan/checkpoint-0004/state.safetensors", "teacher/gan/generator.safetensors",
-    "teacher/synthetic/mels.f16", "teacher/synthetic/synthetic.json", "teacher/answers/answers.safetensors",
+    "teacher/synthetic/mels.f16", "teacher/synthetic/synthetic.json", "teacher/soft_targets/soft_targets.safetensors",
     "teacher/listen/index.html", "teacher/listen/neutral-real.wav", "student.part/metrics.jsonl",
     "bundle.old/stage.json", "teacher/metrics.json.tmp",
 )  # fmt: skip

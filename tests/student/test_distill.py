@@ -23,68 +23,68 @@ from student.distill import (
     Distiller,
     answer,
     collate,
-    refresh_statistics,
+    recalibrate_batch_norm,
     refuse_foreign,
     unsynchronised,
     whole_clips,
 )
 from student.mobilevit import Student, load_student, save_student
-from teacher.soft_targets import Answers, answered_ids
-from tests.helpers.answers import CROPS, FEATURES, make_teacher
+from teacher.soft_targets import SoftTargets, answered_ids
+from tests.helpers.soft_targets import CROPS, FEATURES, make_teacher
 
 SPEC = MelSpec()
 
 
 @pytest.fixture
-def parts(tiny_run: Path) -> tuple[ClipStore, Answers, Split]:
+def parts(tiny_run: Path) -> tuple[ClipStore, SoftTargets, Split]:
     make_teacher(tiny_run)
     data = tiny_run / "data"
-    answers = Answers.open(tiny_run / "teacher" / "answers")
-    return ClipStore.open(data / "store"), answers, Split.load(data / "split.json")
+    soft_targets = SoftTargets.open(tiny_run / "teacher" / "soft_targets")
+    return ClipStore.open(data / "store"), soft_targets, Split.load(data / "split.json")
 
 
 def smoke(**changes: object) -> StudentConfig:
     return replace(PRESETS["smoke"], **changes)  # type: ignore[arg-type]
 
 
-def test_crop_is_the_very_slice_of_the_whole_clip(parts: tuple[ClipStore, Answers, Split]) -> None:
-    store, answers, _ = parts
-    crops = Crops(store, answers, SPEC, smoke())
+def test_crop_is_the_very_slice_of_the_whole_clip(parts: tuple[ClipStore, SoftTargets, Split]) -> None:
+    store, soft_targets, _ = parts
+    crops = Crops(store, soft_targets, SPEC, smoke())
     front = MelFrontEnd(SPEC, stride=5, frames=256)
     for index in range(4):
         item = crops[index]
-        whole = front(torch.from_numpy(store.waveform(answers.ids[index]))[None])
+        whole = front(torch.from_numpy(store.waveform(soft_targets.ids[index]))[None])
         seen = front.from_context(torch.from_numpy(item["context"])[None])
         matches = []
         for k, (start_hop, frames) in enumerate(CROPS[1:], 1):
             expected = whole[..., start_hop // 5 : start_hop // 5 + frames]
-            if np.array_equal(item["emotion"], answers.emotion[index, k]):
+            if np.array_equal(item["emotion"], soft_targets.emotion[index, k]):
                 # equal but for the order in which a matrix product sums: 1e-6 of the range of 2
                 assert torch.allclose(seen, expected, rtol=0, atol=2e-6)
-                assert np.array_equal(item["features"], answers.features[index, k])
+                assert np.array_equal(item["features"], soft_targets.features[index, k])
                 matches.append(k)
         assert len(matches) == 1
 
 
-def test_items_follow_from_seed_epoch_and_index(parts: tuple[ClipStore, Answers, Split]) -> None:
-    store, answers, _ = parts
+def test_items_follow_from_seed_epoch_and_index(parts: tuple[ClipStore, SoftTargets, Split]) -> None:
+    store, soft_targets, _ = parts
     config = smoke(draws=3, augment=AugmentConfig(mixup=0.4))
-    first, second = (Crops(store, answers, SPEC, config) for _ in range(2))
-    assert len(first) == 3 * len(answers.ids)
+    first, second = (Crops(store, soft_targets, SPEC, config) for _ in range(2))
+    assert len(first) == 3 * len(soft_targets.ids)
     a = first[7]
     second[3]  # what was drawn before does not matter
     again = second[7]
     assert a.keys() == again.keys() and all(np.array_equal(a[name], again[name], equal_nan=True) for name in a)
     second.epoch = 1
-    drawn = {tuple(second[index]["hidden"]) for index in range(7, len(second), len(answers.ids))}
-    assert len(drawn) == 3 and tuple(a["hidden"]) not in drawn
-    other = Crops(store, answers, SPEC, replace(config, seed=1))[7]
-    assert not np.array_equal(other["hidden"], a["hidden"]) and not np.array_equal(other["emotion"], a["emotion"])
+    drawn = {tuple(second[index]["mask"]) for index in range(7, len(second), len(soft_targets.ids))}
+    assert len(drawn) == 3 and tuple(a["mask"]) not in drawn
+    other = Crops(store, soft_targets, SPEC, replace(config, seed=1))[7]
+    assert not np.array_equal(other["mask"], a["mask"]) and not np.array_equal(other["emotion"], a["emotion"])
 
 
-def test_last_epochs_may_hear_whole_clips(parts: tuple[ClipStore, Answers, Split]) -> None:
-    store, answers, _ = parts
-    crops = Crops(store, answers, SPEC, smoke(epochs=4, whole_share=0.5))
+def test_last_epochs_may_hear_whole_clips(parts: tuple[ClipStore, SoftTargets, Split]) -> None:
+    store, soft_targets, _ = parts
+    crops = Crops(store, soft_targets, SPEC, smoke(epochs=4, whole_share=0.5))
     lengths = []
     for epoch in range(4):
         crops.epoch = epoch
@@ -92,7 +92,7 @@ def test_last_epochs_may_hear_whole_clips(parts: tuple[ClipStore, Answers, Split
     step = SPEC.hop * 5
     short, long = (frames * step - step + SPEC.n_fft for frames in (64, 256))
     assert lengths == [short, short, long, long]
-    assert np.array_equal(crops[0]["emotion"], answers.emotion[0, 0])
+    assert np.array_equal(crops[0]["emotion"], soft_targets.emotion[0, 0])
 
 
 @pytest.mark.parametrize(
@@ -100,16 +100,16 @@ def test_last_epochs_may_hear_whole_clips(parts: tuple[ClipStore, Answers, Split
     [(6, 0.05, 1), (2, 0.2, 1), (6, 0.25, 2), (1, 0.4, 1), (2.5, 1, 3), (4, 0.5, 2), (10, 0.25, 2), (4, 0, 0)],
 )
 def test_a_share_of_whole_clips_is_one_epoch_at_least(
-    epochs: float, share: float, whole: int, parts: tuple[ClipStore, Answers, Split]
+    epochs: float, share: float, whole: int, parts: tuple[ClipStore, SoftTargets, Split]
 ) -> None:
-    store, answers, _ = parts
-    first = Crops(store, answers, SPEC, smoke(epochs=epochs, whole_share=share)).first_whole_epoch
+    store, soft_targets, _ = parts
+    first = Crops(store, soft_targets, SPEC, smoke(epochs=epochs, whole_share=share)).first_whole_epoch
     assert first == np.ceil(epochs) - whole
 
 
-def test_unrated_clips_are_marked_not_invented(parts: tuple[ClipStore, Answers, Split]) -> None:
-    store, answers, _ = parts
-    crops = Crops(store, answers, SPEC, smoke())
+def test_unrated_clips_are_marked_not_invented(parts: tuple[ClipStore, SoftTargets, Split]) -> None:
+    store, soft_targets, _ = parts
+    crops = Crops(store, soft_targets, SPEC, smoke())
     nobody = {name: np.full(2, np.nan, np.float32) for name in ("labels", "deviations")}
     batch = collate([crops[0], {**crops[1], **nobody}])
     assert batch["labelled"].tolist() == [True, False]
@@ -118,7 +118,7 @@ def test_unrated_clips_are_marked_not_invented(parts: tuple[ClipStore, Answers, 
 
 
 def test_music_without_ratings_reaches_the_student_and_teaches_through_the_teacher_only(
-    parts: tuple[ClipStore, Answers, Split], tmp_path: Path
+    parts: tuple[ClipStore, SoftTargets, Split], tmp_path: Path
 ) -> None:
     rated, _, split = parts
     ids = split.train[:2]
@@ -131,8 +131,8 @@ def test_music_without_ratings_reaches_the_student_and_teaches_through_the_teach
     rng = np.random.default_rng(0)
     told = {name: rng.normal(0, 0.3, (3, len(CROPS), size)).astype(np.float32) for name, size in
             (("emotion", 2), ("spread", 2), ("features", FEATURES))}  # fmt: skip
-    answers = Answers(tuple(answered), tuple(map(tuple, CROPS)), 5, 256, SPEC.hash, "made up", **told)
-    crops = Crops(store, answers, SPEC, smoke())
+    soft_targets = SoftTargets(tuple(answered), tuple(map(tuple, CROPS)), 5, 256, SPEC.hash, "made up", **told)
+    crops = Crops(store, soft_targets, SPEC, smoke())
     assert len(crops) == 3
     batch = collate([crops[index] for index in range(3)])
     assert batch["labelled"].tolist() == [True, True, False]
@@ -153,10 +153,10 @@ def test_music_without_ratings_reaches_the_student_and_teaches_through_the_teach
     assert abs(float(terms["features"]) - float(again["features"])) > 1e-3
 
 
-def test_lengths_the_teacher_did_not_answer_are_refused(parts: tuple[ClipStore, Answers, Split]) -> None:
-    store, answers, _ = parts
+def test_lengths_the_teacher_did_not_answer_are_refused(parts: tuple[ClipStore, SoftTargets, Split]) -> None:
+    store, soft_targets, _ = parts
     with pytest.raises(DataError, match=r"answered crops of \[64, 256\] frames, none of 128"):
-        Crops(store, answers, SPEC, smoke(crop_frames=128))
+        Crops(store, soft_targets, SPEC, smoke(crop_frames=128))
 
 
 def test_changes_that_cannot_be_drawn_are_refused() -> None:
@@ -164,24 +164,26 @@ def test_changes_that_cannot_be_drawn_are_refused() -> None:
         AugmentConfig(mixup=-0.1)
 
 
-def test_foreign_tables_are_refused(parts: tuple[ClipStore, Answers, Split], tiny_run: Path) -> None:
-    _, answers, split = parts
-    refuse_foreign(answers, split, smoke(), SPEC)
+def test_foreign_tables_are_refused(parts: tuple[ClipStore, SoftTargets, Split], tiny_run: Path) -> None:
+    _, soft_targets, split = parts
+    refuse_foreign(soft_targets, split, smoke(), SPEC)
     with pytest.raises(DataError, match="not \\(4, 256"):
-        refuse_foreign(answers, split, smoke(stride=4), SPEC)
-    leaking = replace(answers, ids=(*answers.ids, split.test[0]))
+        refuse_foreign(soft_targets, split, smoke(stride=4), SPEC)
+    leaking = replace(soft_targets, ids=(*soft_targets.ids, split.test[0]))
     with pytest.raises(DataError, match=f"1 held-out clips, first '{split.test[0]}'"):
         refuse_foreign(leaking, split, smoke(), SPEC)
-    lacking = replace(answers, ids=answers.ids[1:])
-    with pytest.raises(DataError, match=f"lack 1 training clips, first '{answers.ids[0]}'"):
+    lacking = replace(soft_targets, ids=soft_targets.ids[1:])
+    with pytest.raises(DataError, match=f"lack 1 training clips, first '{soft_targets.ids[0]}'"):
         refuse_foreign(lacking, split, smoke(), SPEC)
 
 
-def test_gain_reaches_the_spectrogram_in_db(parts: tuple[ClipStore, Answers, Split]) -> None:
-    store, answers, _ = parts
+def test_gain_reaches_the_spectrogram_in_db(parts: tuple[ClipStore, SoftTargets, Split]) -> None:
+    store, soft_targets, _ = parts
     front = MelFrontEnd(SPEC, stride=5, frames=256)
     levels = [
-        spectrogram(front, torch.from_numpy(Crops(store, answers, SPEC, smoke(augment=augment))[3]["context"])[None])
+        spectrogram(
+            front, torch.from_numpy(Crops(store, soft_targets, SPEC, smoke(augment=augment))[3]["context"])[None]
+        )
         for augment in (AugmentConfig(0, 0, 0), AugmentConfig(6, 0, 0))
     ]
     change = (levels[1] - levels[0]) * (SPEC.high_db - SPEC.low_db) / 2
@@ -202,9 +204,9 @@ def test_projector_and_front_end_never_reach_the_saved_student(measure: str, tmp
 
 
 @pytest.mark.parametrize("measure", ["cosine", "relational", "distance-correlation"])
-def test_a_batch_gives_every_part_a_gradient(measure: str, parts: tuple[ClipStore, Answers, Split]) -> None:
-    store, answers, _ = parts
-    crops = Crops(store, answers, SPEC, smoke())
+def test_a_batch_gives_every_part_a_gradient(measure: str, parts: tuple[ClipStore, SoftTargets, Split]) -> None:
+    store, soft_targets, _ = parts
+    crops = Crops(store, soft_targets, SPEC, smoke())
     torch.manual_seed(0)
     weights = LossConfig(feature_measure=measure, gate=True)  # type: ignore[arg-type]
     distiller = Distiller(Student("mobilevit_xxs", layers=1), FEATURES, weights)
@@ -215,7 +217,7 @@ def test_a_batch_gives_every_part_a_gradient(measure: str, parts: tuple[ClipStor
     assert shown == {"loss", "labels", "response", "features", "spread"} and len(terms) == 10
 
 
-def test_answers_for_whole_clips_do_not_depend_on_the_batch(parts: tuple[ClipStore, Answers, Split]) -> None:
+def test_answers_for_whole_clips_do_not_depend_on_the_batch(parts: tuple[ClipStore, SoftTargets, Split]) -> None:
     store, _, split = parts
     front = MelFrontEnd(SPEC, stride=5, frames=256)
     mels = whole_clips(store, split.test, front)
@@ -234,7 +236,7 @@ def test_statistics_are_those_of_whole_clips_and_nothing_else_moves() -> None:
     with torch.no_grad():
         network.train()(torch.full((8, 1, 4, 4), 9.0))  # what training left behind
     weights = {name: value.clone() for name, value in network.named_parameters()}
-    refresh_statistics(network, mels)
+    recalibrate_batch_norm(network, mels)
     assert torch.allclose(norm.running_mean, mels.mean().reshape(1), rtol=0, atol=1e-5)
     expected = (mels[:16].var() + mels[16:].var()) / 2  # torch averages the batches' unbiased variances
     assert torch.allclose(norm.running_var, expected.reshape(1), rtol=1e-5, atol=0)
@@ -247,7 +249,7 @@ def test_every_clip_weighs_the_same_in_the_statistics() -> None:
     norm = torch.nn.BatchNorm2d(1)
     mels = torch.randn(17, 1, 4, 4)
     mels[-1] += 20  # alone in a batch of its own it would be half of the mean, 10 instead of 20 / 17
-    refresh_statistics(torch.nn.Sequential(norm), mels)
+    recalibrate_batch_norm(torch.nn.Sequential(norm), mels)
     assert torch.allclose(norm.running_mean, mels.mean().reshape(1), rtol=0, atol=1e-5)
     expected = (9 * mels[:9].var() + 8 * mels[9:].var()) / 17
     assert torch.allclose(norm.running_var, expected.reshape(1), rtol=1e-5, atol=0)

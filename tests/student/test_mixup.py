@@ -14,14 +14,14 @@ from pocketmood.data.split import Split
 from pocketmood.spec import MelSpec
 from student.config import PRESETS, AugmentConfig, StudentConfig
 from student.distill import Crops, collate, mix
-from teacher.soft_targets import Answers
-from tests.helpers.answers import make_teacher
+from teacher.soft_targets import SoftTargets
+from tests.helpers.soft_targets import make_teacher
 
 MIXED = AugmentConfig(0, 0, 0, mixup=0.5)
 
 
 @pytest.fixture
-def half_rated(tiny_run: Path, tmp_path: Path) -> tuple[ClipStore, Answers]:
+def half_rated(tiny_run: Path, tmp_path: Path) -> tuple[ClipStore, SoftTargets]:
     """Give eight clips, of which the last four have lost their ratings, and the teacher's answers for all of them."""
     make_teacher(tiny_run)
     whole, split = ClipStore.open(tiny_run / "data" / "store"), Split.load(tiny_run / "data" / "split.json")
@@ -29,10 +29,10 @@ def half_rated(tiny_run: Path, tmp_path: Path) -> tuple[ClipStore, Answers]:
     clips = [whole.clips[whole.index(id_)] for id_ in ids]
     clips[4:] = [replace(clip, label=None, deviation=None) for clip in clips[4:]]
     store = ClipStore.write(tmp_path / "half", clips, [whole.waveform(id_) for id_ in ids], MelSpec())
-    answers = Answers.open(tiny_run / "teacher" / "answers")
-    rows = [answers.index(id_) for id_ in ids]
-    parts = {name: getattr(answers, name)[rows] for name in ("emotion", "spread", "features")}
-    return store, replace(answers, ids=tuple(ids), **parts)
+    soft_targets = SoftTargets.open(tiny_run / "teacher" / "soft_targets")
+    rows = [soft_targets.index(id_) for id_ in ids]
+    parts = {name: getattr(soft_targets, name)[rows] for name in ("emotion", "spread", "features")}
+    return store, replace(soft_targets, ids=tuple(ids), **parts)
 
 
 def smoke(**changes: object) -> StudentConfig:
@@ -40,11 +40,11 @@ def smoke(**changes: object) -> StudentConfig:
 
 
 def test_mixture_by_hand() -> None:
-    unlike = {"hidden": np.array([0, 1, 0, 1]), "deviations": np.float32([0.2, np.nan]), "features": np.float32([1, 0])}
+    unlike = {"mask": np.array([0, 1, 0, 1]), "deviations": np.float32([0.2, np.nan]), "features": np.float32([1, 0])}
     one = {"context": np.float32([1, 0, 2]), "labels": np.float32([0.4, 0]), **unlike}
     one["emotion"] = np.float32([0.8, -0.8])
     other = {"context": np.float32([0, 3, 2]), "labels": np.float32([-0.4, 1]), "emotion": np.float32([0, 0])}
-    other |= {"hidden": np.zeros(4, int), "deviations": np.float32([0.6, 0.3]), "features": np.float32([0, 4])}
+    other |= {"mask": np.zeros(4, int), "deviations": np.float32([0.6, 0.3]), "features": np.float32([0, 4])}
     found = mix(one, other, 0.25)
     half, rest = 0.5, np.sqrt(0.75)
     # roots of the shares: the first two samples, heard in one sound only, keep 1/4 and 3/4 of their energy
@@ -53,7 +53,7 @@ def test_mixture_by_hand() -> None:
     assert np.allclose(found["emotion"], [0.2, -0.2], rtol=1e-6, atol=0)
     assert np.allclose(found["features"], [0.25, 3], rtol=1e-6, atol=0)
     assert np.allclose(found["deviations"], [0.5, np.nan], rtol=1e-6, atol=0, equal_nan=True)
-    assert found["hidden"] is one["hidden"] and found["context"].dtype == found["labels"].dtype == np.float32
+    assert found["mask"] is one["mask"] and found["context"].dtype == found["labels"].dtype == np.float32
 
 
 def test_energies_of_unrelated_sounds_add_up_by_their_shares() -> None:
@@ -65,7 +65,7 @@ def test_energies_of_unrelated_sounds_add_up_by_their_shares() -> None:
     assert float((sound**2).mean()) == pytest.approx(0.3 * 1.0 + 0.7 * 0.01, rel=0.01, abs=0)
 
 
-def test_a_pair_with_an_unrated_clip_has_no_label(half_rated: tuple[ClipStore, Answers]) -> None:
+def test_a_pair_with_an_unrated_clip_has_no_label(half_rated: tuple[ClipStore, SoftTargets]) -> None:
     plain = Crops(*half_rated, MelSpec(), smoke())
     rated, unrated = plain[0], plain[5]
     batch = collate([mix(rated, unrated, 0.5), mix(unrated, rated, 1.0), mix(rated, rated, 0.5)])
@@ -73,14 +73,14 @@ def test_a_pair_with_an_unrated_clip_has_no_label(half_rated: tuple[ClipStore, A
     assert torch.isfinite(batch["labels"]).all() and torch.isfinite(batch["emotion"]).all()
 
 
-def test_no_rating_is_lost_to_a_pair(half_rated: tuple[ClipStore, Answers]) -> None:
-    store, answers = half_rated
-    plain, mixed = (Crops(store, answers, MelSpec(), smoke(draws=3, augment=augment)) for augment in
+def test_no_rating_is_lost_to_a_pair(half_rated: tuple[ClipStore, SoftTargets]) -> None:
+    store, soft_targets = half_rated
+    plain, mixed = (Crops(store, soft_targets, MelSpec(), smoke(draws=3, augment=augment)) for augment in
                     (AugmentConfig(0, 0, 0), MIXED))  # fmt: skip
     labelled = [collate([crops[index] for index in range(24)])["labelled"].tolist() for crops in (plain, mixed)]
     assert labelled[0] == labelled[1] == ([True] * 4 + [False] * 4) * 3
-    told = {tuple(pair) for pair in answers.emotion.reshape(-1, 2)}
+    told = {tuple(pair) for pair in soft_targets.emotion.reshape(-1, 2)}
     between = [tuple(mixed[index]["emotion"]) not in told for index in range(24)]
     assert sum(between) > 12  # mixed it is, with other clips and other crops
     labels = np.array([mixed[index]["labels"] for index in range(4)])
-    assert not np.allclose(labels, store.labels(answers.ids[:4]), rtol=0, atol=1e-3)
+    assert not np.allclose(labels, store.labels(soft_targets.ids[:4]), rtol=0, atol=1e-3)

@@ -20,7 +20,7 @@ from pocketmood.training.checkpoints import load_tensors
 from student import distill, stage
 from student.config import PRESETS
 from student.mobilevit import load_student
-from tests.helpers.answers import make_teacher
+from tests.helpers.soft_targets import make_teacher
 
 OUTPUTS = {
     "config.json",

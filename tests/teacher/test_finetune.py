@@ -15,7 +15,7 @@ from pocketmood.data.split import Split
 from pocketmood.errors import DataError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import ccc
-from pocketmood.training.crops import Augment, CropDataset, collate, hide, spectrogram, whole_mels
+from pocketmood.training.crops import Augment, CropDataset, apply_mask, collate, spectrogram, whole_mels
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 from teacher.finetune import FineTune
 from teacher.unfreezing import parameter_groups
@@ -76,8 +76,8 @@ def test_a_crop_longer_than_a_clip_is_refused(store: ClipStore) -> None:
 def test_hide_covers_the_given_bands_and_frames_with_the_mean() -> None:
     torch.manual_seed(0)
     mel = torch.rand(2, 1, 8, 6)
-    hidden = torch.tensor([[2, 3, 1, 2], [0, 0, 5, 0]])
-    result = hide(mel, hidden)
+    mask = torch.tensor([[2, 3, 1, 2], [0, 0, 5, 0]])
+    result = apply_mask(mel, mask)
     expected = mel.clone()
     expected[0, 0, 2:5, :] = mel[0].mean()
     expected[0, 0, :, 1:3] = mel[0].mean()

@@ -26,8 +26,8 @@ RECORD = {
 }
 REFUSED = "synthetic clips REFUSED, the teacher trains on real clips only: quality 1 of 100"
 TABLE = [
-    {"candidate": "real, other half", "score": 98.4, "likeness_frechet": 0.99, "conditioning_ccc": 0.74},
-    {"candidate": "noise", "score": 0.2, "likeness_frechet": 0.0},
+    {"candidate": "real, other half", "score": 98.4, "similarity_frechet": 0.99, "conditioning_ccc": 0.74},
+    {"candidate": "noise", "score": 0.2, "similarity_frechet": 0.0},
 ]
 
 

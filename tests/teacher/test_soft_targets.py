@@ -15,12 +15,12 @@ from pocketmood.data.split import Split
 from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd, context
 from teacher import soft_targets
-from teacher.config import AnswersConfig, VitConfig
-from teacher.soft_targets import Answers, crop_list
+from teacher.config import SoftTargetsConfig, VitConfig
+from teacher.soft_targets import SoftTargets, crop_list
 from teacher.vit import Teacher, build_teacher
 
 SMALL = VitConfig(width=16, layers=1, heads=2, period_frames=64)
-CONFIG = AnswersConfig(crops=3)
+CONFIG = SoftTargetsConfig(crops=3)
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def store(tiny_data: Path) -> ClipStore:
 
 
 def test_crops_begin_with_the_whole_clip_and_reach_from_end_to_end() -> None:
-    crops = crop_list(AnswersConfig())
+    crops = crop_list(SoftTargetsConfig())
     assert len(crops) == 9 and crops[0] == (0, 256) and crops[1] == (0, 64)
     # By hand: the last starts at frame 256 - 64 = 192, and hops are 5 per frame.
     assert crops[-1] == (960, 64)
     assert all(start % 5 == 0 for start, _ in crops) and len(set(crops)) == 9
-    assert crop_list(AnswersConfig(crops=0)) == [(0, 256)]
-    assert crop_list(AnswersConfig(crops=1)) == [(0, 256), (0, 64)]
+    assert crop_list(SoftTargetsConfig(crops=0)) == [(0, 256)]
+    assert crop_list(SoftTargetsConfig(crops=1)) == [(0, 256), (0, 64)]
 
 
 def test_held_out_songs_are_never_answered() -> None:
@@ -82,7 +82,7 @@ def test_a_teacher_of_every_frame_answers_for_the_same_time(store: ClipStore, tm
             return mel.new_zeros(len(mel), 2), mel.new_ones(len(mel), 2), mel[:, 0, :, :3].mean(1)
 
     vit = VitConfig(size="base", stride=1, frames=1292)
-    soft_targets.main(Listener(), store, store.ids[:1], vit, AnswersConfig(crops=2), tmp_path, "t")
+    soft_targets.main(Listener(), store, store.ids[:1], vit, SoftTargetsConfig(crops=2), tmp_path, "t")
     assert seen == [(1, 128, 1292), (1, 128, 320), (1, 128, 320)]  # 64 frames at stride 5 last 320 hops
 
 
@@ -105,29 +105,29 @@ def test_parts_of_a_killed_run_are_kept(
     with pytest.raises(KeyboardInterrupt):
         soft_targets.main(teacher, store, ids, SMALL, CONFIG, killed, "t")
     with pytest.raises(RunError, match="no teacher's answers"):
-        Answers.open(killed)
+        SoftTargets.open(killed)
     table = soft_targets.main(teacher, store, ids, SMALL, CONFIG, killed, "t")
     assert calls == [ids[:2], ids[2:4], ids[4:], ids[4:]]
     np.testing.assert_array_equal(table.features, whole.features)
-    assert sorted(path.name for path in killed.iterdir()) == ["answers.json", "answers.safetensors"]
+    assert sorted(path.name for path in killed.iterdir()) == ["soft_targets.json", "soft_targets.safetensors"]
 
 
 def test_damaged_or_unfitting_tables_are_refused(teacher: Teacher, store: ClipStore, tmp_path: Path) -> None:
-    soft_targets.main(teacher, store, store.ids[:2], SMALL, AnswersConfig(crops=0), tmp_path, "t")
-    index = tmp_path / "answers.json"
+    soft_targets.main(teacher, store, store.ids[:2], SMALL, SoftTargetsConfig(crops=0), tmp_path, "t")
+    index = tmp_path / "soft_targets.json"
     good = index.read_text()
     index.write_text(good.replace('"ids": [', '"ids": ["more",'))
     with pytest.raises(DataError, match="does not hold 3 clips"):
-        Answers.open(tmp_path)
+        SoftTargets.open(tmp_path)
     index.write_text(good)
-    table = load_file(tmp_path / "answers.safetensors")
+    table = load_file(tmp_path / "soft_targets.safetensors")
     table["features"][1, 0, 3], table["features"][0, 0, 1] = np.nan, np.inf
-    save_file(table, tmp_path / "answers.safetensors")
+    save_file(table, tmp_path / "soft_targets.safetensors")
     with pytest.raises(DataError, match=r"features holds 2 values that are no finite numbers; delete .* -m teacher"):
-        Answers.open(tmp_path)
-    (tmp_path / "answers.safetensors").write_bytes(b"no")
+        SoftTargets.open(tmp_path)
+    (tmp_path / "soft_targets.safetensors").write_bytes(b"no")
     with pytest.raises(DataError, match="damaged"):
-        Answers.open(tmp_path)
+        SoftTargets.open(tmp_path)
 
 
 def _made(folder: Path) -> Path:

@@ -12,8 +12,8 @@ from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json, stage_record
 from teacher.__main__ import main
-from teacher.config import PRESETS, AnswersConfig, FineTuneConfig, TeacherConfig, VitConfig
-from teacher.soft_targets import Answers
+from teacher.config import PRESETS, FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
+from teacher.soft_targets import SoftTargets
 from teacher.vit import load_teacher
 
 
@@ -33,7 +33,7 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     record = stage_record(teacher, "")["record"]
     assert {path.name for path in teacher.iterdir()} >= {
         "gan", "quality.json", "model.safetensors", "config.json", "predictions.csv", "floor.csv", "ast.csv",
-        "metrics.json", "answers", "plots", "listen", "report.html", "stage.json",
+        "metrics.json", "soft_targets", "plots", "listen", "report.html", "stage.json",
     }  # fmt: skip
     assert record["synthetic_accepted"] is False and record["synthetic_clips"] == 0
     plots = {"curves.png", "curves-ast.png", "scatter.png", "plane.png", "errors.png", "confusion.png"}
@@ -42,7 +42,7 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     assert metrics["test"]["songs"] == 4 and list(metrics["validation"]["models"]) == ["floor", "ast", "teacher"]
     rows = read_predictions(teacher / "predictions.csv")
     assert rows.ids == read_predictions(teacher / "floor.csv").ids and len(rows.ids) == 24
-    table = Answers.open(teacher / "answers")
+    table = SoftTargets.open(teacher / "soft_targets")
     assert table.ids == read_predictions(teacher / "predictions.csv").only("train").ids
     assert table.crops == ((0, 256), (0, 64), (960, 64)) and table.features.shape == (16, 3, 64)
     # Crop 0 is the whole clip that predictions.csv speaks of; batches may round differently.
@@ -98,10 +98,10 @@ def test_presets_differ_where_they_should() -> None:
         (lambda: FineTuneConfig(valence_share=1.5), "valence share 1.5"),
         (lambda: FineTuneConfig(ccc_weight=0, mse_weight=0), "must count"),
         (lambda: FineTuneConfig(ema_decay=1), "ema decay 1"),
-        (lambda: AnswersConfig(crop_frames=300), "300 frames"),
+        (lambda: SoftTargetsConfig(crop_frames=300), "300 frames"),
         (lambda: TeacherConfig(training=FineTuneConfig(crop_frames=512)), "512"),
-        (lambda: TeacherConfig(answers=AnswersConfig(stride=3)), "stride 3"),
-        (lambda: TeacherConfig(answers=AnswersConfig(crop_frames=60)), "multiples of 16"),
+        (lambda: TeacherConfig(soft_targets=SoftTargetsConfig(stride=3)), "stride 3"),
+        (lambda: TeacherConfig(soft_targets=SoftTargetsConfig(crop_frames=60)), "multiples of 16"),
     ],
 )
 def test_numbers_that_cannot_work_are_refused(make: object, match: str) -> None:

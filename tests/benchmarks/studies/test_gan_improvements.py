@@ -34,7 +34,7 @@ def test_improvements_add_up_to_the_demo_preset() -> None:
 
 
 def record(score: float, seconds: float | None) -> dict[str, object]:
-    rows = [{"candidate": name, "score": score, "likeness_profile": score / 100} for name in TABLE]
+    rows = [{"candidate": name, "score": score, "similarity_profile": score / 100} for name in TABLE]
     rows[1]["conditioning_ccc"] = score / 1000
     return {"seconds": seconds, "losses": dict.fromkeys(gan_improvements.LOSSES, score), "table": rows}
 
@@ -43,7 +43,7 @@ def test_seeds_are_averaged_and_interrupted_times_left_out() -> None:
     row = gan_improvements.mean_row([record(10, 3.0), record(20, None), record(60, 5.0)])
     assert (row["score"], row["score_low"], row["score_high"]) == (30, 10, 60)
     assert row["seconds"] == 4 and row["generator_loss"] == 30
-    np.testing.assert_allclose([row["likeness_profile"], row["conditioning_ccc"]], [0.3, 0.03], rtol=1e-9, atol=0)
+    np.testing.assert_allclose([row["similarity_profile"], row["conditioning_ccc"]], [0.3, 0.03], rtol=1e-9, atol=0)
     assert gan_improvements.mean_row([record(10, None)])["seconds"] is None
 
 
@@ -100,7 +100,7 @@ def test_a_small_run_writes_both_files_and_continues(
     assert [row["name"] for row in results["rows"]] == ["plain", "band-bias"]
     plain, biased = results["rows"]
     # With so few steps the mean spectrum is all that can be right: only the bias brings the profile.
-    assert biased["likeness_profile"] > plain["likeness_profile"] + 0.3 and biased["score"] > plain["score"]
+    assert biased["similarity_profile"] > plain["similarity_profile"] + 0.3 and biased["score"] > plain["score"]
     assert plain["seconds"] > 0 and 0 <= plain["accuracy_real"] <= 1 and -1 <= plain["conditioning_ccc"] <= 1
     scores = {row["candidate"]: row["score"] for row in results["references"]}
     assert "synthetic" not in scores and scores["real, other half"] > scores["noise"]

@@ -24,7 +24,7 @@ from pocketmood.errors import RunError
 from student.config import PRESETS as STUDENTS
 from student.config import LossConfig
 from student.train_once import Material, open_material
-from tests.helpers.answers import make_teacher
+from tests.helpers.soft_targets import make_teacher
 
 
 def test_arms_have_the_terms_they_say() -> None:
@@ -50,16 +50,16 @@ def test_only_the_arm_without_a_teacher_leaves_unrated_music_out(tiny_run: Path)
     material = open_material(tiny_run)
     rated = material.split.train[:12]
     mixed = Material(material.store, Split(rated, material.split.validation, material.split.test, 0, "song"),
-                     material.answers)  # fmt: skip
+                     material.soft_targets)  # fmt: skip
     recipe = replace(STUDENTS["smoke"], batch_size=4, epochs=2)
     for arm in ARMS:
         config, music = prepared(arm, recipe, mixed)
-        assert len(music.answers.ids) == (12 if arm == "labels" else 16)
+        assert len(music.soft_targets.ids) == (12 if arm == "labels" else 16)
         assert config.epochs == (pytest.approx(7.5 / 3) if arm == "labels" else 2)
     assert prepared("labels", recipe, material)[1] is material
-    half = only_clips(material.answers, material.answers.ids[3:5])
-    assert half.ids == material.answers.ids[3:5] and half.index(half.ids[1]) == 1
-    assert np.array_equal(half.features, material.answers.features[3:5])
+    half = only_clips(material.soft_targets, material.soft_targets.ids[3:5])
+    assert half.ids == material.soft_targets.ids[3:5] and half.index(half.ids[1]) == 1
+    assert np.array_equal(half.features, material.soft_targets.features[3:5])
 
 
 def test_each_arm_has_its_sentence() -> None:

@@ -21,17 +21,17 @@ from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from student.config import PRESETS
-from teacher.soft_targets import Answers
-from tests.helpers.answers import make_teacher
+from teacher.soft_targets import SoftTargets
+from tests.helpers.soft_targets import make_teacher
 
 EVERY_5TH, MEAN_OF_5 = Choice("mobilevit_xxs", 5), Choice("mobilevit_xxs", 5, mean=True)
 
 
-def table(short: int) -> Answers:
+def table(short: int) -> SoftTargets:
     """Make a table of the whole clip and two crops of so many frames at stride 5; values tell clip and crop."""
     emotion = np.arange(2 * 3 * 2, dtype=np.float32).reshape(2, 3, 2)
     crops = ((0, 256), (0, short), (100, short))
-    return Answers(("a", "b"), crops, 5, 256, MelSpec().hash, "made up", emotion, emotion, emotion)
+    return SoftTargets(("a", "b"), crops, 5, 256, MelSpec().hash, "made up", emotion, emotion, emotion)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_table_for_means_counts_the_frames_that_are_computed() -> None:
     hiding = {choice: recipe(PRESETS["full"], choice, counted_for(choice, table(128), [0, 2]), seed=0)
               for choice in (EVERY_5TH, MEAN_OF_5)}  # fmt: skip
     assert hiding[EVERY_5TH].augment == PRESETS["full"].augment  # 8 shown frames
-    assert hiding[MEAN_OF_5].augment == replace(PRESETS["full"].augment, hidden_frames=40)
+    assert hiding[MEAN_OF_5].augment == replace(PRESETS["full"].augment, mask_frames=40)
     config = hiding[MEAN_OF_5]
     assert (config.model, config.stride, config.frames, config.crop_frames) == ("mobilevit_xxs", 1, 1280, 640)
 

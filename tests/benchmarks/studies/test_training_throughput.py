@@ -12,7 +12,7 @@ import pytest
 from benchmarks.studies import training_throughput as bench
 from pocketmood.errors import RunError
 from student.config import PRESETS
-from tests.helpers.answers import make_teacher
+from tests.helpers.soft_targets import make_teacher
 
 
 def test_shares_are_paired_by_round() -> None:

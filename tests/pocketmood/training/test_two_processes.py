@@ -20,7 +20,7 @@ from tests.helpers import ROOT
 # No batch norm (it would see half a batch; on GPUs it is synchronised) and no dropout (each process draws its own).
 FLAGS = [
     *("--preset", "smoke", "--vit.size", "ast", "--vit.dropout", "0", "--training.epochs", "3"),
-    *("--training.unfreeze", "1", "0", "2", "1", "--training.hidden-bands", "0"),
+    *("--training.unfreeze", "1", "0", "2", "1", "--training.mask-bands", "0"),
     *("--no-baseline", "--synthetic", "8", "--listen-s", "0"),
 ]
 

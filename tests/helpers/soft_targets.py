@@ -31,10 +31,10 @@ def make_teacher(run: Path, seed: int = 0, ids: list[str] | None = None) -> Path
             "spread": np.full(emotion.shape, 0.4, np.float32),
             "features": np.tanh(emotion @ mixing).astype(np.float32),
         }
-        (folder / "answers").mkdir(exist_ok=True)
-        save_file(table, folder / "answers" / "answers.safetensors")
+        (folder / "soft_targets").mkdir(exist_ok=True)
+        save_file(table, folder / "soft_targets" / "soft_targets.safetensors")
         facts = {"ids": answered, "crops": CROPS, "stride": 5, "frames": 256, "spec_hash": MelSpec().hash}
-        write_json(folder / "answers" / "answers.json", {**facts, "teacher": "made up"})
+        write_json(folder / "soft_targets" / "soft_targets.json", {**facts, "teacher": "made up"})
         part_of = split.part_of()
         rated = list(part_of)
         labels = store.labels(rated)
