@@ -19,7 +19,7 @@ from benchmarks.record import Record
 from pocketmood.data.clips import ClipStore
 from pocketmood.errors import DataError
 from pocketmood.metrics import bootstrap, paired_difference, score
-from pocketmood.predictions import read_predictions, write_predictions
+from pocketmood.predictions import Predictions, read_predictions, write_predictions
 
 Pair = Sequence[float]
 Predict = Callable[[NDArray[np.float32]], tuple[Pair, Pair]]
@@ -45,8 +45,9 @@ def ask_once(
     """Return emotion [N, 2] like `ask`, and keep the answers in `path`: a run that was killed does not ask again."""
     if path.exists():
         return stored(path, ids)
-    emotion, spread = ask(predict, store, ids, show, name)
-    write_predictions(path, ids, ["test"] * len(ids), emotion, spread, store.labels(ids))
+    emotion, interval68 = ask(predict, store, ids, show, name)
+    predictions = Predictions(tuple(ids), ("test",) * len(ids), emotion, store.labels(ids), interval68=interval68)
+    write_predictions(path, predictions)
     return stored(path, ids)  # as read back, so that a continued run ends with the very same numbers
 
 

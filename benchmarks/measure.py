@@ -18,7 +18,7 @@ from benchmarks.rows import STUDENT, TEACHER, Contender, contenders, peers_folde
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
 from pocketmood.errors import DataError, PocketmoodError, RunError
-from pocketmood.predictions import write_predictions
+from pocketmood.predictions import Predictions, write_predictions
 
 CHILDREN_AT_ONCE = 1
 
@@ -154,7 +154,7 @@ def _answers(
     path = folder / "answers" / f"{row.name}.csv"
     if row.answers is not None:
         emotion = row.answers(ids)
-        write_predictions(path, ids, ["test"] * len(ids), emotion, None, store.labels(ids))
+        write_predictions(path, Predictions(tuple(ids), ("test",) * len(ids), emotion, store.labels(ids)))
         return emotion
     if row.why_not_scored:
         row.record.note(row.why_not_scored)

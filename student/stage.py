@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pocketmood.calibration import LEVELS, calibration, coverage
+from pocketmood.calibration import LEVELS, conformal_factor, coverage
 from pocketmood.errors import DataError
 from pocketmood.metrics import AXES, NO_SHARE, bootstrap, paired_difference, score, share_kept
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
@@ -58,11 +58,12 @@ def _work(config: StudentConfig, material: Material, folder: Path, record: dict[
     said, labels = whole_answers(trained.student, material.store, ids), material.store.labels(ids)
     warnings = [trained.warning] if trained.warning else []
     unseen = np.array(parts) == "validation"
-    scale = calibration(said.emotion[unseen], said.spread[unseen], labels[unseen])
+    scale = conformal_factor(said.emotion[unseen], said.spread[unseen], labels[unseen])
     with torch.no_grad():
         trained.student.spread_scale.mul_(torch.from_numpy(scale))
-    spread = said.spread * trained.student.spread_scale.numpy()
-    write_predictions(folder / "predictions.csv", ids, parts, said.emotion, spread, labels)
+    interval68 = said.spread * trained.student.spread_scale.numpy()
+    predictions = Predictions(tuple(ids), tuple(parts), said.emotion, labels, interval68=interval68)
+    write_predictions(folder / "predictions.csv", predictions)
 
     ours = read_predictions(folder / "predictions.csv")
     theirs = {name: read_predictions(config.run / "teacher" / f"{file}.csv") for name, file in _OTHERS.items()}
@@ -70,8 +71,9 @@ def _work(config: StudentConfig, material: Material, folder: Path, record: dict[
     metrics = compare(ours, theirs) | _facts(trained, batch=min(config.batch_size, items))
     for part in PARTS:
         here = ours.only(part)
+        assert here.interval68 is not None  # it was written a few lines above
         known = material.store.deviations(here.ids)
-        metrics[part]["coverage"] = coverage(here.emotion, here.spread, here.labels, known)
+        metrics[part]["coverage"] = coverage(here.emotion, here.interval68, here.labels, known)
     write_json(folder / "metrics.json", metrics)
     _save(config, trained, folder)
     plot_all(folder / "plots", trained.history, ours.only("test"), theirs["teacher"].only("test"))
@@ -135,8 +137,7 @@ def _same_songs(here: Predictions, there: Predictions, name: str) -> Predictions
     lacking = [id_ for id_ in here.ids if id_ not in row]
     if lacking:
         raise DataError(f"{name}: no prediction for {len(lacking)} songs, first {lacking[0]!r}; run the teacher again")
-    order = [row[id_] for id_ in here.ids]
-    return Predictions(here.ids, here.splits, there.emotion[order], there.spread[order], here.labels)
+    return replace(there.take([row[id_] for id_ in here.ids]), splits=here.splits, labels=here.labels)
 
 
 def table(model: str, metrics: Mapping[str, Any]) -> str:

@@ -101,7 +101,8 @@ def trial(material: Material, config: StudentConfig, stage: Stage, fitted: Fitte
             student, history, warning = distil(material, config, work / "training", stage.name, fitted)
             ids = list(material.split.test)
             said, labels = whole_answers(student, material.store, ids), material.store.labels(ids)
-            write_predictions(work / PREDICTIONS_FILE, ids, ["test"] * len(ids), said.emotion, said.spread, labels)
+            predictions = Predictions(tuple(ids), ("test",) * len(ids), said.emotion, labels, interval68=said.spread)
+            write_predictions(work / PREDICTIONS_FILE, predictions)
             save_student(student, work, {})
             stage.record |= {
                 "steps": history[-1]["step"],

@@ -17,7 +17,7 @@ import numpy as np
 
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import PARTS, Split, refuse_leaks
-from pocketmood.predictions import write_predictions
+from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.runs import Stage, file_hash, link_or_copy, read_json, stage_fingerprint
 from pocketmood.training import distributed
 from pocketmood.training.device import default_device, keep_freed_memory
@@ -111,8 +111,9 @@ class _Steps:
         train, held = np.array(parts) == "train", np.array(parts) == "validation"
         deviations = self.store.deviations(ids)[train]
         ridge = floor.fit(described[train], labels[train], described[held], labels[held], deviations)
-        spread = np.broadcast_to(ridge.spread, labels.shape)
-        write_predictions(work / PREDICTIONS_FILE, ids, parts, ridge.predict(described), spread, labels)
+        rater_sd, emotion = np.broadcast_to(ridge.spread, labels.shape), ridge.predict(described)
+        predictions = Predictions(tuple(ids), tuple(parts), emotion, labels, rater_sd=rater_sd)
+        write_predictions(work / PREDICTIONS_FILE, predictions)
         ridge.save(work / RIDGE_FILE)
         return {"alpha": ridge.alpha}
 
@@ -172,8 +173,10 @@ class _Steps:
         """Answer for all rated clips, and throw away what only an unfinished training needs: 1 GB for ViT-B."""
         teacher, _ = load_teacher(work)
         ids, parts = _rated(self.split)
-        emotion, spread = finetune.predict(teacher.to(default_device()), self.store, ids, config.vit)
-        write_predictions(work / PREDICTIONS_FILE, ids, parts, emotion, spread, self.store.labels(ids))
+        emotion, rater_sd = finetune.predict(teacher.to(default_device()), self.store, ids, config.vit)
+        labels = self.store.labels(ids)
+        predictions = Predictions(tuple(ids), tuple(parts), emotion, labels, rater_sd=rater_sd)
+        write_predictions(work / PREDICTIONS_FILE, predictions)
         shutil.rmtree(work / "checkpoints")
         (work / BEST_WEIGHTS).unlink()
 

@@ -157,10 +157,10 @@ def _coverage(config: BenchmarksConfig, measured: Measured) -> str:
     from pocketmood.calibration import LEVELS, coverage
 
     said = read_predictions(config.run / "student" / "predictions.csv").only("test")
-    if not np.isfinite(said.spread).all():
-        return '<p class="say">The student\'s predictions hold no spreads.</p>'
+    if said.interval68 is None:
+        return '<p class="say">The student\'s predictions hold no intervals.</p>'
     deviations = store_of(config.run).deviations(said.ids)
-    shares = coverage(said.emotion, said.spread, said.labels, deviations)
+    shares = coverage(said.emotion, said.interval68, said.labels, deviations)
     lines = [
         (f"{level} % interval, {who}", *("-" if shares[who][level] is None else f"{shares[who][level][axis]:.0%}"
                                          for axis in ("valence", "arousal")))

@@ -112,7 +112,7 @@ def _train(
     inputs: dict[str, str],
 ) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:  # fmt: skip
     """Train one arm with one seed unless that is done; return its answers for the test songs [N, 2] and facts."""
-    from pocketmood.predictions import read_predictions, write_predictions
+    from pocketmood.predictions import Predictions, read_predictions, write_predictions
     from pocketmood.runs import Stage
     from pocketmood.training.device import default_device
     from teacher import finetune
@@ -135,9 +135,10 @@ def _train(
             start = time.perf_counter()
             finetune.main(store, replace(split, train=tuple(ids)), config, work, clips)
             network, _ = load_teacher(work)
-            emotion, spread = finetune.predict(network.to(default_device()), store, split.test, config.vit)
-            labels = store.labels(split.test)
-            write_predictions(work / "predictions.csv", split.test, ["test"] * len(split.test), emotion, spread, labels)
+            emotion, rater_sd = finetune.predict(network.to(default_device()), store, split.test, config.vit)
+            songs, labels = split.test, store.labels(split.test)
+            predictions = Predictions(songs, ("test",) * len(songs), emotion, labels, rater_sd=rater_sd)
+            write_predictions(work / "predictions.csv", predictions)
             stage.record |= {"seconds": round(time.perf_counter() - start), "threads": os.cpu_count()}
     said = read_predictions(stage.folder / "predictions.csv")
     return said.emotion, {"items": len(ids) + (0 if clips is None else len(clips)), "steps": steps}

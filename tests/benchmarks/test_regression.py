@@ -13,7 +13,7 @@ from benchmarks.record import Record, write_results
 from benchmarks.studies import regression_false_alarms
 from pocketmood.errors import RunError
 from pocketmood.metrics import Paired
-from pocketmood.predictions import write_predictions
+from pocketmood.predictions import Predictions, write_predictions
 
 NAME = "model.int8.pte"
 IDS = [str(song) for song in range(60)]
@@ -33,7 +33,7 @@ def write_run(folder: Path, answers: np.ndarray, ratios: list[float], size: int 
     record = Record(NAME, work_ratios=ratios, work_ratio=float(np.median(ratios)), **figures)
     folder.mkdir(parents=True)
     write_results(folder / "results.json", [record])
-    write_predictions(folder / "answers" / f"{NAME}.csv", IDS, ["test"] * 60, answers, None, LABELS)
+    write_predictions(folder / "answers" / f"{NAME}.csv", Predictions(tuple(IDS), ("test",) * 60, answers, LABELS))
     return folder / "results.json"
 
 
@@ -90,7 +90,7 @@ def test_other_songs_are_not_compared(tmp_path: Path) -> None:
     then = write_run(tmp_path / "a", LABELS, noisy(3, 1))
     now = write_run(tmp_path / "b", LABELS, noisy(6, 2))
     labels = LABELS[::-1]
-    write_predictions(now.parent / "answers" / f"{NAME}.csv", IDS, ["test"] * 60, LABELS, None, labels)
+    write_predictions(now.parent / "answers" / f"{NAME}.csv", Predictions(tuple(IDS), ("test",) * 60, LABELS, labels))
     assert verdicts(then, now)["CCC"] == "not comparable"
 
 

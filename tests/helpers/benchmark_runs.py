@@ -18,7 +18,7 @@ from benchmarks.rows import CEILING, FLOOR, STUDENT, TEACHER, Contender
 from benchmarks.torch_rows import Opened
 from pocketmood.data.clips import Clip, ClipStore
 from pocketmood.emotion import Emotion
-from pocketmood.predictions import write_predictions
+from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.runs import Stage, write_json, write_text
 from pocketmood.spec import MelSpec
 
@@ -49,8 +49,10 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
     data = _data(run, ids, splits, true, labels, synthetic, rng)
     teacher = Stage(run, "teacher", {}, {"data": data.fingerprint})
     with teacher.work() as folder:
-        write_predictions(folder / "predictions.csv", ids, splits, _near(true, 0.16, rng), None, labels)
-        write_predictions(folder / "floor.csv", ids, splits, _near(true, 0.3, rng), None, labels)
+        write_predictions(
+            folder / "predictions.csv", Predictions(tuple(ids), tuple(splits), _near(true, 0.16, rng), labels)
+        )
+        write_predictions(folder / "floor.csv", Predictions(tuple(ids), tuple(splits), _near(true, 0.3, rng), labels))
         write_json(folder / "soft_targets" / "soft_targets.json", {"stride": 5, "frames": 256})
         write_text(folder / "vit" / "metrics.jsonl", _curve(20, 0.68, rng))
         write_text(folder / "model.safetensors", "x" * 1_480_000)
@@ -59,7 +61,9 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
     student = Stage(run, "student", {}, {"teacher": teacher.fingerprint})
     with student.work() as folder:
         write_json(folder / "config.json", {"name": "mobilevit_xxs", "stride": 5, "frames": 256})
-        write_predictions(folder / "predictions.csv", ids, splits, _near(true, 0.18, rng), None, labels)
+        write_predictions(
+            folder / "predictions.csv", Predictions(tuple(ids), tuple(splits), _near(true, 0.18, rng), labels)
+        )
         write_text(folder / "metrics.jsonl", _curve(14, 0.66, rng))
     with Stage(run, "bundle", {}, {"student": student.fingerprint}).work() as folder:
         write_json(folder / "bundle.json", {"schema": 1, "spec": SPEC.to_dict()})

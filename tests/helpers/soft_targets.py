@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
-from pocketmood.predictions import write_predictions
+from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.runs import Stage, stage_fingerprint, write_json
 from pocketmood.spec import MelSpec
 
@@ -40,5 +40,6 @@ def make_teacher(run: Path, seed: int = 0, ids: list[str] | None = None) -> Path
         labels = store.labels(rated)
         for name, noise in (("predictions", 0.1), ("floor", 0.3)):
             said = labels + rng.normal(0, noise, labels.shape)
-            write_predictions(folder / f"{name}.csv", rated, list(part_of.values()), said, None, labels)
+            predictions = Predictions(tuple(rated), tuple(part_of.values()), said, labels)
+            write_predictions(folder / f"{name}.csv", predictions)
     return run

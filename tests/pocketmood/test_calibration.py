@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pocketmood.calibration import LEVELS, calibration, coverage, expected_inside
+from pocketmood.calibration import LEVELS, conformal_factor, coverage, expected_inside
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json, write_json
 from student.mobilevit import Student, load_student, save_student
@@ -27,7 +27,7 @@ def both(*values: float) -> np.ndarray:
 def test_factor_by_hand() -> None:
     # misses of .1 .. .9 over spreads of .5; of nine, the ceil(.6827 * 10) = 7th smallest: .7 / .5
     misses = np.array([0.3, -0.9, 0.1, 0.5, -0.7, 0.2, -0.4, 0.8, 0.6])
-    factor = calibration(both(*np.zeros(9)), both(*np.full(9, 0.5)), both(*misses))
+    factor = conformal_factor(both(*np.zeros(9)), both(*np.full(9, 0.5)), both(*misses))
     assert factor == pytest.approx([1.4, 1.4], rel=1e-12, abs=0)
 
 
@@ -35,11 +35,11 @@ def test_axes_and_songs_count_by_their_own_spreads() -> None:
     # misses in spreads: valence .2 / .1, .2 / .4, .3 / .2 = 2, .5, 1.5; arousal 3, 1, 1; of three, the third smallest
     emotion, labels = np.zeros((3, 2)), np.array([[0.2, 0.3], [-0.2, 0.2], [0.3, 0.1]])
     spread = np.array([[0.1, 0.1], [0.4, 0.2], [0.2, 0.1]])
-    assert calibration(emotion, spread, labels) == pytest.approx([2, 3], rel=1e-12, abs=0)
+    assert conformal_factor(emotion, spread, labels) == pytest.approx([2, 3], rel=1e-12, abs=0)
 
 
 def test_too_few_songs_take_the_largest_miss() -> None:
-    assert calibration(both(0), both(0.5), both(0.2)) == pytest.approx([0.4, 0.4], rel=1e-12, abs=0)
+    assert conformal_factor(both(0), both(0.5), both(0.2)) == pytest.approx([0.4, 0.4], rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("scatter", ["normal", "heavy tails"])
@@ -51,7 +51,7 @@ def test_new_songs_lie_inside_as_promised(scatter: str) -> None:
     answers = np.zeros_like(labels)
     shares = []
     for known in np.array_split(np.arange(10_000), 100):  # as many calibrations on 100 songs
-        wide = spread[10_000:] * calibration(answers[known], spread[known], labels[known])
+        wide = spread[10_000:] * conformal_factor(answers[known], spread[known], labels[known])
         found = coverage(answers[10_000:], wide, labels[10_000:], np.full_like(wide, math.nan))
         shares.append(found["songs"]["68"]["mean"])
     # the mean over calibrations is rank / (N + 1) = 69 / 101; each scatters by .033 (two axes), their mean by .0033

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pocketmood.calibration import calibration
+from pocketmood.calibration import conformal_factor
 from pocketmood.data.clips import ClipStore
 from pocketmood.errors import RunError
 from pocketmood.mel import MelFrontEnd
@@ -105,7 +105,7 @@ def check_predictions(run: Path) -> None:
     some = predictions.only("test")
     again = distill.answer(student, distill.whole_clips(store, some.ids, front))
     assert np.allclose(again.emotion, some.emotion, rtol=0, atol=1e-5)
-    assert np.allclose(again.spread, some.spread, rtol=0, atol=1e-5)
+    assert np.allclose(again.spread, some.interval68, rtol=0, atol=1e-5)
 
 
 def check_spread(metrics: dict[str, Any], folder: Path) -> None:
@@ -115,7 +115,7 @@ def check_spread(metrics: dict[str, Any], folder: Path) -> None:
     assert student.spread_scale.tolist() == config["spread_scale"] == pytest.approx(scale, rel=1e-6, abs=0)
     held = read_predictions(folder / "predictions.csv").only("validation")
     # calibrated already: what is left to scale is 1, to float32
-    again = calibration(held.emotion, held.spread, held.labels)
+    again = conformal_factor(held.emotion, held.interval68, held.labels)
     assert again == pytest.approx([1, 1], rel=0, abs=1e-5)
     covered = metrics["test"]["coverage"]
     assert 0 < covered["listeners"]["68"]["mean"] < covered["listeners"]["95"]["mean"] <= 1
@@ -128,11 +128,11 @@ def test_missing_stages_name_the_command(tiny_run: Path) -> None:
 
 def predictions(emotion: np.ndarray, labels: np.ndarray, split: str) -> Predictions:
     ids = tuple(f"{split} {row}" for row in range(len(labels)))
-    return Predictions(ids, (split,) * len(ids), emotion, np.full_like(emotion, np.nan), labels)
+    return Predictions(ids, (split,) * len(ids), emotion, labels)
 
 
 def joined(a: Predictions, b: Predictions) -> Predictions:
-    arrays = (np.concatenate(pair) for pair in ((a.emotion, b.emotion), (a.spread, b.spread), (a.labels, b.labels)))
+    arrays = (np.concatenate(pair) for pair in ((a.emotion, b.emotion), (a.labels, b.labels)))
     return Predictions(a.ids + b.ids, a.splits + b.splits, *arrays)
 
 
@@ -146,10 +146,7 @@ def test_comparison_follows_songs_not_rows() -> None:
                   ((slice(0, 30), "validation"), (slice(30, 60), "test"))]  # fmt: skip
         return joined(*halves)
 
-    turned = both(theirs)
-    order = rng.permutation(60)
-    turned = Predictions(tuple(turned.ids[i] for i in order), tuple(turned.splits[i] for i in order),
-                         turned.emotion[order], turned.spread[order], turned.labels[order])  # fmt: skip
+    turned = both(theirs).take(rng.permutation(60))
     metrics = stage.compare(both(ours), {"teacher": turned, "floor": both(floor)})
     straight = stage.compare(both(ours), {"teacher": both(theirs), "floor": both(floor)})
     assert metrics == straight

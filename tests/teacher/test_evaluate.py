@@ -22,7 +22,7 @@ def answers(noise: float, seed: int = 0, songs: int = 90, shrink: float = 1.0) -
     emotion = shrink * labels + noise * np.random.default_rng(seed).standard_normal(labels.shape)
     ids = tuple(str(song) for song in range(songs))
     parts = tuple(PARTS[song % 3] for song in range(songs))
-    return Predictions(ids, parts, emotion, np.full(labels.shape, np.nan), labels)
+    return Predictions(ids, parts, emotion, labels)
 
 
 def models() -> dict[str, Predictions]:

@@ -35,7 +35,7 @@ def predictions(noise: float, songs: int = 40) -> Predictions:
     labels = np.random.default_rng(0).uniform(-0.8, 0.8, (songs, 2))
     emotion = labels + noise * np.random.default_rng(1).standard_normal(labels.shape)
     parts = tuple(("validation", "test")[song % 2] for song in range(songs))
-    return Predictions(tuple(map(str, range(songs))), parts, emotion, np.full_like(labels, 0.3), labels)
+    return Predictions(tuple(map(str, range(songs))), parts, emotion, labels, rater_sd=np.full_like(labels, 0.3))
 
 
 def quality(accepted: bool = False, forced: bool = False, sentence: str = REFUSED) -> dict[str, object]:
@@ -150,13 +150,13 @@ def test_quadrants_counted_by_hand() -> None:
     assert tuple(quadrant(Emotion(*corner)) for corner in corners) == plots.QUADRANTS
     labels = np.array([(0.5, 0.5), (0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5), (0.0, 0.0)])
     emotion = np.array([(0.1, 0.1), (0.1, -0.1), (-0.1, 0.2), (-0.3, 0.2), (-0.1, 0.0)])
-    found = plots.quadrant_counts(Predictions(tuple("abcde"), ("test",) * 5, emotion, emotion, labels))
+    found = plots.quadrant_counts(Predictions(tuple("abcde"), ("test",) * 5, emotion, labels))
     # Rows as rated, columns as answered; zero counts as positive.
     assert found.tolist() == [[1, 1, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
 
 
 def test_pictures_are_drawn_for_few_songs_and_empty_quadrants(tmp_path: Path) -> None:
-    few = Predictions(("a",), ("test",), np.array([[0.9, 0.9]]), np.full((1, 2), 0.3), np.array([[-0.9, 0.9]]))
+    few = Predictions(("a",), ("test",), np.array([[0.9, 0.9]]), np.array([[-0.9, 0.9]]))
     for draw in (plots.errors, plots.confusion, plots.plane, plots.scatter):
         draw(few, "one song", tmp_path / "deep" / f"{draw.__name__}.png")
         assert (tmp_path / "deep" / f"{draw.__name__}.png").read_bytes().startswith(b"\x89PNG")
