@@ -11,9 +11,9 @@ import numpy as np
 
 from export.card import card
 from export.config import Artefact
-from export.contract import SCHEMA
 from export.job import ANSWERS, MEL, REFERENCE, SEARCH, SENSITIVITY
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES
+from pocketmood.bundle import SCHEMA
 from pocketmood.data.clips import ClipStore
 from pocketmood.runs import file_hash, versions, write_bytes, write_json, write_text
 from pocketmood.spec import MelSpec
@@ -51,7 +51,7 @@ def describe(
     spec: MelSpec, student: Mapping[str, Any], labels: Mapping[str, Any], metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what bundle.json says, but for the hashes."""
-    emotion, spread = OUTPUT_NAMES
+    emotion, interval68 = OUTPUT_NAMES
     units = "1 unit = 4 points of the 1-9 rating scale"
     return {
         "schema": SCHEMA,
@@ -70,7 +70,7 @@ def describe(
         },
         "outputs": [
             _output(emotion, [-1.0, 1.0], units),
-            _output(spread, [0.0, None], f"half the width of the 68 % interval of a song's mean rating; {units}"),
+            _output(interval68, [0.0, None], f"half the width of the 68 % interval of a song's mean rating; {units}"),
         ],
         "labels": dict(labels),
         "versions": versions(),
@@ -99,7 +99,7 @@ def _write_golden(folder: Path, reference: Path, store: ClipStore, golden: Seque
     parts = {
         "waveform.f32": store.waveforms(golden),  # [N, S]
         "emotion.f32": answers[:, :2],
-        "spread.f32": answers[:, 2:],
+        "interval68.f32": answers[:, 2:],
         "mel.f32": mel,  # [M, T] of the first clip, as the network sees it
     }
     for name, values in parts.items():

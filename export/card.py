@@ -23,13 +23,13 @@ def card(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
             f"# {about['name']}: how music feels",
             "",
             *([SYNTHETIC_WARNING] if labels.get("synthetic") else []),
-            f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with a spread: the mean "
-            f"rating of 68 % of songs lies within answer +- spread. {about['name']}{size}.",
+            f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with an interval: the mean "
+            f"rating of 68 % of songs lies within emotion +- interval68. {about['name']}{size}.",
             "",
             "## Use",
             f"- Input `{about['input']['name']}`: float32 `{about['input']['shape']}`, in [-1, 1], "
             f"{about['input']['unit']}. Nothing else is to be done outside: the spectrogram is part of the program.",
-            f"- Outputs `emotion` `[1, 2]` (valence, arousal) and `spread` `[1, 2]`: {about['outputs'][0]['unit']}.",
+            f"- Outputs: `emotion` `[1, 2]` (valence, arousal), `interval68` `[1, 2]`: {about['outputs'][0]['unit']}.",
             "- Golden pairs are in `golden/` (raw little-endian float32): test any port against them.",
             "",
             "## Data",
@@ -82,8 +82,8 @@ _METRICS = {
     "pearson": "Pearson r",
     "rmse": "RMSE",
     "range_ratio": "range ratio",
-    "inside_68": "songs within 1 spread",
-    "inside_95": "songs within 1.96 spreads",
+    "inside_68": "songs within 1 interval68",
+    "inside_95": "songs within 1.96 interval68",
 }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pocketmood import __version__
+from pocketmood.bundle import SCHEMA
 from pocketmood.spec import MelSpec
 
-SCHEMA = 1
 Contract = dict[str, int | str]
 
 
@@ -24,7 +24,8 @@ def contract(spec: MelSpec, stride: int, frames: int, labels: Mapping[str, Any])
         "mel_stride": stride,
         "mel_frames": frames,
         "input": "waveform float32 [1, samples] in [-1, 1], mono",
-        "outputs": "emotion float32 [1, 2] valence, arousal in [-1, 1]; spread float32 [1, 2] standard deviation",
+        "outputs": "emotion float32 [1, 2] valence, arousal in [-1, 1]; "
+        "interval68 float32 [1, 2] half the width of the 68 % interval of a song's mean rating",
         "labels": describe_labels(labels),
         "exporter": f"pocketmood {__version__}",
     }

@@ -47,7 +47,7 @@ class Report:
 
     contract: dict[str, Any]
     backends: tuple[str, ...]
-    answers: NDArray[np.float32]  # [N, 4]: valence, arousal, and their spreads; N is 0 where nothing was asked
+    answers: NDArray[np.float32]  # [N, 4]: valence, arousal, and the interval68 of each; N is 0 where nothing was asked
     threads: int
     load_ms: float
     peak_rss_bytes: int

@@ -1,8 +1,8 @@
 """How far each artefact lies from PyTorch, as records, and the gates that decide whether a bundle may ship.
 
-Conventions: answers are [N, 4]: valence, arousal, then their spreads, in units of [-1, 1]. The signal-to-noise ratio is
-10 log10(sum wanted^2 / sum error^2) in dB. `ccc_drop` is the mean CCC of fp32 PyTorch less that of the artefact, on
-`ccc_songs` songs, with the interval over the same resampled songs.
+Conventions: answers are [N, 4]: valence, arousal, then the interval68 of each, in units of [-1, 1]. The signal-to-noise
+ratio is 10 log10(sum wanted^2 / sum error^2) in dB. `ccc_drop` is the mean CCC of fp32 PyTorch less that of the
+artefact, on `ccc_songs` songs, with the interval over the same resampled songs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pocketmood.metrics import paired_difference, score
 Answers = NDArray[np.float32]
 Record = dict[str, Any]
 PASSED, FAILED = "passed", "failed"
-OUTPUTS = {"emotion": slice(0, 2), "spread": slice(2, 4)}
+OUTPUTS = {"emotion": slice(0, 2), "interval68": slice(2, 4)}
 DEVICE_LIMIT = 1e-3
 """Largest difference between an fp32 program on a device and the golden pairs: other kernels sum in another order."""
 MOST_DB = 200.0
@@ -70,7 +70,7 @@ def judge(record: Record, limit: float, ccc_drop_limit: float | None, fp32_limit
     """Add limits, verdict and reason: NaN passes no gate.
 
     fp32_limit: for an artefact that was compared with something else, how far it may lie from fp32 in PyTorch.
-    `device_limit` is for whoever runs the program on a device, against the golden pairs, which are fp32 PyTorch's: what
+    `tolerance` is for whoever runs the program on a device, against the golden pairs, which are fp32 PyTorch's: what
     kernels may differ by, and what the precision costs.
     """
     reasons = []
@@ -86,7 +86,7 @@ def judge(record: Record, limit: float, ccc_drop_limit: float | None, fp32_limit
     notes = [*reasons, *([record["reason"]] if record.get("reason") else [])]
     return record | {
         "limit": limit,
-        "device_limit": max(DEVICE_LIMIT, limit) + record.get("fp32_max_error", 0.0),
+        "tolerance": max(DEVICE_LIMIT, limit) + record.get("fp32_max_error", 0.0),
         "fp32_limit": fp32_limit,
         "ccc_drop_limit": ccc_drop_limit,
         "verdict": verdict,

@@ -11,7 +11,7 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec
 
 INPUT_NAME = "waveform"
-OUTPUT_NAMES = ("emotion", "spread")
+OUTPUT_NAMES = ("emotion", "interval68")
 
 
 class Answer(Protocol):
@@ -22,12 +22,12 @@ class Answer(Protocol):
         """Valence and arousal [B, 2] in [-1, 1]."""
 
     @property
-    def spread(self) -> Tensor:
+    def interval68(self) -> Tensor:
         """Half the width of the 68 % interval of a song's mean rating [B, 2], above 0."""
 
 
 class Pipeline(nn.Module):
-    """Map a waveform [1, S] in [-1, 1] to (emotion [1, 2], spread [1, 2])."""
+    """Map a waveform [1, S] in [-1, 1] to (emotion [1, 2], interval68 [1, 2])."""
 
     def __init__(self, front: nn.Module, network: nn.Module, spec: MelSpec) -> None:
         """Join a front end [1, S] -> [1, 1, M, T] and a student [1, 1, M, T] -> Answer."""
@@ -37,8 +37,8 @@ class Pipeline(nn.Module):
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Answer one clip."""
-        answer: Answer = self.network(self.front(waveform))
-        return answer.emotion, answer.spread
+        emotion, interval68, *_ = self.network(self.front(waveform))
+        return emotion, interval68
 
 
 def build(student: nn.Module, spec: MelSpec, stride: int, frames: int) -> Pipeline:

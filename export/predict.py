@@ -13,7 +13,7 @@ from pocketmood.data.clips import ClipStore
 
 
 def answer(run: Runner, store: ClipStore, ids: Sequence[str]) -> NDArray[np.float32]:
-    """Let a program answer clip by clip: [N, 4], valence, arousal, and their spreads."""
+    """Let a program answer clip by clip: [N, 4], valence, arousal, and the interval68 of each."""
     rows = [np.concatenate([part.reshape(-1) for part in run(store.waveform(id_)[None])]) for id_ in ids]
     return np.stack(rows).astype(np.float32)
 
@@ -43,7 +43,7 @@ def in_torch(module: torch.nn.Module) -> Runner:
 
     def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch.inference_mode():
-            emotion, spread = module(torch.from_numpy(waveform))
-        return emotion.numpy(), spread.numpy()
+            emotion, interval68 = module(torch.from_numpy(waveform))
+        return emotion.numpy(), interval68.numpy()
 
     return run

@@ -243,12 +243,12 @@ def _where(job: Job, artefact: Artefact, store: ClipStore) -> str:
 
 
 def _metrics(answers: Any, truth: Any, songs: Sequence[str]) -> dict[str, Any]:
-    """Score answers [N, 4], emotion before spread, against the ratings' means [N, 2]."""
-    emotion, spread = (answers[:, columns] for columns in parity.OUTPUTS.values())
+    """Score answers [N, 4], emotion before interval68, against the ratings' means [N, 2]."""
+    emotion, interval68 = (answers[:, columns] for columns in parity.OUTPUTS.values())
     low, high = bootstrap(emotion, truth, songs)
     inside = {
         f"inside_{level}_{axis}": share
-        for level, shares in songs_inside(emotion, spread, truth).items()
+        for level, shares in songs_inside(emotion, interval68, truth).items()
         for axis, share in shares.items()
     }
     return {**score(emotion, truth), "ccc_mean_low": low, "ccc_mean_high": high, "songs": len(songs), **inside}

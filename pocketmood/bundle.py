@@ -18,7 +18,7 @@ from pocketmood.emotion import Emotion
 from pocketmood.errors import BundleError, DataError
 from pocketmood.spec import MelSpec
 
-SCHEMA = 1
+SCHEMA = 2
 SUFFIXES = {"onnxruntime": "onnx", "executorch": "pte"}
 AGAIN = "export it again with `python -m export`, or copy it again from where it came"
 
@@ -126,7 +126,7 @@ def _onnxruntime(data: bytes, threads: int) -> _Run:
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        emotion, spread = session.run(["emotion", "spread"], {"waveform": waveform})
+        emotion, spread = session.run(["emotion", "interval68"], {"waveform": waveform})
         return emotion, spread
 
     return run

@@ -19,7 +19,7 @@ from pocketmood.errors import PocketmoodError
 
 PAGE = 16 * 1024
 PERMISSIONS = {"android.permission.RECORD_AUDIO"}
-GOLDEN = {f"assets/bundle/golden/{name}.f32" for name in ("waveform", "emotion", "spread")}
+GOLDEN = {f"assets/bundle/golden/{name}.f32" for name in ("waveform", "emotion", "interval68")}
 NOT_SHIPPED = (b"org/junit", b"org/robolectric", b"FakeModel", b"FakeSource", b"TinyBundle", b"ScreenTest")
 _LOAD = 1
 

@@ -18,7 +18,7 @@ from pocketmood.bundle import Bundle
 from pocketmood.errors import BundleError
 
 ASSETS = Path("android/app/src/main/assets/bundle")
-GOLDEN = ("golden/waveform.f32", "golden/emotion.f32", "golden/spread.f32")
+GOLDEN = ("golden/waveform.f32", "golden/emotion.f32", "golden/interval68.f32")
 PARITY = "parity.json"
 AGAIN = "export it again with `python -m export`"
 

@@ -44,7 +44,7 @@ def write(folder: Path, target: Path) -> None:
     predict = bundle.predictor("executorch", precision)
 
     def answers(waves: Any) -> Any:
-        return np.array([[*emotion, *spread] for emotion, spread in map(predict, waves)])
+        return np.array([[*emotion, *interval68] for emotion, interval68 in map(predict, waves)])
 
     # The app does not score what ends in silence, as a song may.
     loudest = int((golden[:, -3 * RATE :] ** 2).sum(axis=1).argmax())

@@ -177,7 +177,7 @@ def times(records: Sequence[Record]) -> Spec | None:
 
 def parity(proofs: Sequence[Mapping[str, Any]]) -> Spec | None:
     """Draw each artefact's differences to PyTorch as a heat map: a cell's colour is its power of ten."""
-    keys = {"max_error": "largest", "emotion_mean_error": "emotion, mean", "spread_mean_error": "spread, mean",
+    keys = {"max_error": "largest", "emotion_mean_error": "emotion, mean", "interval68_mean_error": "interval68, mean",
             "fp32_max_error": "to fp32", "limit": "limit"}  # fmt: skip
     cells = [
         {"artefact": str(proof["artefact"]).removeprefix("model."), "what": words, "error": proof[key],

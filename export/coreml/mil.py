@@ -26,7 +26,7 @@ COMPRESSED = "constexpr_"
 
 
 def evaluator(program: Any, watch: Callable[[Any, list[Tensor]], None] | None = None) -> Runner:
-    """Return a function that runs a MIL program: waveform [1, S] -> (emotion [1, 2], spread [1, 2]).
+    """Return a function that runs a MIL program: waveform [1, S] -> (emotion [1, 2], interval68 [1, 2]).
 
     watch: is shown every operation that computes, and its results.
     """
@@ -44,8 +44,8 @@ def evaluator(program: Any, watch: Callable[[Any, list[Tensor]], None] | None = 
                 if watch is not None:
                     watch(operation, [found[output] for output in operation.outputs])
         named = {output.name: values[output].numpy() for output in main.outputs}
-        emotion, spread = (named[name] for name in OUTPUT_NAMES)
-        return emotion, spread
+        emotion, interval68 = (named[name] for name in OUTPUT_NAMES)
+        return emotion, interval68
 
     return run
 

@@ -30,26 +30,26 @@ Runner = Callable[[Array], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class MacParity:
-    """How far a program's emotions and spreads lie from the golden ones, over all pairs and both axes."""
+    """How far a program's emotions and intervals lie from the golden ones, over all pairs and both axes."""
 
     program: str
     pairs: int
     max_error: float
     mean_error: float
     signed_mean_error: float
-    limit: float
+    tolerance: float
 
     @property
     def passed(self) -> bool:
-        """Whether the largest difference is within the limit; NaN is not."""
-        return self.max_error <= self.limit
+        """Whether the largest difference is within the tolerance; NaN is not."""
+        return self.max_error <= self.tolerance
 
     def sentence(self) -> str:
         """Say it in one line for people."""
         verdict = "within" if self.passed else "BEYOND"
         return (
             f"{self.program}: {self.pairs} golden pairs, largest difference "
-            f"{self.max_error:.1e} ({verdict} the limit of {self.limit:.0e}), mean {self.mean_error:.1e}, "
+            f"{self.max_error:.1e} ({verdict} the tolerance of {self.tolerance:.0e}), mean {self.mean_error:.1e}, "
             f"signed {self.signed_mean_error:+.1e}"
         )
 
@@ -65,8 +65,8 @@ def main(args: Sequence[str] | None = None) -> int:
     from export.coreml import to_coreml
 
     found = []
-    for program, device_limit in limits(chosen.bundle).items():
-        limit = device_limit if chosen.limit is None else chosen.limit
+    for program, tolerance in limits(chosen.bundle).items():
+        limit = tolerance if chosen.limit is None else chosen.limit
         found.append(compare(program, to_coreml.read(chosen.bundle / program), waves, answers, limit))
         print(found[-1].sentence())
     print(json.dumps([asdict(one) | {"passed": one.passed} for one in found]))
@@ -79,9 +79,9 @@ def limits(bundle: Path) -> dict[str, float]:
     if not path.is_file():
         raise BundleError(f"{path}: missing, so there are no limits; export it again")
     records = [one for one in json.loads(path.read_text(encoding="utf-8")) if one["artefact"].endswith(SUFFIX)]
-    if any("device_limit" not in one for one in records):
+    if any("tolerance" not in one for one in records):
         raise BundleError(f"{path}: an older version wrote it, without limits for devices; export it again")
-    found = {str(one["artefact"]): float(one["device_limit"]) for one in records}
+    found = {str(one["artefact"]): float(one["tolerance"]) for one in records}
     missing = [name for name in found if not (bundle / name).is_dir()]
     if missing or not found:
         raise BundleError(f"{bundle}: holds no {', '.join(missing) or 'CoreML program'}; was it exported with CoreML?")
@@ -97,7 +97,7 @@ def refuse_other_systems(platform: str) -> None:
         )
 
 
-def compare(program: str, run: Runner, waves: Array, golden: Array, limit: float) -> MacParity:
+def compare(program: str, run: Runner, waves: Array, golden: Array, tolerance: float) -> MacParity:
     """Run all golden waveforms through a program and measure its distance from the golden answers."""
     answers = np.concatenate([np.concatenate(run(wave[None]), axis=1) for wave in waves])
     error = answers.astype(np.float64) - golden
@@ -107,7 +107,7 @@ def compare(program: str, run: Runner, waves: Array, golden: Array, limit: float
         max_error=float(np.abs(error).max()),
         mean_error=float(np.abs(error).mean()),
         signed_mean_error=float(error.mean()),
-        limit=limit,
+        tolerance=tolerance,
     )
 
 

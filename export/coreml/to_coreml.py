@@ -76,8 +76,8 @@ def read(path: Path, threads: int = 0) -> Runner:
 
     def run(waveform: Array) -> tuple[Array, Array]:
         answer = model.predict({INPUT_NAME: waveform})
-        emotion, spread = (np.asarray(answer[name], np.float32) for name in OUTPUT_NAMES)
-        return emotion, spread
+        emotion, interval68 = (np.asarray(answer[name], np.float32) for name in OUTPUT_NAMES)
+        return emotion, interval68
 
     return run
 

@@ -19,7 +19,7 @@ import numpy as np
 from export import native, parity
 from export.config import ARTEFACTS
 from export.executorch import arm64_tools, kernels
-from export.golden import EMOTIONS, SPREADS, WAVEFORMS, golden_pairs
+from export.golden import EMOTIONS, INTERVALS, WAVEFORMS, golden_pairs
 from pocketmood import command
 from pocketmood.errors import BundleError, ExportError
 from pocketmood.runs import Stage, file_hash, write_json
@@ -68,7 +68,7 @@ def run(config: Arm64Config) -> int:
     if not programs:
         raise BundleError(f"{bundle}: holds no .pte; type `make export` first")
     golden_pairs(bundle)  # says what is wrong with them
-    inputs = {name: file_hash(bundle / name) for name in (*programs, WAVEFORMS, EMOTIONS, SPREADS)}
+    inputs = {name: file_hash(bundle / name) for name in (*programs, WAVEFORMS, EMOTIONS, INTERVALS)}
     inputs |= {"runner": native.source_hash(), "executorch": version("executorch")}
     title = f"python -m export.executorch.arm64 --run {config.run}"
     stage = Stage(config.run, "arm64", config, inputs, title)

@@ -60,8 +60,8 @@ def read(path: Path, threads: int = 0) -> Runner:
     call = open_method(path)
 
     def run(waveform: Array) -> tuple[Array, Array]:
-        emotion, spread = call(waveform)
-        return emotion, spread
+        emotion, interval68 = call(waveform)
+        return emotion, interval68
 
     return run
 

@@ -74,7 +74,7 @@ def finish(
     """Quantise a pipeline that was rewritten for XNNPACK, its weights adjusted to rounding; also the loss of each step.
 
     clips: waveforms [1, S] to learn on; left: groups that stay float. The loss is the mean squared difference to the
-    float pipeline's own answers, emotion and spread. The pipeline itself stays as it is.
+    float pipeline's own answers, emotion and interval68. The pipeline itself stays as it is.
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
@@ -158,5 +158,5 @@ def settle(prepared: fx.GraphModule, clips: Clips) -> None:
 
 
 def _distance(said: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Return the mean squared differences of emotion and of spread, summed."""
+    """Return the mean squared differences of emotion and of interval68, summed."""
     return torch.stack([nn.functional.mse_loss(a, b) for a, b in zip(said, wanted, strict=True)]).sum()

@@ -93,7 +93,7 @@ class Roundable:
         _switchable(self.graph)
 
     def answers(self, mels: Tensor, groups: Collection[str]) -> Answers:
-        """Answer spectrograms with these groups rounded: [N, 4], valence, arousal, and their spreads."""
+        """Answer spectrograms with these groups rounded: [N, 4], valence, arousal, and the interval68 of each."""
         self._switch(groups)
         with torch.inference_mode():
             return _answers([self.graph(batch) for batch in mels.split(BATCH)])

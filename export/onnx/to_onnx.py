@@ -16,7 +16,7 @@ from pocketmood.runs import write_bytes
 
 Array = NDArray[np.float32]
 Runner = Callable[[Array], tuple[Array, Array]]
-"""A program: waveform [1, S] -> emotion [1, 2], spread [1, 2]."""
+"""A program: waveform [1, S] -> emotion [1, 2], interval68 [1, 2]."""
 
 
 def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
@@ -52,8 +52,8 @@ def read(path: Path, threads: int = 0, as_written: bool = False) -> Runner:
     session = _session(path, threads, as_written)
 
     def run(waveform: Array) -> tuple[Array, Array]:
-        emotion, spread = session.run(list(OUTPUT_NAMES), {INPUT_NAME: waveform})
-        return emotion, spread
+        emotion, interval68 = session.run(list(OUTPUT_NAMES), {INPUT_NAME: waveform})
+        return emotion, interval68
 
     return run
 

@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Path:
     for name in ("model.fp32.pte", "model.int8.pte"):
         (bundle / name).write_bytes(name.encode())
     names = ("model.fp32.pte", "model.int8.pte", device.WAVES)
-    about = {"schema": 1, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
+    about = {"schema": 2, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
     write_json(bundle / "bundle.json", about | {"files": {name: file_hash(bundle / name) for name in names}})
     return run
 

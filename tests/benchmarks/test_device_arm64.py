@@ -36,7 +36,7 @@ def test_the_golden_pairs_on_an_emulated_phone(tmp_path: Path) -> None:
     program = bundle / "model.fp32.pte"
     to_executorch.write(for_xnnpack(pipeline()), (1, SPEC.samples), program, contract(SPEC, STRIDE, FRAMES, {}))
     np.ascontiguousarray(waves(1)[:, 0], "<f4").tofile(bundle / device.WAVES)
-    about = {"schema": 1, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
+    about = {"schema": 2, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
     files = {name: file_hash(bundle / name) for name in (program.name, device.WAVES)}
     write_json(bundle / "bundle.json", about | {"files": files})
     phone = tmp_path / "adb"

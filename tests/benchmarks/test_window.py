@@ -30,13 +30,13 @@ def run(tmp_path: Path) -> Path:
     run = benchmark_runs.make_run(tmp_path / "run", songs=8)
     given = [helper.make_tensor("axes", TensorProto.INT64, [1], [1])]
     nodes = [helper.make_node("ReduceMean", ["waveform", "axes"], ["mean"], keepdims=1)]
-    nodes += [helper.make_node("Concat", ["mean", "mean"], [name], axis=1) for name in ("emotion", "spread")]
+    nodes += [helper.make_node("Concat", ["mean", "mean"], [name], axis=1) for name in ("emotion", "interval68")]
     wave = helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [1, SHORT.samples])
-    out = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in ("emotion", "spread")]
+    out = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in ("emotion", "interval68")]
     graph = helper.make_graph(nodes, "mean", [wave], out, given)
     program = run / "bundle" / "model.fp32.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), program)
-    about = {"schema": 1, "spec": SHORT.to_dict(), "spec_hash": SHORT.hash, "input": {"shape": [1, SHORT.samples]}}
+    about = {"schema": 2, "spec": SHORT.to_dict(), "spec_hash": SHORT.hash, "input": {"shape": [1, SHORT.samples]}}
     write_json(run / "bundle" / "bundle.json", about | {"files": {program.name: file_hash(program)}})
     return run
 

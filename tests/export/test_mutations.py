@@ -96,7 +96,7 @@ def forgotten_bias(graph: Any) -> None:
 
 
 def swapped_outputs(graph: Any) -> None:
-    names = {"emotion": "spread", "spread": "emotion"}
+    names = {"emotion": "interval68", "interval68": "emotion"}
     for node in graph.node:
         node.output[:] = [names.get(name, name) for name in node.output]
         node.input[:] = [names.get(name, name) for name in node.input]

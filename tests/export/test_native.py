@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from export import native
 from export.contract import Contract
 from export.executorch import to_executorch
+from pocketmood.bundle import SCHEMA
 from pocketmood.errors import ExportError
 
 pytestmark = [
@@ -22,11 +23,11 @@ pytestmark = [
 SAMPLES = 4
 CLIPS = np.array([[0.1, 0.2, 0.3, 0.4], [-0.5, 0.0, 1.0, 0.25]], "<f4")
 ANSWERS = [[0.2, 0.4, 1.3, 1.4], [-1.0, 0.0, 2.0, 1.25]]
-CONTRACT: Contract = {"schema": 1, "samples": SAMPLES, "labels": 'Zoë said "a\\b"\n'}
+CONTRACT: Contract = {"schema": SCHEMA, "samples": SAMPLES, "labels": 'Zoë said "a\\b"\n'}
 
 
 class Sums(nn.Module):
-    """Emotion: twice the first two samples; spread: one more than the others."""
+    """Emotion: twice the first two samples; interval68: one more than the others."""
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         return waveform[:, :2] * 2, waveform[:, 2:] + 1
@@ -48,8 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of small programs, good and bad, and of clips for them."""
     folder = tmp_path_factory.mktemp("programs")
     good = write(folder, "good", Sums(), CONTRACT)
-    write(folder, "newer", Sums(), CONTRACT | {"schema": 2})
-    write(folder, "foreign", Sums(), {"schema": 1})
+    write(folder, "newer", Sums(), CONTRACT | {"schema": SCHEMA + 1})
+    write(folder, "foreign", Sums(), {"schema": SCHEMA})
     write(folder, "lying", Sums(), CONTRACT | {"samples": 8})
     write(folder, "one_output", OneOutput(), CONTRACT)
     (folder / "cut.pte").write_bytes(good.read_bytes()[:-200])
@@ -116,7 +117,7 @@ def test_writes_answers_as_raw_float32(machine: native.Machine, folder: Path, tm
         ("none.pte", "none.pte: cannot be read"),
         ("garbage.pte", "garbage.pte: no program, or a damaged one"),
         ("cut.pte", "cut.pte: no program, or a damaged one.*Expected file size"),
-        ("newer.pte", "newer.pte: contract of schema 2, not 1"),
+        ("newer.pte", "newer.pte: contract of schema 3, this runner reads 2"),
         ("foreign.pte --waveforms clips.f32", "foreign.pte: has no constant method `samples`"),
         ("lying.pte --waveforms clips.f32", "lying.pte: a run failed"),
         ("one_output.pte --waveforms clips.f32", "one_output.pte: gives 1 outputs, not 2"),

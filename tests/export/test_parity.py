@@ -25,7 +25,7 @@ def test_figures_by_hand() -> None:
         "emotion_mean_error": 0.3 / 4,
         "emotion_signed_error": 0.1 / 4,
         "emotion_sqnr_db": 10 * np.log10(0.55 / 0.05),
-        "spread_max_error": 0.3,
+        "interval68_max_error": 0.3,
     }
     for name, value in wanted.items():
         np.testing.assert_allclose(record[name], value, rtol=0, atol=1e-5, err_msg=name)
@@ -60,7 +60,7 @@ def test_devices_may_differ_by_their_kernels_and_by_what_the_precision_costs(
     limit: float, to_fp32: float | None, wanted: float
 ) -> None:
     record = {"artefact": "a", "max_error": 0.0} | ({} if to_fp32 is None else {"fp32_max_error": to_fp32})
-    found = parity.judge(record, limit, None)["device_limit"]
+    found = parity.judge(record, limit, None)["tolerance"]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
 
 

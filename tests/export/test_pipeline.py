@@ -14,10 +14,10 @@ from tests.helpers import export_fixtures as tiny
 def test_is_the_student_after_the_front_end() -> None:
     pipeline, wave = tiny.pipeline(), torch.from_numpy(tiny.waves(1)[0])
     with torch.inference_mode():
-        emotion, spread = pipeline(wave)
+        emotion, interval68 = pipeline(wave)
         answer = pipeline.network(MelFrontEnd(tiny.SPEC, tiny.STRIDE, tiny.FRAMES)(wave))
-    assert emotion.shape == spread.shape == (1, 2)
-    assert torch.equal(emotion, answer.emotion) and torch.equal(spread, answer.spread)
+    assert emotion.shape == interval68.shape == (1, 2)
+    assert torch.equal(emotion, answer.emotion) and torch.equal(interval68, answer.interval68)
 
 
 def test_is_ready_to_export() -> None:

@@ -66,7 +66,7 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
         )
         write_text(folder / "metrics.jsonl", _curve(14, 0.66, rng))
     with Stage(run, "bundle", {}, {"student": student.fingerprint}).work() as folder:
-        write_json(folder / "bundle.json", {"schema": 1, "spec": SPEC.to_dict()})
+        write_json(folder / "bundle.json", {"schema": 2, "spec": SPEC.to_dict()})
         write_json(folder / "parity.json", PROOFS)
     return run
 

@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     """As a student answers."""
 
     emotion: Tensor
-    spread: Tensor
+    interval68: Tensor
     features: Tensor
 
 
@@ -53,8 +53,8 @@ class TinyStudent(nn.Module):
         tokens = self.norm(self.block(x.flatten(2).transpose(1, 2)))
         x = self.last(tokens.transpose(1, 2).contiguous().reshape(x.shape))
         features = nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)
-        spread = nn.functional.softplus(self.spread_head(features.detach())) + 0.02
-        return Answer(torch.tanh(self.emotion_head(features)), spread, features)
+        interval68 = nn.functional.softplus(self.spread_head(features.detach())) + 0.02
+        return Answer(torch.tanh(self.emotion_head(features)), interval68, features)
 
 
 def pipeline(seed: int = 0, kind: type[TinyStudent] = TinyStudent) -> Pipeline:

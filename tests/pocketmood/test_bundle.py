@@ -33,7 +33,7 @@ def test_predicts_the_golden_pairs(folder: Path, runtime: str, precision: str, l
     predict = bundle.predictor(runtime, precision, threads=1)
     waves = np.fromfile(folder / "golden" / "waveform.f32", "<f4").reshape(-1, bundle.samples)
     emotions, spreads = (
-        np.fromfile(folder / "golden" / f"{n}.f32", "<f4").reshape(-1, 2) for n in ("emotion", "spread")
+        np.fromfile(folder / "golden" / f"{n}.f32", "<f4").reshape(-1, 2) for n in ("emotion", "interval68")
     )
     assert len(waves) == len(emotions) == len(spreads) == 2
     for wave, emotion, spread in zip(waves, emotions, spreads, strict=True):
@@ -68,7 +68,7 @@ def test_what_is_loaded_is_checked(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "schema 99, this version of pocketmood reads 1"),
+        ({"schema": 99}, "schema 99, this version of pocketmood reads 2"),
         ({"spec": {"hop": 1}}, "damaged.*mel spec needs exactly"),
         ({"spec_hash": "0" * 16}, "do not fit their hash"),
         ({"files": None}, "damaged"),

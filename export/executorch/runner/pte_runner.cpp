@@ -40,8 +40,8 @@ using executorch::extension::threadpool::get_threadpool;
 using executorch::runtime::Error;
 using executorch::runtime::EValue;
 
-constexpr int64_t kSchema = 1;       // of the contract that this runner reads
-constexpr size_t kOutputs = 2;       // emotion, spread
+constexpr int64_t kSchema = 2;       // of the contract that this runner reads: pocketmood/bundle.py's SCHEMA
+constexpr size_t kOutputs = 2;       // emotion, interval68
 constexpr size_t kAxes = 2;          // valence, arousal
 constexpr const char* kUsage =
     "usage: pte_runner PROGRAM [--waveforms FILE] [--answers FILE] [--repeat N] [--threads N]\n"
@@ -50,7 +50,7 @@ constexpr const char* kUsage =
     "\n"
     "  PROGRAM           a .pte file of a bundle\n"
     "  --waveforms FILE  clips of raw little-endian float32, one after the other, as many samples each as PROGRAM asks\n"
-    "  --answers FILE    write valence, arousal and their spreads per clip as raw float32, and not into the JSON line\n"
+    "  --answers FILE    write valence, arousal and the interval68 of each as raw float32 per clip, and not into the JSON\n"
     "  --repeat N        answer each clip N times (1); median and p95 are over all runs but the very first\n"
     "  --threads N       size of the thread pool (0: the runtime chooses)\n"
     "  --help            print this\n";
@@ -156,7 +156,7 @@ std::vector<std::string> backends(Module& module, const std::string& path) {
 
 // ---- answers ----
 
-using Answer = std::vector<float>;  // valence, arousal, and their spreads
+using Answer = std::vector<float>;  // valence, arousal, and the interval68 of each
 using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point start) {
@@ -266,7 +266,8 @@ void run(const Options& options) {
   const double load_ms = ms_since(start);
   const Contract contract = read_contract(module, options.program);
   const int64_t schema = promised(contract, "schema", options.program);
-  if (schema != kSchema) throw Failure(options.program + ": contract of schema " + std::to_string(schema) + ", not 1");
+  if (schema != kSchema) throw Failure(options.program + ": contract of schema " + std::to_string(schema) + ", this runner reads " +
+                                      std::to_string(kSchema) + "; export the bundle again");
 
   std::string line = "{\"program\": " + quoted(options.program) + ", \"contract\": " + in_json(contract) +
                      ", \"backends\": [" + joined(backends(module, options.program), quoted) + "]" +

@@ -37,10 +37,10 @@ def program() -> onnx.ModelProto:
         helper.make_node("Reshape", ["waveform", "image"], ["picture"]),
         helper.make_node("Conv", ["picture", "weights"], ["map"]),
         helper.make_node("Reshape", ["map", "pair"], ["emotion"]),
-        helper.make_node("Abs", ["emotion"], ["spread"]),
+        helper.make_node("Abs", ["emotion"], ["interval68"]),
     ]
     wave = helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [1, SPEC.samples])
-    out = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in ("emotion", "spread")]
+    out = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in ("emotion", "interval68")]
     opset = [helper.make_opsetid("", 20)]
     graph = helper.make_graph(nodes, "levels", [wave], out, given)
     return helper.make_model(graph, opset_imports=opset, ir_version=10)
@@ -59,7 +59,7 @@ def run(tmp_path: Path) -> Path:
     ClipStore.write(run / "data" / "store", clips, waves, SPEC)
     bundle = run / "bundle"
     onnx.save(program(), bundle / gate_self_test.DAMAGED)
-    about = {"schema": 1, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
+    about = {"schema": 2, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
     write_json(
         bundle / "bundle.json", about | {"files": {gate_self_test.DAMAGED: file_hash(bundle / gate_self_test.DAMAGED)}}
     )

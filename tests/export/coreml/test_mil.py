@@ -32,8 +32,8 @@ class Fractions(tiny.TinyStudent):
     """Also holds a difference and a quotient whose operands have the same shape."""
 
     def forward(self, mel: Tensor) -> tiny.Answer:
-        emotion, spread, features = super().forward(mel)
-        return tiny.Answer((emotion - spread) / 2, emotion / (spread + 0.5), features)
+        emotion, interval68, features = super().forward(mel)
+        return tiny.Answer((emotion - interval68) / 2, emotion / (interval68 + 0.5), features)
 
 
 def pipeline() -> Pipeline:
@@ -182,7 +182,7 @@ def test_float16_rounds_as_pytorch_does(exported_run: Path) -> None:
     def half(wave: Any) -> tuple[Any, Any]:
         with torch.inference_mode():
             answer = network.network(front(torch.from_numpy(wave)).half())
-        return answer.emotion.float().numpy(), answer.spread.float().numpy()
+        return answer.emotion.float().numpy(), answer.interval68.float().numpy()
 
     found = answers(mil.evaluator(program))
     exact = answers(in_torch(tiny.pipeline()))

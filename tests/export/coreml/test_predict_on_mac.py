@@ -17,17 +17,17 @@ SAMPLES = 6
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """Make a bundle of three golden pairs whose emotion is the first two samples and whose spread is 0.25."""
+    """Make a bundle of three golden pairs whose emotion is the first two samples and whose interval68 is 0.25."""
     (tmp_path / "golden").mkdir()
     limits = {"model.fp32.mlpackage": 1e-3, "model.int8.mlpackage": 5e-3, "model.fp32.pte": 1e-3}
     for name in limits:
         (tmp_path / name).mkdir()
-    records = [{"artefact": name, "device_limit": limit} for name, limit in limits.items()]
+    records = [{"artefact": name, "tolerance": limit} for name, limit in limits.items()]
     (tmp_path / "parity.json").write_text(json.dumps(records))
     waves = np.arange(3 * SAMPLES, dtype="<f4").reshape(3, SAMPLES) / 100
     waves.tofile(tmp_path / "golden" / "waveform.f32")
     waves[:, :2].tofile(tmp_path / "golden" / "emotion.f32")
-    np.full((3, 2), 0.25, "<f4").tofile(tmp_path / "golden" / "spread.f32")
+    np.full((3, 2), 0.25, "<f4").tofile(tmp_path / "golden" / "interval68.f32")
     (tmp_path / "bundle.json").write_text(json.dumps({"input": {"shape": [1, SAMPLES]}}))
     return tmp_path
 
@@ -101,7 +101,7 @@ def test_damaged_bundles_are_named(bundle: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(BundleError, match=r"emotion\.f32: missing, or no whole number"):
         predict_on_mac.main(["--bundle", str(bundle)])
     golden.write_bytes(golden.read_bytes()[:8])
-    with pytest.raises(BundleError, match="3 golden waveforms, 1 emotions, 3 spreads"):
+    with pytest.raises(BundleError, match="3 golden waveforms, 1 emotions, 3 intervals"):
         predict_on_mac.main(["--bundle", str(bundle)])
     (bundle / "bundle.json").unlink()
     with pytest.raises(BundleError, match=r"no bundle\.json"):

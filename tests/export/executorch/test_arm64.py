@@ -15,7 +15,7 @@ import pytest
 from export import native
 from export.executorch import arm64, arm64_tools, kernels
 from export.executorch.arm64 import Arm64Config
-from export.golden import EMOTIONS, SPREADS, WAVEFORMS
+from export.golden import EMOTIONS, INTERVALS, WAVEFORMS
 from pocketmood.errors import BundleError, ExportError
 from pocketmood.runs import read_json
 
@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Path:
     (bundle / "golden").mkdir(parents=True)
     np.linspace(-1, 0.9, 2 * SAMPLES, dtype="<f4").tofile(bundle / "golden" / "waveform.f32")
     GOLDEN[:, :2].astype("<f4").tofile(bundle / "golden" / "emotion.f32")
-    GOLDEN[:, 2:].astype("<f4").tofile(bundle / "golden" / "spread.f32")
+    GOLDEN[:, 2:].astype("<f4").tofile(bundle / "golden" / "interval68.f32")
     (bundle / "bundle.json").write_text(json.dumps({"input": {"shape": [1, SAMPLES]}}))
     for precision in ("fp32", "int8"):
         (bundle / f"model.{precision}.pte").write_text(precision)
@@ -160,7 +160,7 @@ def test_up_to_date_until_a_program_changes(run: Path, runs: Runs, capsys: pytes
     capsys.readouterr()
     assert arm64.run(Arm64Config(run=run)) == 0
     assert capsys.readouterr().out == "arm64: up to date\n"
-    for name in (WAVEFORMS, EMOTIONS, SPREADS):  # each is part of what is proven
+    for name in (WAVEFORMS, EMOTIONS, INTERVALS):  # each is part of what is proven
         values = np.fromfile(run / "bundle" / name, "<f4")
         (values + np.float32(1e-6)).tofile(run / "bundle" / name)
         assert arm64.run(Arm64Config(run=run)) == 0
@@ -210,7 +210,7 @@ def test_programs_answer_alike_on_arm64(exported_run: Path, tmp_path: Path) -> N
     for name in (
         WAVEFORMS,
         EMOTIONS,
-        SPREADS,
+        INTERVALS,
     ):  # one pair of the two: qemu takes 3 s for a clip, and more on a busy machine
         os.truncate(tmp_path / "bundle" / name, (tmp_path / "bundle" / name).stat().st_size // 2)
     assert arm64.run(Arm64Config(run=tmp_path, repeat=1)) == 0

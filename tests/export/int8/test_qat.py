@@ -34,7 +34,7 @@ def clips(count: int = 4) -> list[Tensor]:
 
 
 def error(module: nn.Module, pipeline: nn.Module, heard: list[Tensor]) -> float:
-    """Return the mean squared difference of the answers, emotion and spread."""
+    """Return the mean squared difference of the answers, emotion and interval68."""
     with torch.inference_mode():
         pairs = [(torch.cat(module(clip), 1), torch.cat(pipeline(clip), 1)) for clip in heard]
     return float(np.mean([float(((a - b) ** 2).mean()) for a, b in pairs]))

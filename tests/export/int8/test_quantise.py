@@ -45,7 +45,7 @@ CONV, ADD = torch.ops.aten.conv2d.default, torch.ops.aten.add.Tensor
             "stages.4.1 linears",
         ),
         ("network.body.stages.1.1", ADD, q.SUMS),
-        ("network", ADD, None),  # the floor of the spread
+        ("network", ADD, None),  # the floor of the interval68
         ("network.body.stem", torch.ops.aten.silu.default, None),
     ],
 )

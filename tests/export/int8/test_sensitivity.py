@@ -94,7 +94,7 @@ def test_rows_are_those_of_whole_runs() -> None:
         error = np.abs(found[name] - network().answers(mels(), [name]))
         # A last bit that depends on where a tensor lies in memory may change an int8 step, seldom.
         assert np.mean(error < 1e-6) >= 0.75 and error.max() < 5e-3, name
-        assert np.mean(np.abs(found[name] - plain) > 1e-6) > 0.5 or name.startswith("spread"), name
+        assert np.mean(np.abs(found[name] - plain) > 1e-6) > 0.5 or name.startswith("interval68"), name
     rows = sensitivity.measure(network(), mels(), labels())
     assert [row.emotion_rms_error for row in rows] == sorted((row.emotion_rms_error for row in rows), reverse=True)
     worst = rows[0]

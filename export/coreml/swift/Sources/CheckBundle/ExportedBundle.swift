@@ -9,23 +9,23 @@ struct CheckError: Error, CustomStringConvertible {
     }
 }
 
-/// A waveform in [-1, 1] and what PyTorch answered: valence, arousal, and the spread of each.
+/// A waveform in [-1, 1] and what PyTorch answered: valence, arousal, and the interval68 of each.
 struct GoldenPair {
     let waveform: [Float]
     let answer: [Float]
 }
 
-/// A CoreML program of a bundle, and how far its answers may lie from the golden ones.
+/// A CoreML program of a bundle, and its tolerance: how far any of its predictions may lie from the golden ones.
 struct Program {
     let file: URL
-    let limit: Double
+    let tolerance: Double
 }
 
 /// A folder that `python -m export` wrote.
 struct ExportedBundle {
     let folder: URL
 
-    /// The CoreML programs that parity.json lists, each with its limit on a device.
+    /// The CoreML programs that parity.json lists, each with its tolerance, which `export/parity.py` wrote: nothing is computed here.
     func programs() throws -> [Program] {
         let records = try JSONDecoder().decode([ParityRecord].self, from: contents("parity.json"))
         let packages = records.filter { $0.artefact.hasSuffix(".mlpackage") }
@@ -33,10 +33,10 @@ struct ExportedBundle {
             throw CheckError("\(folder.path): holds no CoreML program; was it exported with CoreML?")
         }
         return try packages.map { record in
-            guard let limit = record.deviceLimit else {
-                throw CheckError("parity.json: \(record.artefact) has no device_limit; export the bundle again")
+            guard let tolerance = record.tolerance else {
+                throw CheckError("parity.json: \(record.artefact) has no tolerance; export the bundle again")
             }
-            return Program(file: folder.appendingPathComponent(record.artefact), limit: limit)
+            return Program(file: folder.appendingPathComponent(record.artefact), tolerance: tolerance)
         }
     }
 
@@ -48,14 +48,14 @@ struct ExportedBundle {
         }
         let waveforms = try rows("golden/waveform.f32", width: samples)
         let emotions = try rows("golden/emotion.f32", width: 2)
-        let spreads = try rows("golden/spread.f32", width: 2)
-        guard waveforms.count == emotions.count, waveforms.count == spreads.count else {
+        let intervals = try rows("golden/interval68.f32", width: 2)
+        guard waveforms.count == emotions.count, waveforms.count == intervals.count else {
             throw CheckError(
-                "\(waveforms.count) golden waveforms, \(emotions.count) emotions, \(spreads.count) spreads; "
+                "\(waveforms.count) golden waveforms, \(emotions.count) emotions, \(intervals.count) intervals; "
                     + "export the bundle again")
         }
         return waveforms.indices.map { row in
-            GoldenPair(waveform: waveforms[row], answer: emotions[row] + spreads[row])
+            GoldenPair(waveform: waveforms[row], answer: emotions[row] + intervals[row])
         }
     }
 
@@ -87,12 +87,7 @@ struct ExportedBundle {
 
 private struct ParityRecord: Decodable {
     let artefact: String
-    let deviceLimit: Double?
-
-    enum CodingKeys: String, CodingKey {
-        case artefact
-        case deviceLimit = "device_limit"
-    }
+    let tolerance: Double?
 }
 
 private struct About: Decodable {

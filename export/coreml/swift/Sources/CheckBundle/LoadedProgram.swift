@@ -13,12 +13,12 @@ struct LoadedProgram {
         model = try MLModel(contentsOf: compiled, configuration: configuration)
     }
 
-    /// Answer a waveform: valence, arousal, and the spread of each.
+    /// Answer a waveform: valence, arousal, and the interval68 of each.
     func answer(_ waveform: [Float]) throws -> [Float] {
         let input = MLMultiArray(MLShapedArray<Float>(scalars: waveform, shape: [1, waveform.count]))
         let features = ["waveform": MLFeatureValue(multiArray: input)]
         let output = try model.prediction(from: MLDictionaryFeatureProvider(dictionary: features))
-        return try ["emotion", "spread"].flatMap { (name: String) -> [Float] in
+        return try ["emotion", "interval68"].flatMap { (name: String) -> [Float] in
             guard let values = output.featureValue(for: name)?.multiArrayValue, values.count == 2 else {
                 throw CheckError("the program has no output \(name) of two numbers; is it one of ours?")
             }
@@ -31,7 +31,7 @@ struct LoadedProgram {
 struct Parity {
     let name: String
     let pairs: Int
-    let limit: Double
+    let tolerance: Double
     /// Found less golden, over all pairs and all four numbers.
     let errors: [Double]
 
@@ -39,7 +39,7 @@ struct Parity {
         let loaded = try await LoadedProgram(program.file)
         name = program.file.lastPathComponent
         self.pairs = pairs.count
-        limit = program.limit
+        tolerance = program.tolerance
         errors = try pairs.flatMap { (pair: GoldenPair) -> [Double] in
             zip(try loaded.answer(pair.waveform), pair.answer).map { found, golden in Double(found) - Double(golden) }
         }
@@ -52,7 +52,7 @@ struct Parity {
 
     /// Not a number is not within.
     var isWithin: Bool {
-        largest <= limit
+        largest <= tolerance
     }
 
     /// The same line as `python -m export.coreml.predict_on_mac` prints.
@@ -61,6 +61,6 @@ struct Parity {
         let signed = errors.reduce(0, +) / Double(errors.count)
         let verdict = isWithin ? "within" : "BEYOND"
         return "\(name): \(pairs) golden pairs, largest difference "
-            + String(format: "%.1e (%@ the limit of %.0e), mean %.1e, signed %+.1e", largest, verdict, limit, mean, signed)
+            + String(format: "%.1e (%@ the tolerance of %.0e), mean %.1e, signed %+.1e", largest, verdict, tolerance, mean, signed)
     }
 }
