@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pocketmood.errors import PocketmoodError
+from pocketmood.training.schedule import Schedule
 
 ModelName = Literal[
     "mobilevit_s",
@@ -71,6 +72,10 @@ class AugmentConfig:
             raise PocketmoodError("augmentation: gain_db, mask_bands, mask_frames and mixup must not be negative")
 
 
+SCHEDULE = Schedule(epochs=20, batch_size=32, ema_decay=0.99)
+"""Of a student; presets change its length and pace."""
+
+
 @dataclass(frozen=True)
 class StudentConfig:
     """The student stage: a small network learns from ratings and from the teacher's answers."""
@@ -91,26 +96,12 @@ class StudentConfig:
     """Frames of the crops to train on, as the teacher answered them; a multiple of 64."""
     draws: int = 1
     """How often an epoch visits each clip, at another crop each time."""
-    epochs: float = 20
-    """Epochs; each visits every clip `draws` times."""
     whole_share: float = 0.0
     """Last share of the epochs, one at least, that trains on whole clips; each costs `frames / crop_frames` times."""
-    batch_size: int = 32
-    """Crops per step; also how many the CCC is taken over."""
-    learning_rate: float = 1e-3
-    """Peak rate of the cosine."""
-    weight_decay: float = 0.05
-    """Decay of AdamW."""
-    warmup: float = 0.15
-    """Share of the steps in which the rate rises."""
-    ema_decay: float = 0.99
-    """Decay per step of the averaged weights, which are validated and kept."""
-    patience: int = 0
-    """Stop after so many epochs without a better validation; 0 never stops early."""
     seed: int = 0
     """Decides everything random."""
-    workers: int = 0
-    """Processes that read crops; 0 reads in the training process."""
+    schedule: Schedule = SCHEDULE
+    """How long and how fast; an epoch visits every clip `draws` times."""
     loss: LossConfig = field(default_factory=LossConfig)
     """Weights of the loss terms."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -127,10 +118,15 @@ class StudentConfig:
             )
         if self.layers < 0:
             raise PocketmoodError(f"layers {self.layers} must not be negative; 0 leaves the network as it is")
-        if self.batch_size < 2 or self.epochs <= 0:
-            raise PocketmoodError(f"batch_size {self.batch_size} must be at least 2, epochs {self.epochs} above 0")
+        if self.schedule.batch_size < 2:  # a batch norm and a correlation need two crops
+            raise PocketmoodError(f"batch_size {self.schedule.batch_size} must be at least 2")
         if not 0 <= self.whole_share <= 1:
             raise PocketmoodError(f"whole_share {self.whole_share} must lie in [0, 1]")
+
+
+def with_epochs(config: StudentConfig, epochs: float) -> StudentConfig:
+    """Return the recipe with another number of epochs."""
+    return replace(config, schedule=replace(config.schedule, epochs=epochs))
 
 
 def require_size(size: int, name: str) -> None:
@@ -143,15 +139,15 @@ def require_size(size: int, name: str) -> None:
         )
 
 
+_FULL_SCHEDULE = replace(SCHEDULE, batch_size=48, workers=4, ema_decay=0.999)
 PRESETS = {
-    "full": StudentConfig(epochs=20, draws=8, batch_size=48, workers=4, ema_decay=0.999),
-    "streamlined": StudentConfig(epochs=10, draws=8, batch_size=48, workers=4, ema_decay=0.999),
+    "full": StudentConfig(draws=8, schedule=_FULL_SCHEDULE),
+    "streamlined": StudentConfig(draws=8, schedule=replace(_FULL_SCHEDULE, epochs=10)),
     "demo": StudentConfig(
         model="mobilevit_xxs",
         weights="random",
-        epochs=5,
         draws=4,
-        learning_rate=2e-3,
+        schedule=replace(SCHEDULE, epochs=5, learning_rate=2e-3),
         loss=LossConfig(response=5.0),
         augment=AugmentConfig(mask_bands=0, mask_frames=0),
     ),
@@ -160,9 +156,7 @@ PRESETS = {
         model="mobilevit_xxs",
         layers=1,
         weights="random",
-        epochs=2,
-        batch_size=8,
-        ema_decay=0.5,
+        schedule=replace(SCHEDULE, epochs=2, batch_size=8, ema_decay=0.5),
         augment=AugmentConfig(0, 0, 0),
     ),
 }

@@ -19,8 +19,7 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
 from pocketmood.spec import MelSpec
 from pocketmood.training import crops
-from pocketmood.training.fit import fit
-from pocketmood.training.schedule import Schedule
+from pocketmood.training.fit import Training, fit
 from student.config import LossConfig, StudentConfig
 from student.feature_losses import Projector
 from student.losses import Targets, distillation_loss
@@ -89,7 +88,7 @@ class Crops:
 
         A share makes one such epoch at least; half an epoch is rounded to the even number.
         """
-        epochs, share = math.ceil(self.config.epochs), self.config.whole_share
+        epochs, share = math.ceil(self.config.schedule.epochs), self.config.whole_share
         return epochs - max(1, round(epochs * share)) if share else epochs
 
     def _crop(self, index: int) -> Item:
@@ -202,22 +201,7 @@ def train(
     heard = whole_clips(store, split.train[:: -(-len(split.train) // _CLIPS_FOR_STATISTICS)], front)
     validate = validator(whole_clips(store, split.validation, front), store.labels(split.validation), heard)
     items = Crops(store, soft_targets, student.spec, config)
-    return fit(distiller, items, collate, validate, folder, schedule(config))
-
-
-def schedule(config: StudentConfig) -> Schedule:
-    """Hand the training numbers to the shared loop."""
-    return Schedule(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        warmup=config.warmup,
-        ema_decay=config.ema_decay,
-        seed=config.seed,
-        patience=config.patience,
-        workers=config.workers,
-    )
+    return fit(Training(distiller, items, collate, validate, folder, config.schedule, config.seed))
 
 
 def validator(mels: Tensor, labels: NDArray[np.float32], heard: Tensor) -> Callable[[nn.Module], Mapping[str, float]]:

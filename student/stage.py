@@ -68,7 +68,7 @@ def _work(config: StudentConfig, material: Material, folder: Path, record: dict[
     ours = read_predictions(folder / "predictions.csv")
     theirs = {name: read_predictions(config.run / "teacher" / f"{file}.csv") for name, file in _OTHERS.items()}
     items = len(material.soft_targets.ids) * config.draws
-    metrics = compare(ours, theirs) | _facts(trained, batch=min(config.batch_size, items))
+    metrics = compare(ours, theirs) | _facts(trained, batch=min(config.schedule.batch_size, items))
     for part in PARTS:
         here = ours.only(part)
         assert here.interval68 is not None  # it was written a few lines above

@@ -79,7 +79,7 @@ def distil(
         print(
             f"{title}: {config.model}, {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters; {rated} "
             f"rated clips and {len(material.soft_targets.ids) - rated} unrated, {config.draws} crops of "
-            f"{config.crop_frames} frames each per epoch, batches of {config.batch_size}",
+            f"{config.crop_frames} frames each per epoch, batches of {config.schedule.batch_size}",
             flush=True,
         )
     history = train(student, material.store, material.soft_targets, material.split, config, folder)

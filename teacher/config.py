@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pocketmood.errors import PocketmoodError
+from pocketmood.training.schedule import Schedule
 from teacher.gan.config import PRESETS as GAN_PRESETS
 from teacher.gan.config import GanConfig
 
@@ -90,26 +91,18 @@ AST_DEMO = VitConfig(size="ast", stride=5, frames=256, width=128, layers=4, head
 """The baseline for minutes on a CPU, on the frames that the small ViT looks at."""
 
 
+SCHEDULE = Schedule(epochs=18, ema_decay=0.99)
+"""Of a teacher from scratch; presets change its length and pace."""
+
+
 @dataclass(frozen=True)
 class FineTuneConfig:
     """How the ViT is trained."""
 
-    epochs: float = 18
-    """Passes over the training clips."""
-    batch_size: int = 16
-    """Clips per step; also how many the loss takes a correlation over."""
-    learning_rate: float = 1e-3
-    """Largest rate of the cosine schedule, for heads and everything trained from scratch."""
+    schedule: Schedule = SCHEDULE
+    """How long and how fast; its learning rate is that of heads and of everything trained from scratch."""
     backbone_learning_rate: float | None = None
     """Largest rate of pretrained layers; the same as the others if left out."""
-    weight_decay: float = 0.05
-    """Decay of AdamW."""
-    warmup: float = 0.15
-    """Share of the steps in which the rate rises."""
-    ema_decay: float = 0.99
-    """Decay per step of the averaged weights that are validated and kept; 0 turns averaging off."""
-    patience: int = 0
-    """Stop after so many epochs without a better validation score; 0 for never."""
     crop_frames: int = 128
     """Frames of a random training crop, at the network's stride; validation hears whole clips."""
     gain_db: float = 2.5
@@ -131,15 +124,17 @@ class FineTuneConfig:
     unfreeze: tuple[tuple[int, int], ...] = ()
     """(epoch, layers) pairs: from that epoch on, counted from 1, so many last encoder layers learn, the rest of the
     backbone never does, and the schedule begins anew. Empty: everything learns from the beginning."""
-    final_learning_rate: float = 0.0
-    """Rate at which each cosine ends."""
     best_by: Literal["ccc", "mse"] = "ccc"
     """What the kept epoch is best at on validation: mean CCC, which is what counts in the end, or squared error."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that train nothing."""
-        if self.epochs <= 0 or self.batch_size < 2:
-            raise PocketmoodError(f"epochs {self.epochs} must be positive, batch size {self.batch_size} at least 2")
+        if self.schedule.batch_size < 2:  # a correlation over one clip is not defined
+            raise PocketmoodError(f"batch_size {self.schedule.batch_size} must be at least 2")
+        if self.unfreeze and self.schedule.restarts:
+            raise PocketmoodError(
+                f"restarts {self.schedule.restarts} follow from unfreeze {self.unfreeze}; leave one of the two out"
+            )
         if not 0 <= self.valence_share <= 1:
             raise PocketmoodError(f"valence share {self.valence_share} must lie in [0, 1]")
         if min(self.ccc_weight, self.mse_weight, self.spread_weight) < 0 or self.ccc_weight + self.mse_weight == 0:
@@ -148,8 +143,6 @@ class FineTuneConfig:
             (a[0] >= b[0] or a[1] >= b[1]) for a, b in pairwise(self.unfreeze)
         ):
             raise PocketmoodError(f"unfreeze {self.unfreeze} must name later epochs for more layers, epochs from 1")
-        if not 0 <= self.ema_decay < 1 or not 0 <= self.warmup < 1:
-            raise PocketmoodError(f"ema decay {self.ema_decay} and warm-up {self.warmup} must lie in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -219,12 +212,8 @@ class TeacherConfig:
 
 _BASE = VitConfig(size="base", stride=1, frames=1292, hidden=256)
 _BASE_TRAINING = FineTuneConfig(
-    epochs=24,
-    batch_size=12,
-    learning_rate=1e-4,
+    schedule=Schedule(epochs=24, batch_size=12, learning_rate=1e-4, patience=5, final_rate=1e-6),
     backbone_learning_rate=1e-5,
-    ema_decay=0.0,
-    patience=5,
     crop_frames=1292,
     gain_db=0.0,
     mask_bands=0,
@@ -232,25 +221,26 @@ _BASE_TRAINING = FineTuneConfig(
     ccc_weight=0.0,
     valence_share=0.6,
     unfreeze=((1, 0), (8, 1), (12, 2), (16, 3)),
-    final_learning_rate=1e-6,
 )
 # From scratch and without a convolutional stem: a lower rate than the hybrid's, and crops of 7.4 s (320 frames).
-_AST_TRAINING = FineTuneConfig(epochs=40, learning_rate=3e-4, ema_decay=0.999, patience=10, crop_frames=320)
-_AST_DEMO_TRAINING = FineTuneConfig(epochs=6, learning_rate=7e-4)
+_AST_TRAINING = FineTuneConfig(
+    schedule=Schedule(epochs=40, learning_rate=3e-4, ema_decay=0.999, patience=10), crop_frames=320
+)
+_AST_DEMO_TRAINING = FineTuneConfig(schedule=replace(SCHEDULE, epochs=6, learning_rate=7e-4))
 PRESETS = {
     "full": TeacherConfig(gan=GAN_PRESETS["full"], vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING),
     "streamlined": TeacherConfig(
         synthetic=0,
         gan=GAN_PRESETS["streamlined"],
         vit=_BASE,
-        training=replace(_BASE_TRAINING, epochs=30, unfreeze=()),
+        training=replace(_BASE_TRAINING, schedule=replace(_BASE_TRAINING.schedule, epochs=30), unfreeze=()),
         baseline=False,
     ),
     "demo": TeacherConfig(
         synthetic=96,
         gan=GAN_PRESETS["demo"],
         listen_s=5.0,
-        training=FineTuneConfig(epochs=13),
+        training=FineTuneConfig(schedule=replace(SCHEDULE, epochs=13)),
         ast=AST_DEMO,
         ast_training=_AST_DEMO_TRAINING,
     ),
@@ -259,9 +249,9 @@ PRESETS = {
         gan=GAN_PRESETS["smoke"],
         listen_s=0.0,  # librosa compiles itself for half a minute at its first use
         vit=VitConfig(width=32, layers=1, heads=2, period_frames=64),
-        training=FineTuneConfig(epochs=2, batch_size=8, crop_frames=64),
+        training=FineTuneConfig(schedule=replace(SCHEDULE, epochs=2, batch_size=8), crop_frames=64),
         ast=replace(AST_DEMO, width=32, layers=1, heads=2, period_frames=64),
-        ast_training=FineTuneConfig(epochs=1, batch_size=8, crop_frames=64),
+        ast_training=FineTuneConfig(schedule=replace(SCHEDULE, epochs=1, batch_size=8), crop_frames=64),
         soft_targets=SoftTargetsConfig(crops=2),
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,7 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import mse, score
 from pocketmood.training.crops import Augment, CropDataset, apply_mask, collate, spectrogram, whole_mels
 from pocketmood.training.device import default_device
-from pocketmood.training.fit import fit, is_main_process
-from pocketmood.training.schedule import Schedule
+from pocketmood.training.fit import Training, fit, is_main_process
 from teacher.losses import emotion_loss, gather
 from teacher.unfreezing import begin_epoch, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, TeacherOutput, build_teacher, save_teacher, weights_source
@@ -105,15 +105,18 @@ def main(store: ClipStore, split: Split, config: TeacherConfig, folder: Path, sy
 
     prepare(teacher, train)
     records = fit(
-        FineTune(teacher, front, train),
-        dataset,
-        collate,
-        validate,
-        folder,
-        _schedule(config),
-        metric="ccc_mean" if train.best_by == "ccc" else "minus_mse",
-        groups=parameter_groups(teacher, train),
-        on_epoch=partial(begin_epoch, teacher, train) if train.unfreeze else None,
+        Training(
+            FineTune(teacher, front, train),
+            dataset,
+            collate,
+            validate,
+            folder,
+            replace(train.schedule, restarts=restarts(train)),
+            config.seed,
+            metric="ccc_mean" if train.best_by == "ccc" else "minus_mse",
+            groups=parameter_groups(teacher, train),
+            on_epoch=partial(begin_epoch, teacher, train) if train.unfreeze else None,
+        )
     )
     untaught = config.vit.pretrained and source == "random"
     facts = {
@@ -132,20 +135,3 @@ def main(store: ClipStore, split: Split, config: TeacherConfig, folder: Path, sy
 def history(path: Path) -> list[dict[str, Any]]:
     """Read the records of a training, one per epoch."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _schedule(config: TeacherConfig) -> Schedule:
-    """Hand the training numbers to the shared loop."""
-    train = config.training
-    return Schedule(
-        epochs=train.epochs,
-        batch_size=train.batch_size,
-        learning_rate=train.learning_rate,
-        weight_decay=train.weight_decay,
-        warmup=train.warmup,
-        ema_decay=train.ema_decay,
-        seed=config.seed,
-        patience=train.patience,
-        restarts=restarts(train),
-        final_rate=train.final_learning_rate,
-    )

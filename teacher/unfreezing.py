@@ -51,8 +51,10 @@ def begin_epoch(teacher: Teacher, config: FineTuneConfig, epoch: int) -> None:
 
 
 def restarts(config: FineTuneConfig) -> tuple[int, ...]:
-    """Return after how many epochs the schedule begins anew: wherever further layers join."""
-    return tuple(first - 1 for first, _ in config.unfreeze if 1 < first <= config.epochs)
+    """Return after how many epochs the schedule begins anew: wherever further layers join, else where it says."""
+    if not config.unfreeze:
+        return config.schedule.restarts
+    return tuple(first - 1 for first, _ in config.unfreeze if 1 < first <= config.schedule.epochs)
 
 
 def parameter_groups(teacher: Teacher, config: FineTuneConfig) -> list[dict[str, Any]]:
@@ -61,15 +63,16 @@ def parameter_groups(teacher: Teacher, config: FineTuneConfig) -> list[dict[str,
     Each group names its first epoch (from 0) as "epoch". Optimisers skip parameters without a gradient, so a group that
     waits is not moved, and one that already learns keeps its moments when others join.
     """
+    schedule = config.schedule
     starts = {id(p): epoch for epoch, part in waiting(teacher, config) for p in part.parameters()}
     groups: dict[tuple[int, float, float], list[nn.Parameter]] = {}
     for name, parameter in teacher.named_parameters():
         if not parameter.requires_grad:
             continue
         inside = name.startswith("backbone.") and config.backbone_learning_rate is not None
-        rate = config.backbone_learning_rate if inside else config.learning_rate
-        decay = 0.0 if parameter.ndim < 2 or name.rsplit(".", 1)[-1] in _UNDECAYED else config.weight_decay
-        key = (starts.get(id(parameter), 0), rate or config.learning_rate, decay)
+        rate = config.backbone_learning_rate if inside else schedule.learning_rate
+        decay = 0.0 if parameter.ndim < 2 or name.rsplit(".", 1)[-1] in _UNDECAYED else schedule.weight_decay
+        key = (starts.get(id(parameter), 0), rate or schedule.learning_rate, decay)
         groups.setdefault(key, []).append(parameter)
     return [
         {"params": rows, "lr": rate, "weight_decay": decay, "epoch": epoch}

@@ -123,7 +123,7 @@ def examples_per_second(run: Path, name: str, stages: Stages) -> float | None:
     """Return the crops per second of a stage's training, from its seconds per step; None where it tells none."""
     seconds = [row["step_seconds"] for row in history(run / name) if row.get("step_seconds")]
     config = stages.get(name, {}).get("config", {})
-    batch = config.get("batch_size") or config.get("training", {}).get("batch_size")
+    batch = config.get("training", config).get("schedule", {}).get("batch_size")
     return batch / sorted(seconds)[len(seconds) // 2] if seconds and batch else None
 
 

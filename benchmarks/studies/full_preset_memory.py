@@ -179,7 +179,7 @@ def vit_step(config: TeacherConfig, folder: Path) -> Step:
     step()
     before = tensor_bytes([model], [optimizer], batch.values())
     name = f"fine-tuning, {_title(config.vit)}"
-    return Step(name, _count(teacher), train.batch_size, *measured(step, place, before))
+    return Step(name, _count(teacher), train.schedule.batch_size, *measured(step, place, before))
 
 
 def table(steps: Sequence[Step]) -> str:
@@ -228,9 +228,9 @@ def _batch(config: TeacherConfig, folder: Path) -> dict[str, torch.Tensor]:
     train = config.training
     store, split = made_up_songs(folder)
     augment = Augment(train.gain_db, train.mask_bands, train.mask_frames)
-    ids = [split.train[row % len(split.train)] for row in range(train.batch_size)]
+    ids = [split.train[row % len(split.train)] for row in range(train.schedule.batch_size)]
     dataset = CropDataset(store, ids, stride=config.vit.stride, frames=train.crop_frames, augment=augment)
-    return collate([dataset[row] for row in range(train.batch_size)])
+    return collate([dataset[row] for row in range(train.schedule.batch_size)])
 
 
 def _peak(profiler: Any) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketmood.errors import RunError
 from student.config import PRESETS as STUDENTS
-from student.config import LossConfig, StudentConfig
+from student.config import LossConfig, StudentConfig, with_epochs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ def run(config: AblateConfig, command: str = "python -m benchmarks.studies.stude
     from pocketmood.training.device import keep_freed_memory
     from student.train_once import open_material, stage_inputs, trial
 
-    student = config.student if config.epochs is None else replace(config.student, epochs=config.epochs)
+    student = config.student if config.epochs is None else with_epochs(config.student, config.epochs)
     inputs, material = stage_inputs(student.run), open_material(student.run)
     keep_freed_memory()
     said: dict[str, list[Any]] = {arm: [] for arm in ARMS}
@@ -157,10 +157,10 @@ def equal_steps(config: StudentConfig, clips: int, most: int) -> StudentConfig:
     """Return the recipe with as many epochs over `clips` as make the steps that it takes over `most`."""
 
     def per_epoch(count: int) -> int:
-        return max(count * config.draws // config.batch_size, 1)
+        return max(count * config.draws // config.schedule.batch_size, 1)
 
-    steps = math.ceil(config.epochs * per_epoch(most))
-    return replace(config, epochs=(steps - 0.5) / per_epoch(clips))
+    steps = math.ceil(config.schedule.epochs * per_epoch(most))
+    return with_epochs(config, (steps - 0.5) / per_epoch(clips))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from pocketmood import command
 from pocketmood.errors import RunError
 from pocketmood.runs import Stage, file_hash, fingerprint, read_json, stage_record
 from pocketmood.spec import MelSpec
-from student.config import PRESETS, SIDE, StudentConfig
+from student.config import PRESETS, SIDE, StudentConfig, with_epochs
 
 if TYPE_CHECKING:
     from student.train_once import Material
@@ -227,7 +227,7 @@ def main(args: Sequence[str] | None = None) -> None:
         raise RunError("--seeds, --threads and --repeats must be at least 1")
     base = PRESETS[chosen.preset]
     if chosen.epochs is not None:
-        base = replace(base, epochs=chosen.epochs)
+        base = with_epochs(base, chosen.epochs)
     results = measure(chosen.run, base, chosen.rows, chosen.seeds, chosen.threads, chosen.repeats)
     typed = command_line("benchmarks.studies.student_architectures", args)
     parts = [table(results), *notes(results)]

@@ -146,9 +146,10 @@ def _train(
 
 def _equal_steps(config: TeacherConfig, items: int, most: int) -> tuple[Any, int]:
     """Return the training with as many epochs over `items` as make the steps of the recipe over `most`, and these."""
-    batch = config.training.batch_size
-    steps = round(config.training.epochs * (most // batch))
-    return replace(config.training, epochs=(steps - 0.5) / (items // batch)), steps
+    schedule = config.training.schedule
+    steps = round(schedule.epochs * (most // schedule.batch_size))
+    shorter = replace(schedule, epochs=(steps - 0.5) / (items // schedule.batch_size))
+    return replace(config.training, schedule=shorter), steps
 
 
 def _against(answers: dict[str, Any], label: Any, songs: list[str]) -> str:

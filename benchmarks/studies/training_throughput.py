@@ -47,10 +47,12 @@ def plain_loop(config: StudentConfig, channels_last: bool) -> Callable[[int], fl
     network = timm.create_model(config.model, in_chans=1, num_classes=2, **shallower(config.model, config.layers))
     timm.layers.set_fused_attn(fused)
     network = network.to(place, memory_format=layout).train()
-    optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, fused=True)
-    batches = [torch.randn(config.batch_size, 1, 128, config.crop_frames, device=place) for _ in range(_READY_BATCHES)]
+    optimiser = torch.optim.AdamW(network.parameters(), config.schedule.learning_rate, fused=True)
+    batches = [
+        torch.randn(config.schedule.batch_size, 1, 128, config.crop_frames, device=place) for _ in range(_READY_BATCHES)
+    ]
     batches = [batch.contiguous(memory_format=layout) for batch in batches]
-    wanted = torch.zeros(config.batch_size, 2, device=place)
+    wanted = torch.zeros(config.schedule.batch_size, 2, device=place)
     gpu = place.type == "cuda"
 
     def train(steps: int) -> float:
@@ -74,8 +76,8 @@ def our_loop(run: Path, config: StudentConfig) -> Callable[[int], float]:
 
     Starting and closing an epoch (validation, checkpoint) is not counted: a plain loop would have that as well.
     """
-    from pocketmood.training.fit import fit
-    from student.distill import Crops, Distiller, collate, schedule
+    from pocketmood.training.fit import Training, fit
+    from student.distill import Crops, Distiller, collate
     from student.mobilevit import Student
     from student.train_once import open_material
 
@@ -83,13 +85,16 @@ def our_loop(run: Path, config: StudentConfig) -> Callable[[int], float]:
 
     def train(steps: int) -> float:
         student = Student(config.model, config.stride, config.frames, layers=config.layers)
-        draws = -(-steps * config.batch_size // len(soft_targets.ids))
-        recipe = replace(config, draws=draws, epochs=1.0, whole_share=0.0)
+        size = config.schedule.batch_size
+        recipe = replace(config, draws=-(-steps * size // len(soft_targets.ids)), whole_share=0.0)
         crops = Crops(store, soft_targets, student.spec, recipe)
-        plan = replace(schedule(recipe), epochs=(steps - 0.5) / (len(crops) // config.batch_size))
+        # Half a step less than asked, rounded up: `steps` of them, whatever a float makes of the quotient.
+        schedule = replace(recipe.schedule, epochs=(steps - 0.5) / (len(crops) // size))
         distiller = Distiller(student, soft_targets.features.shape[-1], config.loss)
         with tempfile.TemporaryDirectory() as folder:
-            history = fit(distiller, crops, collate, lambda _: {"ccc_mean": 0.0}, Path(folder), plan)
+            history = fit(
+                Training(distiller, crops, collate, lambda _: {"ccc_mean": 0.0}, Path(folder), schedule, config.seed)
+            )
         return float(history[-1]["step_seconds"])
 
     return train
@@ -164,8 +169,8 @@ def main(args: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     config = PRESETS[chosen.preset]
     loops = {OURS: our_loop(chosen.run, config), PLAIN: plain_loop(config, False), LAST: plain_loop(config, True)}
-    results = summary(in_turns(loops, chosen.steps, chosen.rounds), config.batch_size)
-    facts = {name: getattr(config, name) for name in ("model", "batch_size", "crop_frames")}
+    results = summary(in_turns(loops, chosen.steps, chosen.rounds), config.schedule.batch_size)
+    facts = {"model": config.model, "batch_size": config.schedule.batch_size, "crop_frames": config.crop_frames}
     results |= {**facts, "steps": chosen.steps, "rounds": chosen.rounds, "machine": describe()}
     parts = [table(results), caption(results)]
     line = command_line("benchmarks.studies.training_throughput", args)

@@ -5,32 +5,30 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 from transformers import TrainerCallback
 
 from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.training.checkpoints import Averages, save_tensors
-from pocketmood.training.schedule import BEST_WEIGHTS, Epochal, EpochDataset, Schedule, write_best, write_history
+from pocketmood.training.fit import Training
+from pocketmood.training.schedule import BEST_WEIGHTS, Epochal, write_best, write_history
 
 
 class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """What happens around the steps: seeding, averaging, validation, best weights, the log, stopping early."""
 
-    def __init__(
-        self, model: nn.Module, validate: Callable[[nn.Module], Mapping[str, float]], folder: Path, schedule: Schedule,
-        metric: str, dataset: EpochDataset, on_epoch: Callable[[int], None] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, training: Training) -> None:
         """Keep the parts; the averages begin at the first step, when the model is on its device."""
-        self.model, self.validate, self.folder, self.schedule = model, validate, folder, schedule
-        self.metric, self.dataset, self.on_epoch = metric, dataset, on_epoch
+        self.model, self.validate, self.folder = training.model, training.validate, training.folder
+        self.metric, self.dataset, self.on_epoch = training.metric, training.dataset, training.on_epoch
+        self.schedule, self.seed = training.schedule, training.seed
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.terms: dict[str, Tensor] = {}
@@ -53,7 +51,7 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must hold of this."""
         return {
-            "schedule": asdict(self.schedule),
+            "schedule": asdict(self.schedule) | {"seed": self.seed},
             "history": self.history,
             "best": self.best,
             "finished": self.finished,
@@ -79,7 +77,7 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.dataset.epoch = epoch
         if self.sampler is not None:
             self.sampler.epoch = epoch
-        seed = int(np.random.SeedSequence([self.schedule.seed, epoch, self.rank]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.seed, epoch, self.rank]).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,37 +21,50 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def fit(
-    model: nn.Module,
-    dataset: EpochDataset,
-    collate: Callable[[list[Any]], dict[str, Tensor]],
-    validate: Callable[[nn.Module], Mapping[str, float]],
-    folder: Path,
-    schedule: Schedule,
-    metric: str = "ccc_mean",
-    groups: Sequence[Mapping[str, Any]] | None = None,
-    on_epoch: Callable[[int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Train `model` and leave its best weights in it; return one record per epoch.
+@dataclass(frozen=True)
+class Training:
+    """What `fit` trains, on what, judged by what, and where its files go."""
 
-    model(**batch) returns a dict with "loss" and further scalar terms, which are logged unweighted. After each epoch
-    `validate(model)` runs in eval mode without gradients, on the averaged weights where there are any; the epoch with
-    the highest `metric` wins. groups: parameter groups as torch.optim takes them (default: decay for matrices only).
-    on_epoch(epoch): called before each epoch, counted from 0; it may switch `requires_grad` of parameters off and on
-    (all that are ever trained require gradients when `fit` is called). Those that wait keep their optimiser state.
+    model: nn.Module
+    """model(**batch) returns a dict with "loss" and further scalar terms, which are logged unweighted."""
+    dataset: EpochDataset
+    """The items, whose `epoch` is set before each epoch."""
+    collate: Callable[[list[Any]], dict[str, Tensor]]
+    """Stacks items to a batch."""
+    validate: Callable[[nn.Module], Mapping[str, float]]
+    """Scores by name; called after each epoch in eval mode without gradients, on the averaged weights if there are."""
+    folder: Path
+    """Gets metrics.jsonl, best.safetensors, best.json and checkpoints/."""
+    schedule: Schedule
+    """How long and how fast."""
+    seed: int = 0
+    """Decides the order of items and dropout."""
+    metric: str = "ccc_mean"
+    """The score whose highest value makes the best epoch."""
+    groups: Sequence[Mapping[str, Any]] | None = None
+    """Parameter groups as torch.optim takes them; decay for matrices only, if left out."""
+    on_epoch: Callable[[int], None] | None = None
+    """Called before each epoch, counted from 0; may switch `requires_grad` of parameters off and on. All that are ever
+    trained must require gradients when `fit` is called; those that wait keep their optimiser state."""
 
-    Writes to `folder`: metrics.jsonl, best.safetensors, best.json, checkpoints/. A folder that holds a training with
-    another schedule raises RunError. Under torchrun each process takes its share of every batch.
+
+def fit(training: Training) -> list[dict[str, Any]]:
+    """Train the model and leave its best weights in it; return one record per epoch.
+
+    A folder that holds a training with another schedule or seed raises RunError. Under torchrun each process takes its
+    share of every batch.
     """
+    model, folder, schedule = training.model, training.folder, training.schedule
     # Two warnings per import come from torchao's enums, none of them ours to act on.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     from pocketmood.training.checkpoints import load_tensors, newest_checkpoint, read_state
     from pocketmood.training.trainer import build_trainer
 
-    trainer, progress = build_trainer(model, dataset, collate, validate, folder, schedule, metric, groups, on_epoch)
+    trainer, progress = build_trainer(training)
     found = newest_checkpoint(folder / "checkpoints")
     state = read_state(found) if found else {}
-    if found and state["schedule"] != json.loads(json.dumps(asdict(schedule))):
+    plan = asdict(schedule) | {"seed": training.seed}
+    if found and state["schedule"] != json.loads(json.dumps(plan)):
         raise RunError(f"{found}: begun with another schedule ({state['schedule']}). Delete this folder first")
     if not state.get("finished"):
         if not found and progress.is_main:  # left by a training that was killed before its first checkpoint

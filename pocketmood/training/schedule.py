@@ -21,9 +21,9 @@ class Schedule:
     """How long and how fast to train."""
 
     epochs: float = 10.0
-    """Passes over the data set; a fraction ends within an epoch."""
+    """Epochs: passes over the data set; a fraction ends within one."""
     batch_size: int = 16
-    """Items per step, over all processes together."""
+    """Items per step, over all processes together; also how many a correlation is taken over."""
     learning_rate: float = 1e-3
     """Peak of the cosine, for AdamW; a parameter group may set its own."""
     weight_decay: float = 0.05
@@ -31,11 +31,9 @@ class Schedule:
     warmup: float = 0.15
     """Share of all steps with a linearly rising rate."""
     ema_decay: float = 0.0
-    """Decay of the moving average of the weights; 0 means no average."""
+    """Decay per step of the averaged weights, which are validated and kept; 0 means no average."""
     clip: float = 1.0
     """Largest norm of the gradient."""
-    seed: int = 0
-    """Decides the order of items, dropout, and what the data set draws."""
     restarts: tuple[int, ...] = ()
     """Epochs after which the cosine begins anew at its peak, without a new warm-up."""
     final_rate: float = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from pocketmood.errors import PocketmoodError
 from pocketmood.training.callback import Progress
 from pocketmood.training.checkpoints import load_tensors, pack_optimizer, read_state, unpack_optimizer, write_checkpoint
-from pocketmood.training.schedule import EpochDataset, Schedule
+from pocketmood.training.fit import Training
+from pocketmood.training.schedule import EpochDataset
 
 
 class EpochSampler(Sampler[int]):
@@ -202,12 +203,9 @@ def synchronised(model: nn.Module) -> nn.Module:
     return converted
 
 
-def build_trainer(
-    model: nn.Module, dataset: EpochDataset, collate: Callable[[list[Any]], dict[str, Tensor]],
-    validate: Callable[[nn.Module], Mapping[str, float]], folder: Path, schedule: Schedule, metric: str,
-    groups: Sequence[Mapping[str, Any]] | None, on_epoch: Callable[[int], None] | None,
-) -> tuple[StageTrainer, Progress]:  # fmt: skip
+def build_trainer(training: Training) -> tuple[StageTrainer, Progress]:
     """Join Trainer and Progress for one training."""
+    model, dataset, folder, schedule = training.model, training.dataset, training.folder, training.schedule
     if len(dataset) < 2:
         raise PocketmoodError(f"{len(dataset)} training items: at least 2 are needed")
     gpu = torch.cuda.is_available()
@@ -221,7 +219,7 @@ def build_trainer(
         weight_decay=schedule.weight_decay,
         warmup_steps=schedule.warmup,
         max_grad_norm=schedule.clip,
-        seed=schedule.seed,
+        seed=training.seed,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=not gpu,
@@ -236,7 +234,7 @@ def build_trainer(
         log_level_replica="error",
         remove_unused_columns=False,
         # Layers that wait for their epoch get no gradient, and must not be waited for.
-        ddp_find_unused_parameters=on_epoch is not None,
+        ddp_find_unused_parameters=training.on_epoch is not None,
     )
     if args.n_gpu > 1:
         print(f"{args.n_gpu} GPUs are here and one is used; start with torchrun to use all", flush=True)
@@ -246,8 +244,8 @@ def build_trainer(
     args.per_device_train_batch_size = max(1, min(schedule.batch_size, len(dataset)) // args.world_size)
     if args.world_size > 1 and gpu:  # the statistics of a batch norm are those of the whole batch, as in one process
         model = synchronised(model)
-    progress = Progress(model, validate, folder, schedule, metric, dataset, on_epoch)
-    trainer = StageTrainer(model, args, dataset, collate, progress, groups)
+    progress = Progress(replace(training, model=model))
+    trainer = StageTrainer(model, args, dataset, training.collate, progress, training.groups)
     progress.rank, progress.sampler = args.process_index, trainer.sampler
     progress.steps_per_epoch = len(trainer.get_train_dataloader())
     return trainer, progress

@@ -16,6 +16,7 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors
 from pocketmood.training.crops import spectrogram
+from pocketmood.training.schedule import Schedule
 from pocketmood.training.trainer import synchronised
 from student.config import PRESETS, AugmentConfig, LossConfig, StudentConfig
 from student.distill import (
@@ -84,7 +85,7 @@ def test_items_follow_from_seed_epoch_and_index(parts: tuple[ClipStore, SoftTarg
 
 def test_last_epochs_may_hear_whole_clips(parts: tuple[ClipStore, SoftTargets, Split]) -> None:
     store, soft_targets, _ = parts
-    crops = Crops(store, soft_targets, SPEC, smoke(epochs=4, whole_share=0.5))
+    crops = Crops(store, soft_targets, SPEC, smoke(schedule=Schedule(epochs=4), whole_share=0.5))
     lengths = []
     for epoch in range(4):
         crops.epoch = epoch
@@ -103,7 +104,9 @@ def test_a_share_of_whole_clips_is_one_epoch_at_least(
     epochs: float, share: float, whole: int, parts: tuple[ClipStore, SoftTargets, Split]
 ) -> None:
     store, soft_targets, _ = parts
-    first = Crops(store, soft_targets, SPEC, smoke(epochs=epochs, whole_share=share)).first_whole_epoch
+    first = Crops(
+        store, soft_targets, SPEC, smoke(schedule=Schedule(epochs=epochs), whole_share=share)
+    ).first_whole_epoch
     assert first == np.ceil(epochs) - whole
 
 

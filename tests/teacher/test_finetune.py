@@ -16,6 +16,7 @@ from pocketmood.errors import DataError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import ccc
 from pocketmood.training.crops import Augment, CropDataset, apply_mask, collate, spectrogram, whole_mels
+from pocketmood.training.schedule import Schedule
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 from teacher.finetune import FineTune
 from teacher.unfreezing import parameter_groups
@@ -106,7 +107,7 @@ def test_synthetic_rows_follow_real_ones_in_a_batch(store: ClipStore) -> None:
 
 def test_parameters_are_grouped_by_rate_and_decay() -> None:
     teacher = build_teacher(SMALL)
-    recipe = FineTuneConfig(learning_rate=1e-4, backbone_learning_rate=1e-5, weight_decay=0.05)
+    recipe = FineTuneConfig(Schedule(learning_rate=1e-4, weight_decay=0.05), backbone_learning_rate=1e-5)
     groups = {(group["lr"], group["weight_decay"]): group["params"] for group in parameter_groups(teacher, recipe)}
     assert set(groups) == {(1e-4, 0.05), (1e-4, 0.0), (1e-5, 0.05), (1e-5, 0.0)}
     assert sum(map(len, groups.values())) == len(list(teacher.parameters()))
@@ -122,7 +123,7 @@ def test_training_learns_what_the_tiny_songs_say(tiny_data: Path, tmp_path: Path
 
     store = ClipStore.open(tiny_data / "data" / "store")
     split = Split.load(tiny_data / "data" / "split.json")
-    recipe = FineTuneConfig(epochs=20, batch_size=8, crop_frames=32, learning_rate=3e-3, ema_decay=0.0)
+    recipe = FineTuneConfig(Schedule(epochs=20, batch_size=8, learning_rate=3e-3), crop_frames=32)
     config = replace(TeacherConfig(), vit=replace(SMALL, period_frames=32), training=recipe)
     facts = finetune.main(store, split, config, tmp_path)
     assert (facts["training_clips"], facts["synthetic_clips"], facts["epochs"]) == (16, 0, 20)

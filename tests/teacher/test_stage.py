@@ -11,6 +11,7 @@ import pytest
 from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json, stage_record
+from pocketmood.training.schedule import Schedule
 from teacher.__main__ import main
 from teacher.config import PRESETS, FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
 from teacher.soft_targets import SoftTargets
@@ -74,15 +75,16 @@ def test_without_data_the_command_to_type_is_named(tmp_path: Path) -> None:
 
 def test_command_line_overrides_a_preset(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="data"):
-        main(args=["--preset", "smoke", "--run", str(tmp_path), "--training.epochs", "1"])
+        main(args=["--preset", "smoke", "--run", str(tmp_path), "--training.schedule.epochs", "1"])
 
 
 def test_presets_differ_where_they_should() -> None:
     assert list(PRESETS) == ["full", "streamlined", "demo", "smoke"]
     full = PRESETS["full"]
-    assert (full.vit.size, full.training.epochs, full.training.batch_size, full.vit.hidden) == ("base", 24, 12, 256)
-    assert (full.training.learning_rate, full.training.backbone_learning_rate) == (1e-4, 1e-5)
-    assert PRESETS["streamlined"].synthetic == 0 and PRESETS["streamlined"].training.epochs == 30
+    assert (full.vit.size, full.vit.hidden) == ("base", 256)
+    assert (full.training.schedule.epochs, full.training.schedule.batch_size) == (24, 12)
+    assert (full.training.schedule.learning_rate, full.training.backbone_learning_rate) == (1e-4, 1e-5)
+    assert PRESETS["streamlined"].synthetic == 0 and PRESETS["streamlined"].training.schedule.epochs == 30
     demo = PRESETS["demo"]
     assert (demo.vit.size, demo.vit.width, demo.vit.layers, demo.training.crop_frames) == ("small", 128, 2, 128)
 
@@ -94,10 +96,11 @@ def test_presets_differ_where_they_should() -> None:
         (lambda: VitConfig(width=100, heads=3), "width 100"),
         (lambda: VitConfig(dropout=1.0), "dropout 1.0"),
         (lambda: VitConfig(stride=0), "stride 0"),
-        (lambda: FineTuneConfig(epochs=0), "epochs 0"),
+        (lambda: FineTuneConfig(schedule=Schedule(epochs=0)), "epochs 0"),
+        (lambda: FineTuneConfig(schedule=Schedule(batch_size=1)), "batch_size 1"),
         (lambda: FineTuneConfig(valence_share=1.5), "valence share 1.5"),
         (lambda: FineTuneConfig(ccc_weight=0, mse_weight=0), "must count"),
-        (lambda: FineTuneConfig(ema_decay=1), "ema decay 1"),
+        (lambda: FineTuneConfig(schedule=Schedule(ema_decay=1)), r"ema_decay 1 must be in \[0, 1\)"),
         (lambda: SoftTargetsConfig(crop_frames=300), "300 frames"),
         (lambda: TeacherConfig(training=FineTuneConfig(crop_frames=512)), "512"),
         (lambda: TeacherConfig(soft_targets=SoftTargetsConfig(stride=3)), "stride 3"),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketmood.errors import PocketmoodError
-from pocketmood.training.fit import fit
+from pocketmood.training.fit import Training, fit
 from pocketmood.training.schedule import Schedule
 from pocketmood.training.trainer import cosine
 from teacher.config import PRESETS, FineTuneConfig, VitConfig
@@ -19,10 +19,8 @@ from teacher.unfreezing import begin_epoch, layers_at, parameter_groups, prepare
 from teacher.vit import Teacher, build_teacher, encoder_layers, final_norm
 
 RECIPE = FineTuneConfig(
-    epochs=4,
-    learning_rate=1e-2,
+    schedule=Schedule(epochs=4, learning_rate=1e-2, weight_decay=0.1),
     backbone_learning_rate=1e-3,
-    weight_decay=0.1,
     unfreeze=((1, 0), (2, 1), (4, 2)),
 )
 
@@ -84,6 +82,13 @@ def test_groups_name_epoch_rate_and_decay(teacher: Teacher) -> None:
 def test_orders_that_make_no_sense_are_refused(unfreeze: tuple[tuple[int, int], ...]) -> None:
     with pytest.raises(PocketmoodError, match="unfreeze"):
         FineTuneConfig(unfreeze=unfreeze)
+
+
+def test_restarts_of_the_schedule_hold_only_without_an_unfreezing() -> None:
+    schedule = Schedule(epochs=4, restarts=(2,))
+    assert restarts(FineTuneConfig(schedule=schedule)) == (2,)
+    with pytest.raises(PocketmoodError, match=r"restarts \(2,\) follow from unfreeze"):
+        FineTuneConfig(schedule=schedule, unfreeze=((1, 0), (3, 1)))
 
 
 def test_cosine_by_hand() -> None:
@@ -151,8 +156,8 @@ def train(folder: Path, seen: list[dict[str, float]], stop_before: int | None = 
     def collate(items: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Tensor]:
         return {"x": torch.tensor(np.stack([x for x, _ in items])), "y": torch.tensor(np.stack([y for _, y in items]))}
 
-    schedule = Schedule(epochs=4, batch_size=2, learning_rate=1e-2, warmup=0.0, restarts=(2,), final_rate=1e-4, seed=3)
-    fit(model, Items(), collate, validate, folder, schedule, on_epoch=on_epoch)
+    schedule = Schedule(epochs=4, batch_size=2, learning_rate=1e-2, warmup=0.0, restarts=(2,), final_rate=1e-4)
+    fit(Training(model, Items(), collate, validate, folder, schedule, seed=3, on_epoch=on_epoch))
     return model
 
 

@@ -12,13 +12,14 @@ from torch import nn
 
 from benchmarks.studies import full_preset_memory
 from benchmarks.studies.full_preset_memory import LIMIT_BYTES, Step
+from pocketmood.training.schedule import Schedule
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 from teacher.gan.config import GanConfig
 
 TINY = TeacherConfig(
     gan=GanConfig(latent=6, embedding=4, width=2, batch_size=2, accumulation=2),
     vit=VitConfig(size="ast", width=16, layers=1, heads=2, stride=5, frames=256, period_frames=64),
-    training=FineTuneConfig(batch_size=3, crop_frames=64),
+    training=FineTuneConfig(Schedule(batch_size=3), crop_frames=64),
 )
 
 

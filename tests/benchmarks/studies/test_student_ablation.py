@@ -21,6 +21,7 @@ from benchmarks.studies.student_ablation import (
     sentences,
 )
 from pocketmood.errors import RunError
+from pocketmood.training.schedule import Schedule
 from student.config import PRESETS as STUDENTS
 from student.config import LossConfig
 from student.train_once import Material, open_material
@@ -36,11 +37,11 @@ def test_arms_have_the_terms_they_say() -> None:
 
 
 def test_fewer_clips_are_passed_more_often() -> None:
-    recipe = replace(STUDENTS["smoke"], epochs=3, draws=2, batch_size=8)
+    recipe = replace(STUDENTS["smoke"], draws=2, schedule=Schedule(epochs=3, batch_size=8))
     # 40 clips: 10 steps per epoch, 30 in all; 12 clips: 3 steps per epoch, 30 of them within the tenth epoch
     shorter = equal_steps(recipe, 12, 40)
-    assert shorter.epochs == pytest.approx(29.5 / 3, rel=1e-12, abs=0)
-    assert np.ceil(shorter.epochs * (12 * 2 // 8)) == 30
+    assert shorter.schedule.epochs == pytest.approx(29.5 / 3, rel=1e-12, abs=0)
+    assert np.ceil(shorter.schedule.epochs * (12 * 2 // 8)) == 30
 
 
 def test_only_the_arm_without_a_teacher_leaves_unrated_music_out(tiny_run: Path) -> None:
@@ -51,11 +52,11 @@ def test_only_the_arm_without_a_teacher_leaves_unrated_music_out(tiny_run: Path)
     rated = material.split.train[:12]
     mixed = Material(material.store, Split(rated, material.split.validation, material.split.test, 0, "song"),
                      material.soft_targets)  # fmt: skip
-    recipe = replace(STUDENTS["smoke"], batch_size=4, epochs=2)
+    recipe = replace(STUDENTS["smoke"], schedule=Schedule(epochs=2, batch_size=4))
     for arm in ARMS:
         config, music = prepared(arm, recipe, mixed)
         assert len(music.soft_targets.ids) == (12 if arm == "labels" else 16)
-        assert config.epochs == (pytest.approx(7.5 / 3) if arm == "labels" else 2)
+        assert config.schedule.epochs == (pytest.approx(7.5 / 3) if arm == "labels" else 2)
     assert prepared("labels", recipe, material)[1] is material
     half = only_clips(material.soft_targets, material.soft_targets.ids[3:5])
     assert half.ids == material.soft_targets.ids[3:5] and half.index(half.ids[1]) == 1

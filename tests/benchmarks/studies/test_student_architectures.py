@@ -20,7 +20,7 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
-from student.config import PRESETS
+from student.config import PRESETS, with_epochs
 from teacher.soft_targets import SoftTargets
 from tests.helpers.soft_targets import make_teacher
 
@@ -137,7 +137,7 @@ def test_a_small_table_is_made_and_continued(
         return {name: (4.0 + place, 5.0) for place, name in enumerate(paths)}
 
     monkeypatch.setattr(bench, "pin_threads", lambda threads: {"torch": threads})
-    base = replace(PRESETS["smoke"], epochs=1)
+    base = with_epochs(PRESETS["smoke"], 1)
     choices = [EVERY_5TH, Choice("mobilevit_xxs", 10), MEAN_OF_5]
     trained = ["mobilevit_xxs-every5-0", "mobilevit_xxs-every10-0", "mobilevit_xxs-mean5-0"]
 

@@ -55,7 +55,9 @@ def test_a_small_run_writes_both_files(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_teacher(tiny_run)
-    monkeypatch.setitem(PRESETS, "smoke", replace(PRESETS["smoke"], batch_size=2))
+    monkeypatch.setitem(
+        PRESETS, "smoke", replace(PRESETS["smoke"], schedule=replace(PRESETS["smoke"].schedule, batch_size=2))
+    )
     args = ["--run", str(tiny_run), "--preset", "smoke", "--steps", "1", "--rounds", "1"]
     bench.main([*args, "--out", str(tmp_path / "throughput")])
     found = json.loads((tmp_path / "throughput.json").read_text())

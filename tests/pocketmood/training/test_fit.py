@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.training import checkpoints
-from pocketmood.training.fit import fit
+from pocketmood.training.fit import Training, fit
 from pocketmood.training.schedule import Schedule
 
 SCHEDULE = Schedule(epochs=4, batch_size=8, learning_rate=0.01, ema_decay=0.9)
@@ -76,7 +76,7 @@ def dies_at(call: int) -> Callable[[list[np.ndarray]], dict[str, Tensor]]:
 
 def train(folder: Path, schedule: Schedule = SCHEDULE, collate: Any = collate) -> tuple[Net, list[dict[str, Any]]]:
     model = Net()
-    return model, fit(model, Points(), collate, validate, folder, schedule)
+    return model, fit(Training(model, Points(), collate, validate, folder, schedule))
 
 
 def without_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -147,9 +147,9 @@ def test_patience_stops_and_stays_stopped(tmp_path: Path) -> None:
     falling = itertools.count(0, -1)
     schedule = Schedule(epochs=9, batch_size=8, patience=2)
     model = Net()
-    history = fit(model, Points(), collate, lambda _: {"ccc_mean": float(next(falling))}, tmp_path, schedule)
+    history = fit(Training(model, Points(), collate, lambda _: {"ccc_mean": float(next(falling))}, tmp_path, schedule))
     assert len(history) == 3
-    assert len(fit(Net(), Points(), collate, validate, tmp_path, schedule)) == 3
+    assert len(fit(Training(Net(), Points(), collate, validate, tmp_path, schedule))) == 3
 
 
 def test_averages_follow_the_formula() -> None:
@@ -175,7 +175,8 @@ def test_parameter_groups_have_their_own_rates(tmp_path: Path) -> None:
     frozen = model.body[0].weight.clone()
     groups = [{"params": [model.body[0].weight], "lr": 0.0}, {"params": list(model.body[4].parameters())}]
     before = model.body[4].weight.clone()
-    fit(model, Points(), collate, validate, tmp_path, Schedule(epochs=1, batch_size=8, weight_decay=0), groups=groups)
+    schedule = Schedule(epochs=1, batch_size=8, weight_decay=0)
+    fit(Training(model, Points(), collate, validate, tmp_path, schedule, groups=groups))
     assert torch.equal(model.body[0].weight, frozen)
     assert not torch.equal(model.body[4].weight, before)
 
@@ -198,7 +199,7 @@ def test_divergence_is_one_clear_error(tmp_path: Path) -> None:
             return {"loss": super().forward(x, y)["loss"] * float("nan")}
 
     with pytest.raises(RunError, match=r"loss became nan; try a learning rate below 0\.01"):
-        fit(Nan(), Points(), collate, validate, tmp_path, SCHEDULE)
+        fit(Training(Nan(), Points(), collate, validate, tmp_path, SCHEDULE))
 
 
 def test_refusals(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(PocketmoodError, match="ema_decay 1"):
         Schedule(ema_decay=1.0)
     with pytest.raises(PocketmoodError, match="without the metric 'ccc_mean'"):
-        fit(Net(), Points(), collate, lambda _: {"mse": 0.0}, tmp_path / "a", SCHEDULE)
+        fit(Training(Net(), Points(), collate, lambda _: {"mse": 0.0}, tmp_path / "a", SCHEDULE))
     train(tmp_path / "b", Schedule(epochs=1, batch_size=8))
     with pytest.raises(RunError, match="begun with another schedule"):
         train(tmp_path / "b", SCHEDULE)

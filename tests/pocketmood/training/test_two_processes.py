@@ -19,7 +19,7 @@ from tests.helpers import ROOT
 
 # No batch norm (it would see half a batch; on GPUs it is synchronised) and no dropout (each process draws its own).
 FLAGS = [
-    *("--preset", "smoke", "--vit.size", "ast", "--vit.dropout", "0", "--training.epochs", "3"),
+    *("--preset", "smoke", "--vit.size", "ast", "--vit.dropout", "0", "--training.schedule.epochs", "3"),
     *("--training.unfreeze", "1", "0", "2", "1", "--training.mask-bands", "0"),
     *("--no-baseline", "--synthetic", "8", "--listen-s", "0"),
 ]
@@ -64,7 +64,7 @@ def test_two_processes_have_the_loss_curves_of_one(tiny_run: Path, tmp_path: Pat
 def test_the_presets_batches_divide_among_processes() -> None:
     for name in ("full", "streamlined"):
         for count in (2, 3, 4):
-            assert PRESETS[name].training.batch_size % count == 0
-            assert STUDENTS[name].batch_size % count == 0
+            assert PRESETS[name].training.schedule.batch_size % count == 0
+            assert STUDENTS[name].schedule.batch_size % count == 0
         for count in (2, 4, 8):
             assert PRESETS[name].gan.batch_size % count == 0
