@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.latency import quiet
 from benchmarks.torch_rows import Opened, parameters
+from pocketmood.onnx_session import open_session
 from pocketmood.runs import read_json, versions, write_json
 
 if TYPE_CHECKING:
@@ -170,11 +171,7 @@ def _write_executorch(model: nn.Module, size: Picture, path: Path) -> None:
 
 
 def _onnx(path: Path, threads: int) -> Ask:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, threads)
 
     def ask(image: NDArray[np.float32]) -> NDArray[np.float32]:
         answer: NDArray[np.float32] = session.run([EMOTION], {IMAGE: image})[0][0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from pocketmood.processes import cores
 
 # without an int8 dot product (VNNI, dotprod) int8 is about as fast as fp32; with one it is faster
 RELEVANT_FLAGS = (
@@ -28,11 +29,6 @@ def cpu_name(cpuinfo: str) -> str:
     """Pick the processor's name from the text of /proc/cpuinfo, or what the platform module says."""
     found = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
     return found.group(1).strip() if found else platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Count the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def version(package: str) -> str | None:

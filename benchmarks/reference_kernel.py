@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pocketmood.onnx_session import open_session
+
 SIDE = 576
 """Rows and columns of the matrices: 0.38 billion floating-point operations."""
 ARRAY_FLOATS = 500_000
@@ -22,7 +24,6 @@ they did any network."""
 def kernel(threads: int) -> Callable[[], object]:
     """Return the kernel on so many threads."""
     import onnx
-    import onnxruntime
     from onnx import TensorProto, helper
 
     shapes = {"left": (SIDE, SIDE), "right": (SIDE, SIDE), "first": (ARRAY_FLOATS,), "second": (ARRAY_FLOATS,)}
@@ -36,10 +37,7 @@ def kernel(threads: int) -> Callable[[], object]:
     opset = [helper.make_opsetid("", 20)]
     model = helper.make_model(helper.make_graph(nodes, "reference", given, out), opset_imports=opset, ir_version=10)
     onnx.checker.check_model(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString(), threads, spinning=False)
     rng = np.random.default_rng(0)
     values = {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
     return lambda: session.run(list(results), values)

@@ -14,7 +14,7 @@ WARMUP, REPEATS = 2, 11
 
 def counts(threads: int) -> list[int]:
     """Return one and all cores, but for the number that is measured anyway."""
-    from benchmarks.machine import cores
+    from pocketmood.processes import cores
 
     return [count for count in sorted({1, cores()}) if count != threads]
 

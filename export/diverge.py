@@ -25,6 +25,7 @@ from export import rewrite
 from export.config import Artefact
 from export.onnx.to_onnx import Array
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES, Pipeline
+from pocketmood.onnx_session import open_session
 
 Values = Mapping[str, Array]
 """What modules answered, by path and in order; then the outputs of the program, by name."""
@@ -106,7 +107,6 @@ def module_values(pipeline: nn.Module, wave: Array) -> dict[str, Array]:
 def onnx_values(path: Path, wave: Array) -> dict[str, Array]:
     """Run an ONNX program as it is written, and return the values that belong to modules."""
     import onnx
-    import onnxruntime
 
     model = onnx.load(path)
     places: dict[str, str] = {}
@@ -117,10 +117,7 @@ def onnx_values(path: Path, wave: Array) -> dict[str, Array]:
             places[paths[0]] = node.output[0]  # a linear layer's sum comes after its product
     ends = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in {*places.values()} - ends)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString(), as_written=True)
     names = [*places.values(), *OUTPUT_NAMES]
     values = dict(zip(names, session.run(names, {INPUT_NAME: wave}), strict=True))
     return {place: values[name] for place, name in places.items()} | {name: values[name] for name in OUTPUT_NAMES}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +22,7 @@ from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
 from pocketmood.errors import ExportError, RunError
 from pocketmood.metrics import bootstrap, score
+from pocketmood.processes import end_with_parent
 from pocketmood.runs import Stage, file_hash, read_json, stage_fingerprint, stage_record, write_json
 from pocketmood.spec import MelSpec
 
@@ -181,7 +180,7 @@ def _workers(processes: int) -> Executor:
     """
     if processes == 1:
         return InlineExecutor()
-    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_die_with_parent)
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=end_with_parent)
 
 
 class InlineExecutor(Executor):
@@ -192,18 +191,6 @@ class InlineExecutor(Executor):
         done: Future[Any] = Future()
         done.set_result(fn(*args, **kwargs))
         return done
-
-
-def _die_with_parent() -> None:
-    """End this process when the command is killed: the same command, started again, must find nobody at work."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _judge(

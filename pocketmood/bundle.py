@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pocketmood.emotion import Emotion
 from pocketmood.errors import BundleError, DataError
+from pocketmood.onnx_session import open_session
 from pocketmood.spec import MelSpec
 
 SCHEMA = 2
@@ -118,12 +119,7 @@ class Bundle:
 
 
 def _onnxruntime(data: bytes, threads: int) -> _Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = open_session(data, threads)
 
     def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         emotion, spread = session.run(["emotion", "interval68"], {"waveform": waveform})

@@ -84,18 +84,16 @@ def _onnx_call(pipeline: Pipeline, wave: Any, threads: int) -> Callable[[], obje
     import io
     import warnings
 
-    import onnxruntime
     import torch
+
+    from pocketmood.onnx_session import open_session
 
     program = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The tracing exporter: a second per shape instead of fifteen.
         torch.onnx.export(pipeline, (wave,), program, input_names=["waveform"], opset_version=OPSET, dynamo=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(program.getvalue(), options, providers=["CPUExecutionProvider"])
+    session = open_session(program.getvalue(), threads)
     given = {"waveform": wave.numpy()}
     return lambda: session.run(None, given)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from export.contract import Contract
 from export.pipeline import INPUT_NAME, OUTPUT_NAMES, Pipeline
 from pocketmood.errors import ExportError
+from pocketmood.onnx_session import open_session
 from pocketmood.runs import write_bytes
 
 Array = NDArray[np.float32]
@@ -49,7 +50,7 @@ def seal(model: Any, path: Path, contract: Contract) -> None:
 
 def read(path: Path, threads: int = 0, as_written: bool = False) -> Runner:
     """Open a program; threads 0 lets ONNX Runtime choose; as_written: every node is computed as it stands, in float."""
-    session = _session(path, threads, as_written)
+    session = open_session(path, threads, as_written=as_written)
 
     def run(waveform: Array) -> tuple[Array, Array]:
         emotion, interval68 = session.run(list(OUTPUT_NAMES), {INPUT_NAME: waveform})
@@ -60,23 +61,12 @@ def read(path: Path, threads: int = 0, as_written: bool = False) -> Runner:
 
 def read_contract(path: Path) -> dict[str, str]:
     """Return the contract a program carries; ExportError if names or shapes of its ends are not ours."""
-    session = _session(path, 1)
+    session = open_session(path, 1)
     ends = [(end.name, end.shape, end.type) for end in (*session.get_inputs(), *session.get_outputs())]
     names = [name for name, _, _ in ends]
     if names != [INPUT_NAME, *OUTPUT_NAMES] or any(kind != "tensor(float)" for _, _, kind in ends):
         raise ExportError(f"{path.name}: its inputs and outputs are {ends}")
     return dict(session.get_modelmeta().custom_metadata_map)
-
-
-def _session(path: Path, threads: int, as_written: bool = False) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    if as_written:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def strip_metadata(graph: Any) -> None:

@@ -14,9 +14,7 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -31,6 +29,7 @@ from numpy.typing import NDArray
 from pocketmood import audio
 from pocketmood.data.clips import MAP_FILE, Clip, ClipStore, finish, to_int16
 from pocketmood.errors import AudioError, DataError
+from pocketmood.processes import cores, start_worker
 from pocketmood.runs import Stage, fingerprint
 from pocketmood.spec import MelSpec
 
@@ -81,11 +80,6 @@ def build(
             (folder / JOURNAL_FILE).unlink()
             stage.record["failures"] = failures
     return ClipStore.open(parent / name), [Failure(*failure) for failure in stage.record["failures"]]
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def sample_hash(path: Path) -> str:
@@ -177,7 +171,7 @@ def _rows(clips: Sequence[Clip], spec: MelSpec, workers: int) -> Generator[tuple
         return
     # Forked children would inherit the locks and threads of whatever else this process has loaded.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(paths)), context, _start_worker)
+    pool = ProcessPoolExecutor(min(workers, len(paths)), context, start_worker)
     pending: deque[Future[tuple[Row | None, str]]] = deque()
     try:
         for path in paths:
@@ -200,19 +194,6 @@ def _decode(path: Path, spec: MelSpec) -> tuple[Row | None, str]:
         return to_int16(audio.load(path, spec)), ""
     except AudioError as error:
         return None, str(error)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent cannot tell its workers to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def follow() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=follow, daemon=True).start()
 
 
 def _refuse_full_disk(folder: Path, clips: int, spec: MelSpec) -> None:

@@ -11,10 +11,7 @@ be stopped at any time: a file is there whole or not at all, and the tables are 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +22,7 @@ from typing import NamedTuple
 
 from pocketmood import command
 from pocketmood.errors import DataError
+from pocketmood.processes import cores, start_worker
 from pocketmood.runs import fingerprint, read_json, write_json
 
 PLAN_FILE = "corpus.json"
@@ -87,7 +85,7 @@ def main(config: RenderConfig | Sequence[str] | None = None) -> int:
     kept = f"; {len(tasks) - len(missing)} are there already" if len(missing) < len(tasks) else ""
     print(f"corpus: rendering {len(missing)} songs into {config.out}{kept}", flush=True)
     started = time.perf_counter()
-    render_all(missing, config.workers or available_cores())
+    render_all(missing, config.workers or cores())
     seconds = time.perf_counter() - started
     from pocketmood.data.corpora.rendered_tables import write_tables
 
@@ -177,7 +175,7 @@ def render_in_pool(tasks: Sequence[Task], workers: int) -> Iterator[None]:
     """Make files in several processes, which end when this one does, however it ends."""
     # Spawned, not forked: the caller may have threads (torch, BLAS), which a fork would leave in an undefined state.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=start_worker)
     try:
         yield from pool.map(render, tasks)
     except BrokenProcessPool as error:
@@ -195,26 +193,6 @@ def render(task: Task) -> None:
     sample_rate, channels = sound_format(task.song)
     sound = play(compose(task.seed, task.song), max(sample_rate, LEAST_RATE), channels)
     write_bytes(task.path, mp3(at_rate(sound, max(sample_rate, LEAST_RATE), sample_rate), sample_rate))
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it: a killed parent cannot say goodbye."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _parse(words: Sequence[str] | None) -> RenderConfig:
