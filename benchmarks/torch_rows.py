@@ -45,7 +45,8 @@ def torch_row(model: nn.Module, spec: MelSpec, stride: int, frames: int) -> Open
     def predict(wave: NDArray[np.float32]) -> tuple[Any, Any]:
         with torch.inference_mode():
             out = model(front(torch.from_numpy(wave)[None]))
-        return out.emotion[0].numpy(), out.spread[0].numpy()
+        emotion, deviation, _ = out  # rater_sd of a teacher, interval68 of a student
+        return emotion[0].numpy(), deviation[0].numpy()
 
     return Opened(predict, parameters(model))
 

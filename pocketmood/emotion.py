@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 RATING_MIDDLE = 5.0
 RATING_HALF_WIDTH = 4.0
+TYPICAL_RATER_SD = 0.45
+"""Standard deviation of a DEAM song's raters, typically: 1.8 points of the 1-9 scale. Networks that predict it begin
+there."""
 NEUTRAL_RADIUS = 0.15
 
 # Eight directions around the plane, counter-clockwise from pure pleasantness, 45 degrees each: the places that

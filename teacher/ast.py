@@ -10,16 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-PATCH = 16
-"""Bands and frames of a patch."""
+from teacher.tokens import PATCH, TokenEncoder
+
 SILENCE = -1.0
-"""What the front end answers for no sound."""
+"""The front end's value where there is no sound."""
 
 
-class Ast(nn.Module):
+class Ast(TokenEncoder):
     """A transformer on patches of a spectrogram; [B, 1, M, T] -> [B, 2 * width], for any T.
 
-    The answer is the class token and the mean of all others, side by side: the mean gives every patch a gradient from
+    Features are the class token and the mean of all others, side by side: the mean gives every patch a gradient from
     the first step, which a few hundred songs need, and the class token may weigh patches, which a mean cannot.
     """
 
@@ -27,35 +27,13 @@ class Ast(nn.Module):
         """Build `layers` pre-norm layers; `period` time positions are learnt and repeat, as in the hybrid."""
         super().__init__()
         self.patches = nn.Conv2d(1, width, PATCH, stride=PATCH)
-        self.frequency = nn.Parameter(torch.randn(1, width, bands // PATCH, 1) * 0.02)
-        self.time = nn.Parameter(torch.randn(1, width, 1, period) * 0.02)
+        self.add_positions(width, bands, period)
         self.token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
-            )
-            for _ in range(layers)
-        )
-        self.norm = nn.LayerNorm(width)
-        self.width = 2 * width
+        self.add_layers(width, layers, heads, 4 * width, dropout)  # the published ratio of 4
 
     def forward(self, mel: Tensor) -> Tensor:
         """Pool the tokens of a spectrogram, whose last patch is filled up with silence."""
         x = self.patches(nn.functional.pad(mel, (0, -mel.shape[3] % PATCH), value=SILENCE))  # [B, W, M / 16, T / 16]
-        repeats = -(-x.shape[3] // self.time.shape[3])
-        x = x + self.frequency + self.time.repeat(1, 1, 1, repeats)[..., : x.shape[3]]
-        tokens = torch.cat([self.token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], 1)  # [B, 1 + tokens, W]
-        for block in self.blocks:
-            tokens = block(tokens)
-        tokens = self.norm(tokens)
+        patches = self.placed(x).flatten(2).transpose(1, 2)
+        tokens = self.encode(torch.cat([self.token.expand(len(x), -1, -1), patches], 1))  # [B, 1 + tokens, W]
         return torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], 1)
-
-    @property
-    def layers(self) -> nn.ModuleList:
-        """The transformer layers, first to last."""
-        return self.blocks
-
-    @property
-    def final_norm(self) -> nn.Module:
-        """The norm above the last layer."""
-        return self.norm

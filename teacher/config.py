@@ -115,8 +115,8 @@ class FineTuneConfig:
     """Weight of 1 - CCC over the batch, mean of both axes."""
     mse_weight: float = 1.0
     """Weight of the mean squared error."""
-    spread_weight: float = 0.1
-    """Weight of the spread's Gaussian negative log likelihood."""
+    rater_sd_weight: float = 0.1
+    """Weight of rater_sd's Gaussian negative log likelihood."""
     valence_share: float = 0.5
     """Share of valence in 1 - CCC and in the squared error; arousal has the rest."""
     weigh_by_agreement: bool = False
@@ -137,7 +137,7 @@ class FineTuneConfig:
             )
         if not 0 <= self.valence_share <= 1:
             raise PocketmoodError(f"valence share {self.valence_share} must lie in [0, 1]")
-        if min(self.ccc_weight, self.mse_weight, self.spread_weight) < 0 or self.ccc_weight + self.mse_weight == 0:
+        if min(self.ccc_weight, self.mse_weight, self.rater_sd_weight) < 0 or self.ccc_weight + self.mse_weight == 0:
             raise PocketmoodError("loss weights must not be negative, and CCC or squared error must count")
         if any(first < 1 or layers < 0 for first, layers in self.unfreeze) or any(
             (a[0] >= b[0] or a[1] >= b[1]) for a, b in pairwise(self.unfreeze)
@@ -150,7 +150,7 @@ class SoftTargetsConfig:
     """Which crops the teacher answers for, once, for the student to learn from."""
 
     crops: int = 8
-    """Fixed crops beside the whole clip, spread evenly over it."""
+    """Fixed crops beside the whole clip, evenly over it."""
     crop_frames: int = 64
     """Frames of such a crop."""
     frames: int = 256

@@ -56,7 +56,7 @@ class FineTune(nn.Module):
 
 
 def answer_mels(teacher: Teacher, mels: Tensor) -> tuple[NDArray[np.float32], ...]:
-    """Answer for spectrograms in evaluation: emotion [N, 2], spread [N, 2], features [N, F]."""
+    """Answer for spectrograms in evaluation: emotion [N, 2], rater_sd [N, 2], features [N, F]."""
     with torch.no_grad():
         output = teacher(mels)
     return tuple(part.float().cpu().numpy() for part in output)
@@ -65,12 +65,12 @@ def answer_mels(teacher: Teacher, mels: Tensor) -> tuple[NDArray[np.float32], ..
 def predict(
     teacher: Teacher, store: ClipStore, ids: Sequence[str], config: VitConfig, batch_size: int = 16
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Answer for whole clips: emotion [N, 2] and spread [N, 2]."""
+    """Answer for whole clips: emotion [N, 2] and rater_sd [N, 2]."""
     place = next(teacher.parameters()).device
     front = MelFrontEnd(stride=config.stride, frames=config.frames).to(place)
     rows = [answer_mels(teacher, mel)[:2] for _, mel in whole_mels(store, ids, front, batch_size)]
-    emotion, spread = (np.concatenate(part) for part in zip(*rows, strict=True))
-    return emotion, spread
+    emotion, rater_sd = (np.concatenate(part) for part in zip(*rows, strict=True))
+    return emotion, rater_sd
 
 
 def main(store: ClipStore, split: Split, config: TeacherConfig, folder: Path, synthetic: Any = None) -> dict[str, Any]:

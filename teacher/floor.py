@@ -43,7 +43,7 @@ class Ridge:
     """[2] mean training label."""
     alpha: float
     """Penalty that validation chose."""
-    spread: NDArray[np.float64]
+    rater_sd: NDArray[np.float64]
     """[2] one standard deviation of a listener around the answer, the same for every clip."""
 
     def predict(self, features: NDArray[Any]) -> NDArray[np.float64]:
@@ -84,7 +84,7 @@ def fit(
 ) -> Ridge:
     """Fit on training features [N, 3M] and labels [N, 2]; the penalty with the best mean CCC on validation wins.
 
-    deviations: [N, 2] of the raters (NaN where unknown), part of the spread.
+    deviations: [N, 2] of the raters (NaN where unknown), part of rater_sd.
     """
     centre, scale = train.mean(0), train.std(0)
     scale = np.where(scale > 1e-9, scale, 1.0)
@@ -96,8 +96,8 @@ def fit(
     best: tuple[float, Ridge] | None = None
     for alpha in alphas:
         weights = vectors @ (projected / (values.clip(min=0) + alpha)[:, None])
-        spread = np.sqrt(((x @ weights + bias - labels) ** 2).mean(0) + raters)
-        ridge = Ridge(centre, scale, weights, bias, alpha, spread)
+        rater_sd = np.sqrt(((x @ weights + bias - labels) ** 2).mean(0) + raters)
+        ridge = Ridge(centre, scale, weights, bias, alpha, rater_sd)
         answers = ridge.predict(validation)
         score = sum(ccc(answers[:, axis], validation_labels[:, axis]) for axis in range(2)) / 2
         if best is None or score > best[0]:

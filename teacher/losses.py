@@ -1,6 +1,6 @@
-"""What the teacher is asked to match: people's ratings, and how far people spread around them.
+"""The teacher's loss: 1 - CCC, squared error, and a Gaussian likelihood of single listeners' ratings.
 
-Conventions: answers, ratings, deviations and weights are [B, D] or [B, 2], valence before arousal.
+Conventions: predictions, ratings, deviations and weights are [B, D] or [B, 2], valence before arousal.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ LEAST_DEVIATION = 0.25
 _TINY = 1e-6
 
 
-def ccc_loss(answer: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
+def ccc_loss(prediction: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return 1 - CCC over a batch, per axis [D], with population moments; 1 where both are constant.
 
     weight: how much each rating counts in all moments; any positive numbers, the same for all rows if left out.
     """
     share = torch.ones_like(label) if weight is None else weight
     share = share / share.sum(0)
-    answer_mean, label_mean = (share * answer).sum(0), (share * label).sum(0)
-    covariance = (share * (answer - answer_mean) * (label - label_mean)).sum(0)
-    variances = (share * ((answer - answer_mean) ** 2 + (label - label_mean) ** 2)).sum(0)
-    return 1 - 2 * covariance / (variances + (answer_mean - label_mean) ** 2 + _TINY)
+    predicted_mean, label_mean = (share * prediction).sum(0), (share * label).sum(0)
+    covariance = (share * (prediction - predicted_mean) * (label - label_mean)).sum(0)
+    variances = (share * ((prediction - predicted_mean) ** 2 + (label - label_mean) ** 2)).sum(0)
+    return 1 - 2 * covariance / (variances + (predicted_mean - label_mean) ** 2 + _TINY)
 
 
-def spread_loss(answer: Tensor, spread: Tensor, label: Tensor, deviation: Tensor) -> Tensor:
-    """Gaussian negative log likelihood of one listener's rating around the answer, mean over what is known.
+def rater_sd_loss(prediction: Tensor, rater_sd: Tensor, label: Tensor, deviation: Tensor) -> Tensor:
+    """Gaussian negative log likelihood of one listener's rating around the prediction, mean over what is known.
 
-    The second moment around the answer is deviation^2 + (label - answer)^2; the answer is detached, so that the spread
+    The second moment around it is deviation^2 + (label - prediction)^2; the prediction is detached, so that rater_sd
     explains its errors instead of excusing them. Rows with unknown (NaN) deviation do not count.
     """
     known = ~deviation.isnan()
-    moment = deviation.nan_to_num() ** 2 + (label - answer.detach()) ** 2
-    likelihood = spread.log() + moment / (2 * spread**2)
+    moment = deviation.nan_to_num() ** 2 + (label - prediction.detach()) ** 2
+    likelihood = rater_sd.log() + moment / (2 * rater_sd**2)
     return torch.where(known, likelihood, 0.0).sum() / known.sum().clamp(min=1)
 
 
@@ -58,20 +58,21 @@ def agreement_weight(deviation: Tensor) -> Tensor:
 
 
 def emotion_loss(output: TeacherOutput, label: Tensor, deviation: Tensor, config: FineTuneConfig) -> dict[str, Tensor]:
-    """Compare answers with people.
+    """Compare predictions with ratings.
 
-    Returns the unweighted terms "ccc", "mse" (valence and arousal by `valence_share`) and "spread", and the weighted
+    Returns the unweighted terms "ccc", "mse" (valence and arousal by `valence_share`) and "rater_sd", and the weighted
     sum "loss".
     """
     shares = label.new_tensor([config.valence_share, 1 - config.valence_share])
-    emotion, spread = output.emotion.float(), output.spread.float()
+    emotion, rater_sd = output.emotion.float(), output.rater_sd.float()
     weight = agreement_weight(deviation) if config.weigh_by_agreement else torch.ones_like(label)
     terms = {
         "ccc": (ccc_loss(emotion, label, weight) * shares).sum(),
         "mse": ((weight * (emotion - label) ** 2).mean(0) * shares).sum(),
-        "spread": spread_loss(emotion, spread, label, deviation),
+        "rater_sd": rater_sd_loss(emotion, rater_sd, label, deviation),
     }
-    loss = config.ccc_weight * terms["ccc"] + config.mse_weight * terms["mse"] + config.spread_weight * terms["spread"]
+    loss = config.ccc_weight * terms["ccc"] + config.mse_weight * terms["mse"]
+    loss = loss + config.rater_sd_weight * terms["rater_sd"]
     return {"loss": loss, **terms}
 
 

@@ -132,7 +132,7 @@ def confusion(answers: Predictions, title: str, path: Path) -> None:
 
 
 def answers_on_plane(
-    names: Sequence[str], emotion: NDArray[np.floating[Any]], spread: NDArray[np.floating[Any]], path: Path
+    names: Sequence[str], emotion: NDArray[np.floating[Any]], rater_sd: NDArray[np.floating[Any]], path: Path
 ) -> None:
     """Draw named answers [N, 2] on the plane, each in an ellipse of one standard deviation of a listener's rating.
 
@@ -146,7 +146,7 @@ def answers_on_plane(
     step = min(0.09, 2 / len(names))
     height = 1.0
     for above, row in enumerate(np.argsort(-emotion[:, 1], kind="stable")):
-        (valence, arousal), (across, up) = emotion[row], spread[row]
+        (valence, arousal), (across, up) = emotion[row], rater_sd[row]
         colour = f"C{row % 10}"
         axes.add_patch(Ellipse((valence, arousal), 2 * across, 2 * up, color=colour, alpha=0.15, linewidth=0))
         axes.plot(valence, arousal, "o", color=colour, markersize=6, clip_on=False)

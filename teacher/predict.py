@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pocketmood.spec import MelSpec
 
     Asked = Callable[[NDArray[np.float32]], tuple[Emotion, Emotion]]
-    """A waveform [S] -> its emotion and spread."""
+    """A waveform [S] -> its emotion and rater_sd."""
 
 LONGEST_NAME = 32
 """Characters of a name in the picture; longer ones lose their middle."""
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
     file: Path
     emotion: Emotion
-    spread: Emotion
+    rater_sd: Emotion
     """Standard deviation expected of one listener's rating."""
 
 
@@ -48,9 +48,11 @@ def main(args: Sequence[str] | None = None) -> int:
         from teacher import plots
 
         names = [short(answer.file.stem) for answer in answers]
-        emotion, spread = (np.array([getattr(answer, part) for answer in answers]) for part in ("emotion", "spread"))
+        emotion, rater_sd = (
+            np.array([getattr(answer, part) for answer in answers]) for part in ("emotion", "rater_sd")
+        )
         out = chosen.out or chosen.run / "try.png"
-        plots.answers_on_plane(names, emotion, spread, out)
+        plots.answers_on_plane(names, emotion, rater_sd, out)
         print(f"drawn: {out}", flush=True)
     return int(len(answers) < len(chosen.songs))
 
@@ -59,8 +61,9 @@ def parser() -> argparse.ArgumentParser:
     """Build the parser; nothing heavy is imported for it."""
     made = argparse.ArgumentParser(
         prog="python -m teacher.predict",
-        description="Print one line per file: valence and arousal in [-1, 1], each with the spread expected of one "
-        "listener's rating and its place on the 1-9 scale, then mood word and quadrant; and draw them on the plane.",
+        description="Print one line per file: valence and arousal in [-1, 1], each with the standard "
+        "deviation expected of one listener's rating and its place on the 1-9 scale, then mood word and "
+        "quadrant; and draw them on the plane.",
     )
     made.add_argument("songs", nargs="+", metavar="SONG", type=Path, help="audio in any format libsndfile reads")
     made.add_argument("--run", type=Path, default=Path("runs/demo"), help="run with a trained teacher (%(default)s)")
@@ -69,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def open_teacher(folder: Path) -> tuple[MelSpec, Asked]:
-    """Return the spectrogram of a trained teacher, and a function from a waveform [S] to emotion and spread."""
+    """Return the spectrogram of a trained teacher, and a function from a waveform [S] to emotion and rater_sd."""
     import torch
 
     from pocketmood.mel import MelFrontEnd
@@ -87,8 +90,8 @@ def open_teacher(folder: Path) -> tuple[MelSpec, Asked]:
     def ask(wave: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
         with torch.no_grad():
             mel = front(torch.from_numpy(wave)[None].to(place))
-        emotion, spread = (Emotion(*map(float, part[0])) for part in answer_mels(teacher, mel)[:2])
-        return emotion, spread
+        emotion, rater_sd = (Emotion(*map(float, part[0])) for part in answer_mels(teacher, mel)[:2])
+        return emotion, rater_sd
 
     return spec, ask
 
@@ -113,8 +116,8 @@ def answer_files(files: Sequence[Path], spec: MelSpec, ask: Asked) -> list[Answe
 def line(answer: Answer, width: int = 0) -> str:
     """Write an answer as one line for people."""
     axes = "  ".join(
-        f"{axis} {value:+.2f} ± {spread:.2f} ({to_nine(value):.1f} on 1-9)"
-        for axis, value, spread in zip(Emotion._fields, answer.emotion, answer.spread, strict=True)
+        f"{axis} {value:+.2f} ± {rater_sd:.2f} ({to_nine(value):.1f} on 1-9)"
+        for axis, value, rater_sd in zip(Emotion._fields, answer.emotion, answer.rater_sd, strict=True)
     )
     return f"{answer.file!s:<{width}}  {axes}  {mood_word(answer.emotion)} ({quadrant(answer.emotion)})"
 

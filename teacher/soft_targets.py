@@ -2,7 +2,7 @@
 
 Conventions: the same K crops for every clip, as (start_hop, frames) at the student's frame stride; crop 0 is the whole
 clip. Starts are multiples of the stride, so that a crop is a slice of the whole clip's spectrogram and teacher and
-student see the very same frames. emotion and spread are [N, K, 2], features [N, K, F], all float32.
+student see the very same frames. emotion and rater_sd are [N, K, 2], features [N, K, F], all float32.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class SoftTargets:
     """Fingerprint of the teacher that answered."""
     emotion: NDArray[np.float32]
     """[N, K, 2]."""
-    spread: NDArray[np.float32]
+    rater_sd: NDArray[np.float32]
     """[N, K, 2]."""
     features: NDArray[np.float32]
     """[N, K, F]."""
@@ -68,7 +68,7 @@ class SoftTargets:
             raise DataError(f"{folder / TABLE_FILE}: damaged ({error}); delete the teacher stage and run it") from error
         crops = tuple((int(start), int(frames)) for start, frames in index["crops"])
         wanted = (len(index["ids"]), len(crops))
-        for name in ("emotion", "spread", "features"):
+        for name in ("emotion", "rater_sd", "features"):
             if name not in table or table[name].shape[:2] != wanted:
                 raise DataError(f"{folder / TABLE_FILE}: {name} does not hold {wanted[0]} clips of {wanted[1]} crops")
             if odd := int((~np.isfinite(table[name])).sum()):
@@ -129,7 +129,7 @@ def main(
         if not path.exists():
             _save(path, _answer_chunk(teacher, store, names, front, crops, config.stride // vit.stride))
     parts = [load_file(path) for path in paths]
-    table = {name: np.concatenate([part[name] for part in parts]) for name in ("emotion", "spread", "features")}
+    table = {name: np.concatenate([part[name] for part in parts]) for name in ("emotion", "rater_sd", "features")}
     _save(folder / TABLE_FILE, table)
     index: dict[str, Any] = {
         "ids": list(ids),
@@ -162,7 +162,7 @@ def _answer_chunk(
         rows.append(tuple(np.stack(part, 1) for part in zip(*outputs, strict=True)))
     return {
         name: np.concatenate(part)
-        for name, part in zip(("emotion", "spread", "features"), zip(*rows, strict=True), strict=True)
+        for name, part in zip(("emotion", "rater_sd", "features"), zip(*rows, strict=True), strict=True)
     }
 
 

@@ -111,7 +111,7 @@ class _Steps:
         train, held = np.array(parts) == "train", np.array(parts) == "validation"
         deviations = self.store.deviations(ids)[train]
         ridge = floor.fit(described[train], labels[train], described[held], labels[held], deviations)
-        rater_sd, emotion = np.broadcast_to(ridge.spread, labels.shape), ridge.predict(described)
+        rater_sd, emotion = np.broadcast_to(ridge.rater_sd, labels.shape), ridge.predict(described)
         predictions = Predictions(tuple(ids), tuple(parts), emotion, labels, rater_sd=rater_sd)
         write_predictions(work / PREDICTIONS_FILE, predictions)
         ridge.save(work / RIDGE_FILE)

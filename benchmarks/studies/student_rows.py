@@ -97,7 +97,7 @@ def counted_for(choice: Choice, soft_targets: SoftTargets, crops: Sequence[int])
     chosen = [soft_targets.crops[row] for row in crops]
     counted = tuple((start, frames_of(frames * soft_targets.stride, choice.stride) * choice.pooled)
                     for start, frames in chosen)  # fmt: skip
-    parts = {name: getattr(soft_targets, name)[:, list(crops)] for name in ("emotion", "spread", "features")}
+    parts = {name: getattr(soft_targets, name)[:, list(crops)] for name in ("emotion", "rater_sd", "features")}
     stride = choice.stride // choice.pooled
     return replace(soft_targets, crops=counted, stride=stride, frames=counted[0][1], **parts)
 

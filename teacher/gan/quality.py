@@ -22,7 +22,7 @@ from tqdm import tqdm
 from pocketmood.errors import DataError
 from pocketmood.metrics import ccc
 from pocketmood.runs import write_json
-from teacher.gan import similarity
+from teacher.gan import plots, similarity
 from teacher.gan.training_songs import TrainingSongs
 
 if TYPE_CHECKING:
@@ -97,13 +97,13 @@ def main(
     write_json(folder / "quality.json", asdict(verdict) | {"weights": similarity.WEIGHTS})
     examples = [songs.mels([id_]).cpu().numpy()[0, 0] for id_ in chosen[:_SHOWN]]
     fakes = [np.asarray(synthetic.mels[row, 0], np.float32) for row in picked[:_SHOWN]]
-    plots = folder / "plots"
-    plots.mkdir(parents=True, exist_ok=True)
+    pictures = folder / "plots"
+    pictures.mkdir(parents=True, exist_ok=True)
     captions = [[_caption(label) for label in some[:_SHOWN]] for some in (labels, asked)]
-    plots.side_by_side(examples, fakes, captions, plots / "real-and-synthetic.png")
-    plots.distributions(real, drawn, plots / "distributions.png")
-    plots.score_bars(table, config.min_quality, plots / "quality.png")
-    plots.conditioning(asked, drawn_read, verdict.conditioning_ccc, plots / "conditioning.png")
+    plots.side_by_side(examples, fakes, captions, pictures / "real-and-synthetic.png")
+    plots.distributions(real, drawn, pictures / "distributions.png")
+    plots.score_bars(table, config.min_quality, pictures / "quality.png")
+    plots.conditioning(asked, drawn_read, verdict.conditioning_ccc, pictures / "conditioning.png")
     print(f"{format_table(table)}\n{verdict.sentence}", flush=True)
     return verdict
 

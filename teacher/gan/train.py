@@ -20,6 +20,7 @@ from tqdm import tqdm
 from pocketmood.errors import RunError
 from pocketmood.runs import fingerprint
 from pocketmood.training.device import default_device
+from teacher.gan import plots
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair, synchronised
 from teacher.gan.checkpoints import load_state, read_log, save_state, write_log
 from teacher.gan.model import Discriminator, Generator, save_generator
@@ -230,15 +231,15 @@ def sample_sheet(generator: Generator, device: torch.device, seed: int, rows: in
 
 def _draw_progress(training: Training, rows: list[dict[str, Any]], epoch: int, folder: Path) -> None:
     """Draw the curves after the last epoch, and a sheet of samples every few epochs."""
-    config, plots = training.config, folder / "plots"
-    plots.mkdir(parents=True, exist_ok=True)
+    config, pictures = training.config, folder / "plots"
+    pictures.mkdir(parents=True, exist_ok=True)
     last = epoch + 1 == config.epochs
     if last or (epoch + 1) % config.plot_epochs == 0:
         mels = sample_sheet(training.generator, training.accelerator.device, training.seed)
-        path = plots / f"samples-epoch-{epoch + 1:03d}.png"
+        path = pictures / f"samples-epoch-{epoch + 1:03d}.png"
         plots.sheet(mels.numpy()[:, 0], list(LANDMARKS), f"generator after epoch {epoch + 1}", path)
     if last:
-        plots.training_curves(rows, training.steps, plots / "training.png")
+        plots.training_curves(rows, training.steps, pictures / "training.png")
 
 
 def _record(training: Training, rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def make_teacher(run: Path, seed: int = 0, ids: list[str] | None = None) -> Path
         emotion = np.nan_to_num(store.labels(answered))[:, None] + rng.normal(0, 0.05, (len(answered), len(CROPS), 2))
         table = {
             "emotion": emotion.astype(np.float32),
-            "spread": np.full(emotion.shape, 0.4, np.float32),
+            "rater_sd": np.full(emotion.shape, 0.4, np.float32),
             "features": np.tanh(emotion @ mixing).astype(np.float32),
         }
         (folder / "soft_targets").mkdir(exist_ok=True)

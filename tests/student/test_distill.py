@@ -133,7 +133,7 @@ def test_music_without_ratings_reaches_the_student_and_teaches_through_the_teach
     assert answered == [*ids, "unlabelled-x"]
     rng = np.random.default_rng(0)
     told = {name: rng.normal(0, 0.3, (3, len(CROPS), size)).astype(np.float32) for name, size in
-            (("emotion", 2), ("spread", 2), ("features", FEATURES))}  # fmt: skip
+            (("emotion", 2), ("rater_sd", 2), ("features", FEATURES))}  # fmt: skip
     soft_targets = SoftTargets(tuple(answered), tuple(map(tuple, CROPS)), 5, 256, SPEC.hash, "made up", **told)
     crops = Crops(store, soft_targets, SPEC, smoke())
     assert len(crops) == 3

@@ -31,7 +31,7 @@ def half_rated(tiny_run: Path, tmp_path: Path) -> tuple[ClipStore, SoftTargets]:
     store = ClipStore.write(tmp_path / "half", clips, [whole.waveform(id_) for id_ in ids], MelSpec())
     soft_targets = SoftTargets.open(tiny_run / "teacher" / "soft_targets")
     rows = [soft_targets.index(id_) for id_ in ids]
-    parts = {name: getattr(soft_targets, name)[rows] for name in ("emotion", "spread", "features")}
+    parts = {name: getattr(soft_targets, name)[rows] for name in ("emotion", "rater_sd", "features")}
     return store, replace(soft_targets, ids=tuple(ids), **parts)
 
 

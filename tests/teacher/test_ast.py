@@ -76,7 +76,7 @@ def test_any_length_is_answered_and_a_patch_of_silence_changes_the_clip(frames: 
 def test_every_part_of_the_baseline_learns() -> None:
     teacher = build_teacher(VitConfig(size="ast", width=16, layers=2, heads=2, frames=250, period_frames=64)).train()
     output = teacher(torch.rand(2, 1, 128, 250) * 2 - 1)
-    (output.emotion.sum() + output.spread.sum()).backward()
+    (output.emotion.sum() + output.rater_sd.sum()).backward()
     silent = [name for name, p in teacher.named_parameters() if p.grad is None or float(p.grad.abs().max()) == 0]
     assert silent == []
 

@@ -111,7 +111,7 @@ def test_parameters_are_grouped_by_rate_and_decay() -> None:
     groups = {(group["lr"], group["weight_decay"]): group["params"] for group in parameter_groups(teacher, recipe)}
     assert set(groups) == {(1e-4, 0.05), (1e-4, 0.0), (1e-5, 0.05), (1e-5, 0.0)}
     assert sum(map(len, groups.values())) == len(list(teacher.parameters()))
-    assert [id(row) for row in groups[1e-4, 0.05]] == [id(teacher.emotion[-1].weight), id(teacher.spread[-1].weight)]
+    assert [id(row) for row in groups[1e-4, 0.05]] == [id(teacher.emotion[-1].weight), id(teacher.rater_sd[-1].weight)]
     assert any(row is teacher.backbone.time for row in groups[1e-5, 0.0])
     teacher.backbone.requires_grad_(False)
     assert len(parameter_groups(teacher, recipe)) == 2  # frozen layers are in no group
@@ -130,9 +130,9 @@ def test_training_learns_what_the_tiny_songs_say(tiny_data: Path, tmp_path: Path
     history = finetune.history(tmp_path / "metrics.jsonl")
     assert history[-1]["terms"]["mse"] < 0.7 * history[0]["terms"]["mse"]
     teacher, _ = load_teacher(tmp_path)
-    emotion, spread = finetune.predict(teacher, store, split.validation, config.vit)
+    emotion, rater_sd = finetune.predict(teacher, store, split.validation, config.vit)
     best = max(row["validation"]["ccc_mean"] for row in history)
     labels = store.labels(split.validation)
     score = np.mean([ccc(emotion[:, axis], labels[:, axis]) for axis in range(2)])
     assert score == pytest.approx(best, rel=0, abs=1e-4)  # the saved teacher is the best epoch's
-    assert (spread > 0).all()
+    assert (rater_sd > 0).all()

@@ -47,12 +47,12 @@ def test_constant_features_and_far_answers_stay_finite_and_in_range() -> None:
     np.testing.assert_array_equal(answers, [[1, 1], [-1, -1]])
 
 
-def test_spread_joins_error_and_raters() -> None:
+def test_rater_sd_joins_error_and_raters() -> None:
     x, y = np.zeros((4, 3)), np.array([[0.2, 0.0], [-0.2, 0.0], [0.2, 0.0], [-0.2, 0.0]])
     deviations = np.array([[0.3, 0.5], [0.3, 0.5], [np.nan, np.nan], [0.3, 0.5]])
     ridge = floor.fit(x, y, x, y, deviations)
     # By hand: nothing to learn from, so error .2 and 0; sqrt(.2^2 + .3^2), sqrt(0 + .5^2).
-    np.testing.assert_allclose(ridge.spread, [np.sqrt(0.13), 0.5], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ridge.rater_sd, [np.sqrt(0.13), 0.5], rtol=1e-9, atol=1e-12)
 
 
 def test_ridge_survives_its_file_and_reads_full_spectrograms(tmp_path: Path) -> None:

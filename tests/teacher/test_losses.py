@@ -1,4 +1,4 @@
-"""The teacher's losses by hand: 1 - CCC, squared error, spread, and raters' agreement as a weight."""
+"""The teacher's losses by hand: 1 - CCC, squared error, rater_sd, and raters' agreement as a weight."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from pocketmood.metrics import ccc
 from teacher.config import FineTuneConfig
-from teacher.losses import LEAST_DEVIATION, agreement_weight, ccc_loss, emotion_loss, gather, spread_loss
+from teacher.losses import LEAST_DEVIATION, agreement_weight, ccc_loss, emotion_loss, gather, rater_sd_loss
 from teacher.vit import TeacherOutput
 
 
@@ -22,29 +22,29 @@ def test_ccc_loss_equals_the_metric_and_has_a_gradient_for_constant_answers() ->
     assert torch.isfinite(constant.grad).all() and constant.grad.abs().max() > 0
 
 
-def test_spread_loss_by_hand_ignores_what_is_unknown_and_leaves_the_answer_alone() -> None:
+def test_rater_sd_loss_by_hand_ignores_what_is_unknown_and_leaves_the_prediction_alone() -> None:
     answer = torch.tensor([[0.1, 0.5]], requires_grad=True)
-    spread = torch.tensor([[0.5, 0.4]], requires_grad=True)
+    rater_sd = torch.tensor([[0.5, 0.4]], requires_grad=True)
     deviation = torch.tensor([[0.4, float("nan")]])
-    loss = spread_loss(answer, spread, torch.tensor([[0.4, 0.0]]), deviation)
+    loss = rater_sd_loss(answer, rater_sd, torch.tensor([[0.4, 0.0]]), deviation)
     # ln .5 + (.4^2 + .3^2) / (2 * .5^2)
     assert float(loss.detach()) == pytest.approx(np.log(0.5) + 0.5, rel=1e-6, abs=1e-6)
     loss.backward()
-    # The best spread is sqrt(.4^2 + .3^2) = .5: no slope there; and none at all for the answer or the unknown axis.
-    torch.testing.assert_close(spread.grad, torch.zeros(1, 2), rtol=0, atol=1e-6)
+    # The best rater_sd is sqrt(.4^2 + .3^2) = .5: no slope there; and none at all for the answer or the unknown axis.
+    torch.testing.assert_close(rater_sd.grad, torch.zeros(1, 2), rtol=0, atol=1e-6)
     assert answer.grad is None
-    assert float(spread_loss(answer, spread, torch.zeros(1, 2), torch.full((1, 2), torch.nan)).detach()) == 0.0
+    assert float(rater_sd_loss(answer, rater_sd, torch.zeros(1, 2), torch.full((1, 2), torch.nan)).detach()) == 0.0
 
 
 def test_loss_terms_are_unweighted_and_their_weights_count() -> None:
     output = TeacherOutput(torch.tensor([[0.0, 0.2], [0.4, 0.2]]), torch.full((2, 2), 0.5), torch.zeros(2, 3))
     label = torch.tensor([[0.0, 0.0], [0.2, 0.4]])
-    recipe = FineTuneConfig(ccc_weight=2.0, mse_weight=3.0, spread_weight=0.5, valence_share=0.6)
+    recipe = FineTuneConfig(ccc_weight=2.0, mse_weight=3.0, rater_sd_weight=0.5, valence_share=0.6)
     terms = emotion_loss(output, label, torch.full((2, 2), 0.3), recipe)
     # Valence: covariance .02, variances .04 + .01, means .2 and .1 -> CCC .04 / .06. Arousal is constant -> CCC 0.
     assert float(terms["ccc"]) == pytest.approx(0.6 * (1 - 0.04 / 0.06) + 0.4 * 1, rel=0, abs=1e-4)
     assert float(terms["mse"]) == pytest.approx(0.6 * 0.02 + 0.4 * 0.04, rel=1e-5, abs=1e-7)
-    expected = 2 * terms["ccc"] + 3 * terms["mse"] + 0.5 * terms["spread"]
+    expected = 2 * terms["ccc"] + 3 * terms["mse"] + 0.5 * terms["rater_sd"]
     torch.testing.assert_close(terms["loss"], expected, rtol=1e-6, atol=1e-7)
 
 
@@ -77,7 +77,7 @@ def test_agreement_counts_in_both_terms_only_when_asked() -> None:
     assert float(plain["mse"]) == pytest.approx(0.04 / 2, rel=1e-5, abs=0)
     assert float(weighed["mse"]) == pytest.approx(0.04 / 2 * 16 / 12, rel=1e-5, abs=0)
     assert float(weighed["ccc"]) != pytest.approx(float(plain["ccc"]), rel=1e-3, abs=0)
-    assert float(weighed["spread"]) == float(plain["spread"])
+    assert float(weighed["rater_sd"]) == float(plain["rater_sd"])
 
 
 def test_gathering_in_one_process_changes_nothing() -> None:

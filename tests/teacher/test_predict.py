@@ -53,10 +53,10 @@ def test_answers_are_those_of_the_stage(run: Path, tmp_path: Path) -> None:
     sound, _ = soundfile.read(song, dtype="float32")
     store = ClipStore.write(tmp_path / "store", [Clip("1", song, None, None)], [sound], SPEC)
     teacher, _ = load_teacher(run / "teacher")
-    emotion, spread = finetune.predict(teacher, store, ["1"], TINY)
+    emotion, rater_sd = finetune.predict(teacher, store, ["1"], TINY)
     # The store holds 16 bits of each sample, the file as read 24 of float32: below a thousandth of the scale.
     np.testing.assert_allclose(found.emotion, emotion[0], rtol=0, atol=1e-3)
-    np.testing.assert_allclose(found.spread, spread[0], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found.rater_sd, rater_sd[0], rtol=0, atol=1e-3)
 
 
 def test_a_bad_file_gets_a_line_and_the_others_an_answer(
@@ -86,9 +86,9 @@ def test_good_files_exit_0_and_only_bad_ones_draw_nothing(
     assert predict.main([str(tmp_path / "absent.wav"), "--run", str(run)]) == 1 and drawn == []
     name = "a name of many more characters than fit beside a picture.wav"
     assert predict.main([str(tone(tmp_path / name)), "--run", str(run)]) == 0
-    names, emotion, spread, path = drawn[0]
+    names, emotion, rater_sd, path = drawn[0]
     assert names == ["a name of many …eside a picture"] and path == run / "try.png"
-    assert np.shape(emotion) == np.shape(spread) == (1, 2) and np.all(np.abs(emotion) < 1) and np.min(spread) > 0
+    assert np.shape(emotion) == np.shape(rater_sd) == (1, 2) and np.all(np.abs(emotion) < 1) and np.min(rater_sd) > 0
 
 
 def test_a_run_without_a_teacher_names_the_command(tmp_path: Path) -> None:

@@ -53,16 +53,16 @@ def test_held_out_songs_are_never_answered() -> None:
 def test_answers_are_for_the_frames_that_the_student_cuts(teacher: Teacher, store: ClipStore, tmp_path: Path) -> None:
     ids = [store.ids[5], store.ids[2]]
     table = soft_targets.main(teacher, store, ids, SMALL, CONFIG, tmp_path, "abc")
-    assert table.emotion.shape == table.spread.shape == (2, 4, 2) and table.features.shape == (2, 4, 32)
+    assert table.emotion.shape == table.rater_sd.shape == (2, 4, 2) and table.features.shape == (2, 4, 32)
     assert (table.ids, table.teacher, table.stride, table.frames) == (tuple(ids), "abc", 5, 256)
     front = MelFrontEnd(stride=5)
     for row, id_ in enumerate(ids):
         for column, (start, frames) in enumerate(table.crops):
             cut = context(store.raw[store.index(id_)], start, frames, front.spec, 5)
             with torch.no_grad():
-                emotion, spread, features = teacher(front.from_context(torch.from_numpy(cut)[None]))
+                emotion, rater_sd, features = teacher(front.from_context(torch.from_numpy(cut)[None]))
             np.testing.assert_allclose(table.emotion[row, column], emotion[0].numpy(), rtol=1e-3, atol=1e-4)
-            np.testing.assert_allclose(table.spread[row, column], spread[0].numpy(), rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(table.rater_sd[row, column], rater_sd[0].numpy(), rtol=1e-3, atol=1e-4)
             np.testing.assert_allclose(table.features[row, column], features[0].numpy(), rtol=1e-3, atol=2e-3)
     assert table.index(store.ids[2]) == 1
     with pytest.raises(DataError, match="'x'"):

@@ -61,7 +61,13 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
                 main(again)
     assert not (other / "teacher").exists()
     main(again)
-    for name in ("model.safetensors", "predictions.csv", "floor.csv", "metrics.json", "answers/answers.safetensors"):
+    for name in (
+        "model.safetensors",
+        "predictions.csv",
+        "floor.csv",
+        "metrics.json",
+        "soft_targets/soft_targets.safetensors",
+    ):
         assert (other / "teacher" / name).read_bytes() == (teacher / name).read_bytes(), name
     capsys.readouterr()
     main(again)

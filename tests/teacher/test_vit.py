@@ -12,7 +12,7 @@ from pocketmood.errors import PocketmoodError, RunError
 from teacher.config import HUB_NAMES, VitConfig
 from teacher.pretrained import pretrained_backbone
 from teacher.vit import (
-    SPREAD_FLOOR,
+    RATER_SD_FLOOR,
     StemVit,
     build_teacher,
     encoder_layers,
@@ -51,10 +51,10 @@ def test_the_demo_network_has_the_measured_size() -> None:
 def test_small_answers_for_any_multiple_of_16_frames(frames: int) -> None:
     torch.manual_seed(0)
     output = build_teacher(SMALL).eval()(torch.rand(2, 1, 128, frames) * 2 - 1)
-    assert output.emotion.shape == output.spread.shape == (2, 2) and output.features.shape == (2, 64)
-    assert output.emotion.abs().max() < 1 and output.spread.min() > SPREAD_FLOOR
-    # Before training the spread is a listener's typical one, give or take the random head.
-    assert 0.2 < output.spread.mean() < 0.9
+    assert output.emotion.shape == output.rater_sd.shape == (2, 2) and output.features.shape == (2, 64)
+    assert output.emotion.abs().max() < 1 and output.rater_sd.min() > RATER_SD_FLOOR
+    # Before training rater_sd is a listener's typical one, give or take the random head.
+    assert 0.2 < output.rater_sd.mean() < 0.9
 
 
 def test_stem_reduces_sixteen_fold_and_pooling_is_mean_and_maximum() -> None:
