@@ -36,8 +36,8 @@ class LossConfig:
     """Distance to the teacher's emotion for the same crop, in the measure of `response_measure`."""
     features: float = 0.5
     """How far the features are from the teacher's, in the measure of `feature_measure`."""
-    spread: float = 0.1
-    """Gaussian negative log likelihood of a listener's rating; moves the spread alone."""
+    rater_sd: float = 0.1
+    """Gaussian negative log likelihood of a listener's rating; moves the head of interval68 alone."""
     response_measure: Literal["mse", "ccc"] = "mse"
     """mse, or 1 - CCC over the batch."""
     gate: bool = False
@@ -47,7 +47,7 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         """Refuse weights that teach nothing."""
-        if min(self.labels, self.response, self.features, self.spread) < 0:
+        if min(self.labels, self.response, self.features, self.rater_sd) < 0:
             raise PocketmoodError("loss weights must not be negative")
         if self.labels + self.response + self.features == 0:
             raise PocketmoodError("loss weights labels, response and features are all 0: nothing would be learnt")

@@ -157,7 +157,7 @@ class Answered(NamedTuple):
 
     emotion: NDArray[np.float32]
     """[N, 2]"""
-    spread: NDArray[np.float32]
+    interval68: NDArray[np.float32]
     """[N, 2]"""
 
 
@@ -173,7 +173,7 @@ def answer(student: nn.Module, mels: Tensor) -> Answered:
     with torch.no_grad():
         parts = [student(batch.to(device)) for batch in mels.split(_WHOLE_CLIPS_PER_BATCH)]
     emotion = torch.cat([part.emotion for part in parts]).float().cpu().numpy()
-    return Answered(emotion, torch.cat([part.spread for part in parts]).float().cpu().numpy())
+    return Answered(emotion, torch.cat([part.interval68 for part in parts]).float().cpu().numpy())
 
 
 def refuse_foreign(soft_targets: SoftTargets, split: Split, config: StudentConfig, spec: MelSpec) -> None:

@@ -74,17 +74,17 @@ def open_gate(emotion: Tensor, targets: Targets) -> Tensor:
     return ~targets.labelled[:, None] | (theirs <= ours)
 
 
-def spread_term(spread: Tensor, emotion: Tensor, targets: Targets) -> Tensor:
+def rater_sd_term(rater_sd: Tensor, emotion: Tensor, targets: Targets) -> Tensor:
     """Return the Gaussian negative log likelihood of one listener's rating over the rated rows of known deviation.
 
     A rating scatters around the label by the raters' deviation, so its second moment about our answer is
-    deviation^2 + (label - emotion)^2. The answer is detached: the spread must not bend the emotion.
+    deviation^2 + (label - emotion)^2. The emotion is detached: this term must not move it.
     """
     known = targets.labelled[:, None] & ~targets.deviations.isnan()
     moment = targets.deviations.nan_to_num() ** 2 + (targets.labels - emotion.detach()) ** 2
-    variance = spread**2
+    variance = rater_sd**2
     likelihood = 0.5 * (torch.log(variance) + moment / variance)
-    return (_shares(spread, known) * likelihood).sum(0).mean()
+    return (_shares(rater_sd, known) * likelihood).sum(0).mean()
 
 
 def distillation_loss(
@@ -93,16 +93,17 @@ def distillation_loss(
     """Compare the student with the people who rated the music and with the teacher.
 
     features: what `weights.feature_measure` compares with the teacher's, [B, F] projected for "cosine" and the
-    student's own for the others. Returns the unweighted terms "labels", "response", "features" and "spread", each one's
-    share of the weighted whole as "labels_share", ..., with a gate the share of rated answers for which it is open as
-    "gate_open_share", and the weighted sum, "loss".
+    student's own for the others. Returns the unweighted terms "labels", "response", "features" and "rater_sd", each
+    one's share of the weighted whole as "labels_share", ..., with a gate the share of rated answers for which it is
+    open as "gate_open_share", and the weighted sum, "loss".
     """
     gate = open_gate(student.emotion, targets) if weights.gate else None
     terms = {
         "labels": label_term(student.emotion, targets.labels, targets.labelled),
         "response": response_term(student.emotion, targets.emotion, weights.response_measure, gate),
         "features": FEATURE_TERMS[weights.feature_measure](features, targets.features),
-        "spread": spread_term(student.spread, student.emotion, targets),
+        # Before calibration `interval_scale` is 1: the output is what its head predicts, a standard deviation.
+        "rater_sd": rater_sd_term(student.interval68, student.emotion, targets),
     }
     weighted = {name: getattr(weights, name) * value for name, value in terms.items()}
     sizes = {name: value.detach().abs() for name, value in weighted.items()}

@@ -1,9 +1,10 @@
 """The student: timm's MobileViT on a one-channel spectrogram, with two heads.
 
 Conventions: input is the front end's spectrogram [B, 1, M, T] in [-1, 1] at the config's frame stride, M and T
-multiples of 64. `emotion` [B, 2] lies in (-1, 1); `spread` [B, 2] is half the width of the 68 % interval of a song's
-mean rating: the head's own, which learns how far listeners disagree, above `SPREAD_FLOOR`, times `spread_scale`, which
-is 1 until calibrated on validation songs (`pocketmood.calibration`).
+multiples of 64. `emotion` [B, 2] lies in (-1, 1). `interval68` [B, 2] is half the width of the 68 % interval of a
+song's mean rating: the output of its head, at least `RATER_SD_FLOOR`, times `interval_scale`. The head is trained as a
+`rater_sd`, the standard deviation of single listeners' ratings, while the scale is 1; the scale, fitted to validation
+songs afterwards (`pocketmood.calibration`), makes it an interval of the mean.
 """
 
 from __future__ import annotations
@@ -16,18 +17,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pocketmood.emotion import TYPICAL_RATER_SD
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
 from student.config import require_size
 
-SPREAD_FLOOR = 0.02
-"""Smallest spread of the head before calibration; a rating step is .25."""
-_SPREAD_START = 0.45
-"""Spread before training: a DEAM listener's typical deviation of 1.8 rating points."""
+RATER_SD_FLOOR = 0.02
+"""Smallest output of the interval's head before calibration, in units of [-1, 1]; a rating step is .25."""
 _STEM = "stem.conv.weight"
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 class StudentOutput(NamedTuple):
@@ -35,14 +35,14 @@ class StudentOutput(NamedTuple):
 
     emotion: Tensor
     """[B, 2] valence and arousal in (-1, 1)."""
-    spread: Tensor
-    """[B, 2] half the width of the 68 % interval of a song's mean rating, once calibrated."""
+    interval68: Tensor
+    """[B, 2] half the width of the 68 % interval of a song's mean rating; before calibration a `rater_sd`."""
     features: Tensor
     """[B, F] pooled features, for distillation."""
 
 
 class Student(nn.Module):
-    """A MobileViT body of timm with heads for emotion and spread."""
+    """A MobileViT body of timm with heads for emotion and interval68."""
 
     def __init__(
         self, name: str, stride: int = 5, frames: int = 256, spec: MelSpec | None = None, layers: int = 0
@@ -65,21 +65,21 @@ class Student(nn.Module):
             name, pretrained=False, in_chans=1, num_classes=0, **shallower(name, layers)
         )
         self.width = int(self.body.num_features)
-        self.emotion_head, self.spread_head = nn.Linear(self.width, 2), nn.Linear(self.width, 2)
-        for head in (self.emotion_head, self.spread_head):
+        self.emotion_head, self.interval68_head = nn.Linear(self.width, 2), nn.Linear(self.width, 2)
+        for head in (self.emotion_head, self.interval68_head):
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
-        nn.init.constant_(self.spread_head.bias, math.log(math.expm1(_SPREAD_START - SPREAD_FLOOR)))
-        self.spread_scale: Tensor
-        self.register_buffer("spread_scale", torch.ones(2))
+        nn.init.constant_(self.interval68_head.bias, math.log(math.expm1(TYPICAL_RATER_SD - RATER_SD_FLOOR)))
+        self.interval_scale: Tensor
+        self.register_buffer("interval_scale", torch.ones(2))
 
     def forward(self, mel: Tensor) -> StudentOutput:
         """Answer for spectrograms [B, 1, M, T]."""
         features = self.body(mel)  # [B, F]
         emotion = torch.tanh(self.emotion_head(features))
-        # Detached: the spread is read off features that serve the emotion, and its loss cannot bend them.
-        spread = (nn.functional.softplus(self.spread_head(features.detach())) + SPREAD_FLOOR) * self.spread_scale
-        return StudentOutput(emotion, spread, features)
+        # Detached: the interval is read off features that serve the emotion, and its loss cannot bend them.
+        rater_sd = nn.functional.softplus(self.interval68_head(features.detach())) + RATER_SD_FLOOR
+        return StudentOutput(emotion, rater_sd * self.interval_scale, features)
 
 
 def shallower(name: str, layers: int) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def save_student(student: Student, folder: Path, facts: dict[str, Any]) -> None:
         "parameters": sum(p.numel() for p in student.parameters()),
         "spec": student.spec.to_dict(),
         "spec_hash": student.spec.hash,
-        "spread_scale": student.spread_scale.tolist(),
+        "interval_scale": student.interval_scale.tolist(),
         **facts,
     }
     write_json(folder / "config.json", config)

@@ -58,10 +58,10 @@ def _work(config: StudentConfig, material: Material, folder: Path, record: dict[
     said, labels = whole_answers(trained.student, material.store, ids), material.store.labels(ids)
     warnings = [trained.warning] if trained.warning else []
     unseen = np.array(parts) == "validation"
-    scale = conformal_factor(said.emotion[unseen], said.spread[unseen], labels[unseen])
+    scale = conformal_factor(said.emotion[unseen], said.interval68[unseen], labels[unseen])
     with torch.no_grad():
-        trained.student.spread_scale.mul_(torch.from_numpy(scale))
-    interval68 = said.spread * trained.student.spread_scale.numpy()
+        trained.student.interval_scale.mul_(torch.from_numpy(scale))
+    interval68 = said.interval68 * trained.student.interval_scale.numpy()
     predictions = Predictions(tuple(ids), tuple(parts), said.emotion, labels, interval68=interval68)
     write_predictions(folder / "predictions.csv", predictions)
 
@@ -88,7 +88,7 @@ def _facts(trained: Trained, batch: int) -> dict[str, Any]:
     """Return what is known beside the scores; batch: crops per step."""
     step_s = float(np.median([line["step_seconds"] for line in trained.history]))
     return {
-        "spread_scale": dict(zip(AXES, trained.student.spread_scale.tolist(), strict=True)),
+        "interval_scale": dict(zip(AXES, trained.student.interval_scale.tolist(), strict=True)),
         "parameters": sum(p.numel() for p in trained.student.parameters()),
         "epochs": len(trained.history),
         "step_seconds": step_s,
@@ -156,16 +156,16 @@ def table(model: str, metrics: Mapping[str, Any]) -> str:
     rows.append(f"kept of the teacher: {share}")
     above = test["difference_to_floor"]
     rows.append(f"above the floor: {above['difference']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]")
-    rows += spread_lines(metrics)
+    rows += interval_lines(metrics)
     rows.append(f"mean CCC on {test['songs']} test songs; {metrics['examples_per_second']:.0f} crops per second")
     return "\n".join(rows)
 
 
-def spread_lines(metrics: Mapping[str, Any]) -> list[str]:
+def interval_lines(metrics: Mapping[str, Any]) -> list[str]:
     """Say how often ratings of test songs lie inside the intervals, and what the calibration did."""
-    covered, scale = metrics["test"]["coverage"], metrics["spread_scale"]
+    covered, scale = metrics["test"]["coverage"], metrics["interval_scale"]
     factors = ", ".join(f"{axis} x{scale[axis]:.2f}" for axis in AXES)
-    lines = [f"spread, scaled on validation ({factors}):"]
+    lines = [f"interval68, scaled on validation ({factors}):"]
     for level in LEVELS:
         songs, single = covered["songs"][level], covered["listeners"][level]
         share = f"{single['mean']:.0%} of single ratings (expected)" if single else "(no deviations known)"

@@ -101,7 +101,9 @@ def trial(material: Material, config: StudentConfig, stage: Stage, fitted: Fitte
             student, history, warning = distil(material, config, work / "training", stage.name, fitted)
             ids = list(material.split.test)
             said, labels = whole_answers(student, material.store, ids), material.store.labels(ids)
-            predictions = Predictions(tuple(ids), ("test",) * len(ids), said.emotion, labels, interval68=said.spread)
+            predictions = Predictions(
+                tuple(ids), ("test",) * len(ids), said.emotion, labels, interval68=said.interval68
+            )
             write_predictions(work / PREDICTIONS_FILE, predictions)
             save_student(student, work, {})
             stage.record |= {

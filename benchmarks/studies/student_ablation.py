@@ -3,7 +3,7 @@
     labels      the people's ratings alone
     response    and the teacher's answers
     features    ratings and the teacher's features, without its answers
-    all         ratings, answers, features, and the spread, as the recipe has them
+    all         ratings, answers, features, and the interval, as the recipe has them
 
 Music without ratings teaches only through the teacher, so that the first arm leaves it out; every arm takes the same
 number of optimiser steps. Each training is kept under RUN/ablation/student; a killed ablation continues.
@@ -33,7 +33,7 @@ ARMS = {
     "labels": ("labels",),
     "response": ("labels", "response"),
     "features": ("labels", "features"),
-    "all": ("labels", "response", "features", "spread"),
+    "all": ("labels", "response", "features", "rater_sd"),
 }
 """Terms of the loss that each arm has; the others weigh nothing."""
 DESCRIPTION = """Measure what each part of the distillation gives: answers, features, both, against ratings alone.
@@ -121,7 +121,7 @@ def sentences(rows: Sequence[Arm], beyond_response: Arm, songs: int) -> list[str
         "all": "All of it, against ratings alone,",
     }
     concluded = [verdict(row, what[row.name]) for row in rows if row.name in what]
-    concluded.append(verdict(beyond_response, "Features and spread, beside ratings and answers,"))
+    concluded.append(verdict(beyond_response, "Features and rater_sd, beside ratings and answers,"))
     return [
         *concluded,
         f"{songs} test songs; every arm took the same optimiser steps, and its kept epoch is the best on validation. "
@@ -141,7 +141,7 @@ def prepared(arm: str, config: StudentConfig, material: Material) -> tuple[Stude
 
 def only_terms(loss: LossConfig, terms: Sequence[str]) -> LossConfig:
     """Return the loss with the weights of all other terms 0."""
-    names = ("labels", "response", "features", "spread")
+    names = ("labels", "response", "features", "rater_sd")
     others: Mapping[str, Any] = {name: 0.0 for name in names if name not in terms}
     return replace(loss, **others)
 

@@ -50,10 +50,10 @@ def main(args: Sequence[str] | None = None) -> None:
     if len(ids) < LEAST_SONGS:
         raise DataError(f"{given.songs}: {len(ids)} rated songs; give at least {LEAST_SONGS}, or intervals say nothing")
     refuse_known_songs(ours, store, ids)
-    said, spread = answers(given.run, store, ids)
+    said, interval68 = answers(given.run, store, ids)
     labels = store.labels(ids).astype(float)
     values = compare(said, labels, ids)
-    values["coverage"] = coverage(said["student"], spread, labels, store.deviations(ids))
+    values["coverage"] = coverage(said["student"], interval68, labels, store.deviations(ids))
     text = table(values)
     words = [given.run.as_posix(), given.songs.as_posix()]
     line = command_line("benchmarks.studies.unseen_corpus", ["--run", words[0], "--songs", words[1]])
@@ -71,7 +71,7 @@ def refuse_known_songs(ours: ClipStore, other: ClipStore, ids: Sequence[str]) ->
 
 
 def answers(run: Path, store: ClipStore, ids: list[str]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
-    """Ask floor, teacher and student of a run: emotion [N, 2] each, and the student's spread [N, 2]."""
+    """Ask floor, teacher and student of a run: emotion [N, 2] each, and the student's interval68 [N, 2]."""
     from pocketmood.mel import MelFrontEnd
     from pocketmood.training.device import default_device
     from student.distill import answer, whole_clips
@@ -90,7 +90,7 @@ def answers(run: Path, store: ClipStore, ids: list[str]) -> tuple[dict[str, NDAr
         "teacher": finetune.predict(teacher.to(default_device()), store, ids, VitConfig(**facts["vit"]))[0],
         "student": ours.emotion,
     }
-    return said, ours.spread
+    return said, ours.interval68
 
 
 def compare(said: dict[str, NDArray[Any]], labels: NDArray[Any], songs: Sequence[str]) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def notes(values: dict[str, Any]) -> list[str]:
         if covered["listeners"][level]
     )
     lines = [f"{values['songs']} songs. {share}", "; ".join(pairs) + "."]
-    return [*lines, f"Its spread: {inside}."] if inside else lines
+    return [*lines, f"Its intervals: {inside}."] if inside else lines
 
 
 def _sound_hash(wave: NDArray[np.int16]) -> bytes:

@@ -26,7 +26,7 @@ from pocketmood.errors import ExportError
 if TYPE_CHECKING:
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
 
-HEADS = ("network.emotion_head", "network.spread_head")
+HEADS = ("network.emotion_head", "network.interval68_head")
 FLOAT_PATHS = ("front", *HEADS)
 FLOAT_TYPES = ("AveragingLayerNorm",)
 FLOAT_OPERATORS = ("mul", "mul_", "cat", "adaptive_avg_pool2d", "mean", "flatten", "dropout")

@@ -46,14 +46,14 @@ class TinyStudent(nn.Module):
         self.first, self.second = ConvNormAct(1, 8, 3, stride=4), ConvNormAct(8, 16, 3, stride=4)
         self.block, self.norm = Block(16, num_heads=2, qkv_bias=True, act_layer=nn.SiLU), nn.LayerNorm(16)
         self.last = ConvNormAct(16, 16, 1)
-        self.emotion_head, self.spread_head = nn.Linear(16, 2), nn.Linear(16, 2)
+        self.emotion_head, self.interval68_head = nn.Linear(16, 2), nn.Linear(16, 2)
 
     def forward(self, mel: Tensor) -> Answer:
         x = self.second(self.first(mel))  # [B, 16, 9, 17]
         tokens = self.norm(self.block(x.flatten(2).transpose(1, 2)))
         x = self.last(tokens.transpose(1, 2).contiguous().reshape(x.shape))
         features = nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)
-        interval68 = nn.functional.softplus(self.spread_head(features.detach())) + 0.02
+        interval68 = nn.functional.softplus(self.interval68_head(features.detach())) + 0.02
         return Answer(torch.tanh(self.emotion_head(features)), interval68, features)
 
 

@@ -94,20 +94,20 @@ def test_scale_is_part_of_the_student(tmp_path: Path) -> None:
     mel = torch.rand(1, 1, 128, 64)
     with torch.no_grad():
         before = student(mel)
-        student.spread_scale.copy_(torch.tensor([0.5, 2.0]))
+        student.interval_scale.copy_(torch.tensor([0.5, 2.0]))
         after = student(mel)
     assert torch.equal(after.emotion, before.emotion)
-    assert torch.equal(after.spread, before.spread * torch.tensor([0.5, 2.0]))
+    assert torch.equal(after.interval68, before.interval68 * torch.tensor([0.5, 2.0]))
     save_student(student, tmp_path, {})
-    assert read_json(tmp_path / "config.json")["spread_scale"] == [0.5, 2.0]
+    assert read_json(tmp_path / "config.json")["interval_scale"] == [0.5, 2.0]
     back, _ = load_student(tmp_path)
     with torch.no_grad():
-        assert torch.equal(back(mel).spread, after.spread)
+        assert torch.equal(back(mel).interval68, after.interval68)
 
 
-@pytest.mark.parametrize("schema", [2, 9])
+@pytest.mark.parametrize("schema", [3, 9])
 def test_students_of_another_schema_are_refused(schema: int, tmp_path: Path) -> None:
     save_student(Student("mobilevit_xxs", frames=64, layers=1), tmp_path, {})
     write_json(tmp_path / "config.json", read_json(tmp_path / "config.json") | {"schema": schema})
-    with pytest.raises(RunError, match=f"schema {schema}, this version reads 3; run: python -m student --run"):
+    with pytest.raises(RunError, match=f"schema {schema}, this version reads 4; run: python -m student --run"):
         load_student(tmp_path)

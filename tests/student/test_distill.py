@@ -145,13 +145,13 @@ def test_music_without_ratings_reaches_the_student_and_teaches_through_the_teach
     other = {**batch, "labels": batch["labels"].clone(), "deviations": batch["deviations"].clone()}
     other["labels"][2], other["deviations"][2] = 0.9, 0.1  # whatever stands where nobody rated
     again = distiller(**other)
-    for name in ("labels", "spread", "response", "features"):
+    for name in ("labels", "rater_sd", "response", "features"):
         assert torch.equal(terms[name], again[name]), name
     other = {**batch, "emotion": batch["emotion"].clone(), "features": batch["features"].clone()}
     other["emotion"][2] += 0.5
     other["features"][2] *= -1
     again = distiller(**other)
-    assert torch.equal(terms["labels"], again["labels"]) and torch.equal(terms["spread"], again["spread"])
+    assert torch.equal(terms["labels"], again["labels"]) and torch.equal(terms["rater_sd"], again["rater_sd"])
     assert abs(float(terms["response"]) - float(again["response"])) > 1e-3
     assert abs(float(terms["features"]) - float(again["features"])) > 1e-3
 
@@ -217,7 +217,7 @@ def test_a_batch_gives_every_part_a_gradient(measure: str, parts: tuple[ClipStor
     terms["loss"].backward()
     assert [name for name, value in distiller.named_parameters() if value.grad is None] == []
     shown = {name for name in terms if "share" not in name}  # what an epoch's line prints
-    assert shown == {"loss", "labels", "response", "features", "spread"} and len(terms) == 10
+    assert shown == {"loss", "labels", "response", "features", "rater_sd"} and len(terms) == 10
 
 
 def test_answers_for_whole_clips_do_not_depend_on_the_batch(parts: tuple[ClipStore, SoftTargets, Split]) -> None:

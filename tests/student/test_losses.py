@@ -18,8 +18,8 @@ from student.losses import (
     label_term,
     one_minus_ccc,
     open_gate,
+    rater_sd_term,
     response_term,
-    spread_term,
 )
 from student.mobilevit import StudentOutput
 
@@ -124,28 +124,28 @@ def test_gate_is_asked_for_and_logged() -> None:
 def test_unknown_deviations_do_not_count() -> None:
     known = targets([True, True])
     known.deviations[1, 0] = math.nan
-    spread = torch.full((2, 2), 0.5, requires_grad=True)
+    rater_sd = torch.full((2, 2), 0.5, requires_grad=True)
     # axis 0: the first row alone, .3^2 + .4^2 = .25 about .1; axis 1: the mean of that and of .3^2 + 0 = .09 about .5
-    value = spread_term(spread, pairs(0.1, 0.5), known)
+    value = rater_sd_term(rater_sd, pairs(0.1, 0.5), known)
     first, second = math.log(0.5) + 0.5, math.log(0.5) + 0.5 * 0.09 / 0.25
     assert float(value.detach()) == pytest.approx((first + (first + second) / 2) / 2, **TOLERANCE)
     value.backward()
-    assert spread.grad[1, 0] == 0 and torch.isfinite(spread.grad).all()
+    assert rater_sd.grad[1, 0] == 0 and torch.isfinite(rater_sd.grad).all()
 
 
-def test_an_unrated_row_adds_exactly_nothing_to_labels_and_spread_and_something_to_the_rest() -> None:
+def test_an_unrated_row_adds_exactly_nothing_to_labels_and_rater_sd_and_something_to_the_rest() -> None:
     generator = torch.Generator().manual_seed(2)
     emotion = torch.rand(3, 2, generator=generator, requires_grad=True)
-    spread = (0.3 + torch.rand(3, 2, generator=generator)).requires_grad_()
+    rater_sd = (0.3 + torch.rand(3, 2, generator=generator)).requires_grad_()
     features = torch.rand(3, 4, generator=generator, requires_grad=True)
     known = targets([True, True, False])
     known.deviations[2] = math.nan
-    for name, measure in (("labels", 0), ("spread", 1)):
-        parts = [label_term(emotion, known.labels, known.labelled), spread_term(spread, emotion, known)]
+    for name, measure in (("labels", 0), ("rater_sd", 1)):
+        parts = [label_term(emotion, known.labels, known.labelled), rater_sd_term(rater_sd, emotion, known)]
         two = targets([True, True])
-        alone = [label_term(emotion[:2], two.labels, two.labelled), spread_term(spread[:2], emotion[:2], two)]
+        alone = [label_term(emotion[:2], two.labels, two.labelled), rater_sd_term(rater_sd[:2], emotion[:2], two)]
         assert float(parts[measure].detach()) == pytest.approx(float(alone[measure].detach()), **TOLERANCE), name
-        into = (emotion, spread)[measure]
+        into = (emotion, rater_sd)[measure]
         slope = torch.autograd.grad(parts[measure], into)[0]
         assert torch.equal(slope[2], torch.zeros(2)) and float(slope[:2].abs().sum()) > 0, name
     response = torch.autograd.grad(response_term(emotion, known.emotion), emotion)[0]
@@ -156,36 +156,38 @@ def test_an_unrated_row_adds_exactly_nothing_to_labels_and_spread_and_something_
         assert float(torch.autograd.grad(value, features)[0][2].abs().sum()) > 0, measure
 
 
-def test_spread_by_hand() -> None:
-    # second moment .3^2 + (.5 - .1)^2 = .25; at spread .5: ln .5 + 1/2
+def test_rater_sd_by_hand() -> None:
+    # second moment .3^2 + (.5 - .1)^2 = .25; at rater_sd .5: ln .5 + 1/2
     known = targets([True, False])
-    value = spread_term(torch.full((2, 2), 0.5), torch.full((2, 2), 0.1), known)
+    value = rater_sd_term(torch.full((2, 2), 0.5), torch.full((2, 2), 0.1), known)
     assert float(value) == pytest.approx(math.log(0.5) + 0.5, **TOLERANCE)
 
 
-def test_spread_is_smallest_at_the_true_deviation_and_leaves_emotion_alone() -> None:
+def test_rater_sd_is_smallest_at_the_true_deviation_and_leaves_emotion_alone() -> None:
     emotion = torch.full((1, 2), 0.1, requires_grad=True)
-    spread = torch.full((1, 2), 0.5, requires_grad=True)
-    spread_term(spread, emotion, targets([True])).backward()
+    rater_sd = torch.full((1, 2), 0.5, requires_grad=True)
+    rater_sd_term(rater_sd, emotion, targets([True])).backward()
     assert emotion.grad is None
-    assert torch.allclose(spread.grad, torch.zeros(1, 2), rtol=0, atol=1e-6)
+    assert torch.allclose(rater_sd.grad, torch.zeros(1, 2), rtol=0, atol=1e-6)
 
 
 def test_whole_loss_is_the_weighted_sum_with_shares() -> None:
-    weights = LossConfig(labels=2, response=3, features=0.5, spread=0.25)
+    weights = LossConfig(labels=2, response=3, features=0.5, rater_sd=0.25)
     student = StudentOutput(pairs(0.1, 0.4), torch.full((2, 2), 0.7), torch.zeros(2, 4))
     projected = torch.tensor([[1.0, 0.5, -1.0], [0.3, 0.2, 0.1]])
     known = targets([True, True], label=0.2)
     terms = distillation_loss(student, projected, known, weights)
-    expected = sum(getattr(weights, name) * float(terms[name]) for name in ("labels", "response", "features", "spread"))
-    assert float(terms["loss"]) == pytest.approx(expected, **TOLERANCE)
-    assert sum(float(terms[f"{name}_share"]) for name in ("labels", "response", "features", "spread")) == pytest.approx(
-        1, **TOLERANCE
+    expected = sum(
+        getattr(weights, name) * float(terms[name]) for name in ("labels", "response", "features", "rater_sd")
     )
+    assert float(terms["loss"]) == pytest.approx(expected, **TOLERANCE)
+    assert sum(
+        float(terms[f"{name}_share"]) for name in ("labels", "response", "features", "rater_sd")
+    ) == pytest.approx(1, **TOLERANCE)
     assert float(terms["features_share"]) == pytest.approx(
         0.5
         * float(terms["features"])
-        / sum(abs(getattr(weights, n) * float(terms[n])) for n in ("labels", "response", "features", "spread")),
+        / sum(abs(getattr(weights, n) * float(terms[n])) for n in ("labels", "response", "features", "rater_sd")),
         **TOLERANCE,
     )
 
@@ -194,17 +196,19 @@ def test_unrated_clips_feel_the_teacher_only_and_the_teacher_feels_nothing() -> 
     generator = torch.Generator().manual_seed(1)
     emotion = torch.rand(2, 2, generator=generator, requires_grad=True)
     features = torch.rand(2, 4, generator=generator, requires_grad=True)
-    spread = torch.full((2, 2), 0.5, requires_grad=True)
+    rater_sd = torch.full((2, 2), 0.5, requires_grad=True)
     answer = torch.zeros(2, 2, requires_grad=True)
     theirs = torch.rand(2, 3, generator=generator, requires_grad=True)
     known = targets([False, False])._replace(emotion=answer, features=theirs)
     projector = Projector(4, 3)
-    loss = distillation_loss(StudentOutput(emotion, spread, features), projector(features), known, LossConfig())["loss"]
+    loss = distillation_loss(StudentOutput(emotion, rater_sd, features), projector(features), known, LossConfig())[
+        "loss"
+    ]
     loss.backward()
     assert answer.grad is None and theirs.grad is None
     assert torch.allclose(emotion.grad, 2 * emotion.detach() / 4, rtol=1e-5, atol=1e-7)  # that of the MSE alone
     assert float(features.grad.abs().sum()) > 0
-    assert torch.equal(spread.grad, torch.zeros(2, 2))
+    assert torch.equal(rater_sd.grad, torch.zeros(2, 2))
 
 
 def test_weights_that_teach_nothing_are_refused() -> None:

@@ -13,7 +13,7 @@ from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
 from student import mobilevit
 from student.config import StudentConfig, require_size
-from student.mobilevit import SPREAD_FLOOR, Student, load_imagenet, load_student, save_student
+from student.mobilevit import RATER_SD_FLOOR, Student, load_imagenet, load_student, save_student
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def mel(batch: int = 2, frames: int = 64) -> torch.Tensor:
 def test_shapes_and_ranges(student: Student) -> None:
     with torch.no_grad():
         for frames in (64, 128):
-            emotion, spread, features = student(mel(frames=frames))
-            assert emotion.shape == spread.shape == (2, 2) and features.shape == (2, student.width)
-            assert float(emotion.abs().max()) < 1 and float(spread.min()) > SPREAD_FLOOR
+            emotion, interval68, features = student(mel(frames=frames))
+            assert emotion.shape == interval68.shape == (2, 2) and features.shape == (2, student.width)
+            assert float(emotion.abs().max()) < 1 and float(interval68.min()) > RATER_SD_FLOOR
             # untrained: near the middle, and as unsure as one listener
-            assert float(emotion.abs().max()) < 0.5 and 0.2 < float(spread.mean()) < 0.8
+            assert float(emotion.abs().max()) < 0.5 and 0.2 < float(interval68.mean()) < 0.8
 
 
 def test_second_generation_has_the_same_face() -> None:

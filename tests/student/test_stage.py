@@ -56,7 +56,7 @@ def test_whole_stage(tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeyp
 
     check_predictions(tiny_run)
     metrics = json.loads((folder / "metrics.json").read_text())
-    check_spread(metrics, folder)
+    check_intervals(metrics, folder)
     assert metrics["test"]["songs"] == 4 and metrics["test"]["ccc_mean_low"] <= metrics["test"]["ccc_mean_high"]
     record = json.loads((folder / "stage.json").read_text())["record"]
     assert record["metrics"] == metrics and record["warnings"] == []
@@ -105,14 +105,14 @@ def check_predictions(run: Path) -> None:
     some = predictions.only("test")
     again = distill.answer(student, distill.whole_clips(store, some.ids, front))
     assert np.allclose(again.emotion, some.emotion, rtol=0, atol=1e-5)
-    assert np.allclose(again.spread, some.interval68, rtol=0, atol=1e-5)
+    assert np.allclose(again.interval68, some.interval68, rtol=0, atol=1e-5)
 
 
-def check_spread(metrics: dict[str, Any], folder: Path) -> None:
-    """The scale is that of the head's own spreads on validation, and the weights, the table and the config agree."""
+def check_intervals(metrics: dict[str, Any], folder: Path) -> None:
+    """The scale is that of the head's own rater_sd on validation, and the weights, the table and the config agree."""
     student, config = load_student(folder)
-    scale = list(metrics["spread_scale"].values())
-    assert student.spread_scale.tolist() == config["spread_scale"] == pytest.approx(scale, rel=1e-6, abs=0)
+    scale = list(metrics["interval_scale"].values())
+    assert student.interval_scale.tolist() == config["interval_scale"] == pytest.approx(scale, rel=1e-6, abs=0)
     held = read_predictions(folder / "predictions.csv").only("validation")
     # calibrated already: what is left to scale is 1, to float32
     again = conformal_factor(held.emotion, held.interval68, held.labels)
@@ -156,7 +156,7 @@ def test_comparison_follows_songs_not_rows() -> None:
     )
     assert test["ratio_to_teacher"]["low"] < test["ratio_to_teacher"]["ratio"] < test["ratio_to_teacher"]["high"]
     assert test["difference_to_floor"]["low"] > 0
-    metrics |= {"examples_per_second": 1.0, "spread_scale": {"valence": 0.9, "arousal": 1.1}}
+    metrics |= {"examples_per_second": 1.0, "interval_scale": {"valence": 0.9, "arousal": 1.1}}
     listeners = {"68": {"mean": 0.66}, "95": {"mean": 0.94}}
     test["coverage"] = {"listeners": listeners, "songs": {"68": {"mean": 0.91}, "95": {"mean": 1.0}}}
     text = stage.table("x", metrics)

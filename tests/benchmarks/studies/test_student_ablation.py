@@ -29,9 +29,9 @@ from tests.helpers.soft_targets import make_teacher
 
 
 def test_arms_have_the_terms_they_say() -> None:
-    recipe = LossConfig(labels=1, response=5, features=0.5, spread=0.1, feature_measure="relational", gate=True)
+    recipe = LossConfig(labels=1, response=5, features=0.5, rater_sd=0.1, feature_measure="relational", gate=True)
     found = [only_terms(recipe, terms) for terms in ARMS.values()]
-    weights = [(loss.labels, loss.response, loss.features, loss.spread) for loss in found]
+    weights = [(loss.labels, loss.response, loss.features, loss.rater_sd) for loss in found]
     assert weights == [(1, 0, 0, 0), (1, 5, 0, 0), (1, 0, 0.5, 0), (1, 5, 0.5, 0.1)]
     assert found[3] == recipe and all(loss.gate and loss.feature_measure == "relational" for loss in found)
 

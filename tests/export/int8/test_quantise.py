@@ -26,7 +26,7 @@ def test_filter() -> None:
     assert q.may_be_quantised(node(("network.frontier", "torch.nn.Linear")))
     assert not q.may_be_quantised(node(("front", "export.rewrite.FlatFrontEnd")))
     assert not q.may_be_quantised(node(("front.first", "torch.nn.Linear")))
-    assert not q.may_be_quantised(node(("network.spread_head", "torch.nn.Linear")))
+    assert not q.may_be_quantised(node(("network.interval68_head", "torch.nn.Linear")))
     assert not q.may_be_quantised(node(("network.norm", "export.rewrite.AveragingLayerNorm")))
     assert q.may_be_quantised(node(("network.first.conv", "torch.nn.Conv2d"), target=CONV))
 

@@ -21,7 +21,7 @@ from tests.helpers import export_fixtures as tiny
 
 CONVOLUTIONS = {"first.conv": (1, 8 * 9), "second.conv": (1, 16 * 8 * 9), "last.conv": (1, 256)}
 LINEARS = {"block linears": (4, 16 * 48 + 16 * 16 + 2 * 16 * 64)}
-HEADS = {"emotion_head linears": (1, 32), "spread_head linears": (1, 32)}
+HEADS = {"emotion_head linears": (1, 32), "interval68_head linears": (1, 32)}
 POSITIONS = 9 * 17
 """Of the tiny student's last map: timm pads a 3 x 3 convolution of stride 4 by two on each side."""
 

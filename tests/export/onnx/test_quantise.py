@@ -28,7 +28,7 @@ def test_groups_are_those_of_the_search() -> None:
     assert not quantise.may_be_quantised(gemm, {"stages.2.1 linears"})
     assert quantise.group_of(node("Gemm", "x", "network.emotion_head.weight", "network.emotion_head.bias")) is None
     assert quantise.group_of(node("MatMul", "x", "front.first")) is None
-    assert quantise.group_of(node("Mul", "x", "network.spread_scale")) is None
+    assert quantise.group_of(node("Mul", "x", "network.interval_scale")) is None
 
 
 def test_the_program(tmp_path: Path) -> None:
