@@ -109,7 +109,7 @@ def test_names_never_lie_upon_each_other(songs: int, tmp_path: Path, monkeypatch
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys; from teacher import try_songs; try_songs.parser().format_help(); "
+        "import sys; from teacher import predict; predict.parser().format_help(); "
         "print(sorted({'torch', 'numpy', 'matplotlib', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
