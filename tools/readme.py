@@ -1,19 +1,31 @@
-"""README's figures: `python -m tools.readme` makes those of its prose the stored ones.
+"""Figures of README.md and docs/: `python -m tools.readme` fills them in from benchmarks/studies/results.
 
-With `--run runs/demo` it first puts the table of a demo into README.md.
-Figures in README's prose carry a mark that Markdown does not show: `<!--=held-out:models/floor/ccc_mean-->.603` says
-that .603 stands in benchmarks/studies/results/held-out.json under these keys (in a list, the name of a row is the key),
-and `*100` behind them that a percentage is quoted. A test compares them all; what a sentence makes of them nobody
-checks but who reads it. The demo's rows are kept as benchmarks/studies/results/demo.json.
+Prose holds no figure with decimals. Such figures stand in generated blocks: a comment that holds Markdown with
+placeholders, and below it the same Markdown filled in, with the commands that the figures came from.
+
+    <!-- figures
+    | on 400 songs of another corpus | mean CCC |
+    | --- | ---: |
+    | floor | {held-out:models > floor > ccc_mean:.3f} |
+    -->
+    (filled in; edit nothing here)
+    <!-- /figures -->
+
+`{held-out:models > floor > ccc_mean:.3f}` is the value under these keys of held-out.json in Python's format (in a
+list, a row's name is its key); `{teacher.full:training > epochs:g}` is a field of the preset `full` of a stage. The
+table of the demo stands between `<!-- demo table -->` and `<!-- /demo table -->`; its rows are kept as demo.json, and
+`--run runs/demo` replaces them by those of a finished demo. tests/tools/test_readme.py shows that every page is
+filled in.
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks import table
 from benchmarks.record import Record, read_results, to_json
@@ -23,39 +35,39 @@ from pocketmood.runs import STAGE_FILE, read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "studies" / "results"
-MARK = re.compile(r"<!--=(?P<result>[\w-]+):(?P<keys>[^>*]+?)(?P<percent>\*100)?-->(?P<figure>[-+]?\d*\.?\d+)")
-BLOCK = re.compile(r"(<!-- demo table -->\n```\n)(.*?)(```\n<!-- /demo table -->)", re.DOTALL)
+PLACEHOLDER = re.compile(r"\{(?P<source>[\w.-]+):(?P<keys>[^{}:]+):(?P<format>[^{}]*)\}")
+FIGURES = re.compile(r"(<!-- figures\n(?P<template>.*?)-->\n)(?P<filled>.*?)(<!-- /figures -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- demo table -->\n```\n)(.*?)(```\n<!-- /demo table -->)", re.DOTALL)
 
 
-class Figure(NamedTuple):
-    """A marked figure: what README says, and what the result says with as many decimals."""
+@dataclass(frozen=True)
+class ReadmeConfig:
+    """Which figures to fill in."""
 
-    mark: str
-    said: str
-    stored: str
-
-
-def figures(text: str, results: Path = RESULTS) -> list[Figure]:
-    """Return every marked figure of a text; RunError for a mark that leads nowhere."""
-    found = []
-    for match in MARK.finditer(text):
-        value: Any = read_json(results / f"{match['result']}.json")
-        for key in match["keys"].split("/"):
-            if isinstance(value, list):  # of rows
-                value = {row["name"]: row for row in value if isinstance(row, dict) and "name" in row}
-            if not isinstance(value, dict) or key not in value:
-                raise RunError(f"README.md: {match['result']}.json has no {match['keys']!r} (missing: {key!r})")
-            value = value[key]
-        found.append(
-            Figure(f"{match['result']}:{match['keys']}", match["figure"], _like(match["figure"], value, match))
-        )
-    return found
+    run: Path | None = None
+    """Run folder of a finished demo whose rows replace the kept ones; None keeps them."""
 
 
-def with_figures(text: str, results: Path = RESULTS) -> str:
-    """Return a text whose marked figures are the stored ones, written as they were."""
-    stored = iter(figures(text, results))
-    return MARK.sub(lambda match: match[0].removesuffix(match["figure"]) + next(stored).stored, text)
+def pages() -> list[Path]:
+    """List the pages that hold figures: README.md and everything below docs/."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def filled_in(text: str, results: Path = RESULTS) -> str:
+    """Return a page with the stored figures in its blocks; RunError for a placeholder that leads nowhere."""
+    text = FIGURES.sub(lambda match: match[1] + _block(match["template"], results) + match[4], text)
+    return TABLE.sub(lambda match: match[1] + demo_table(results) + match[3], text)
+
+
+def without_generated(text: str) -> str:
+    """Return what of a page a person wrote: no block and no demo table, neither placeholders nor figures."""
+    return TABLE.sub("", FIGURES.sub("", text))
+
+
+def require_place(text: str) -> None:
+    """Refuse a README that has no place for the demo's table: it would be kept, and shown nowhere."""
+    if not TABLE.search(text):
+        raise RunError("README.md: no block between <!-- demo table --> and <!-- /demo table -->")
 
 
 def demo_table(results: Path = RESULTS) -> str:
@@ -64,30 +76,61 @@ def demo_table(results: Path = RESULTS) -> str:
     return table.plain_text([Record(**row) for row in kept["rows"]], kept["caption"])
 
 
-def with_table(text: str, laid_out: str) -> str:
-    """Return a README text with this table in its place; RunError where it has no place."""
-    if not BLOCK.search(text):
-        raise RunError("README.md: no block between <!-- demo table --> and <!-- /demo table -->")
-    return BLOCK.sub(lambda match: match[1] + laid_out + match[3], text)
+def _block(template: str, results: Path) -> str:
+    """Fill a template in, and name the command behind each result that it quotes."""
+    filled = PLACEHOLDER.sub(lambda match: _figure(match["source"], match["keys"], match["format"], results), template)
+    if "{" in filled:  # a misspelt placeholder would otherwise reach the reader
+        raise RunError(f"figures: cannot read the placeholder in {filled[filled.index('{') :].splitlines()[0]!r}")
+    sources = dict.fromkeys(match["source"] for match in PLACEHOLDER.finditer(template))
+    stored = [read_json(results / f"{source}.json")["command"] for source in sources if "." not in source]
+    commands = ",\n".join(f"`{line}`" for line in dict.fromkeys(stored))
+    return filled + (f"\nFrom {commands}.\n" if commands else "")
 
 
-def _like(said: str, value: float, match: re.Match[str]) -> str:
-    """Format a value as the figure is written: decimals, sign, and no zero before the point where it has none."""
-    digits = len(said.partition(".")[2])
-    text = f"{value * (100 if match['percent'] else 1):{'+' if said.startswith('+') else ''}.{digits}f}"
-    return re.sub(r"^([-+]?)0\.", r"\1.", text) if re.match(r"[-+]?\.", said) else text
+def _figure(source: str, keys: str, spec: str, results: Path) -> str:
+    """Return one figure, formatted: from a result's file, or from a preset where the source is `stage.preset`."""
+    value: Any
+    if "." in source:
+        stage, preset = source.split(".", 1)
+        value = importlib.import_module(f"{stage}.config").PRESETS[preset]
+    else:
+        value = read_json(results / f"{source}.json")
+    for key in keys.split(" > "):
+        value = _under(value, key, f"{source}:{keys}")
+    if value is None:
+        raise RunError(f"figures: {source}:{keys} was not measured")
+    return format(value, spec)
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Write the stored figures into README.md, and a demo's table where one is given."""
-    top = argparse.ArgumentParser(prog="python -m tools.readme", description=__doc__.split("\n")[0])
-    top.add_argument("--run", type=Path, help="run folder of a finished demo, whose table and rows are to be kept")
-    run: Path | None = top.parse_args(args).run
-    if run:
-        keep(run / "benchmarks")
-    text = with_figures((ROOT / "README.md").read_text(encoding="utf-8"))
-    write_text(ROOT / "README.md", with_table(text, demo_table()))
-    print("README.md: the figures of benchmarks/studies/results", flush=True)
+def _under(value: Any, key: str, place: str) -> Any:
+    """Return what lies under a key of a dict, a field of a dataclass, or the row of that name in a list."""
+    if is_dataclass(value):
+        value = vars(value)
+    if isinstance(value, list):
+        value = {row["name"]: row for row in value if isinstance(row, dict) and "name" in row}
+    if not isinstance(value, dict) or key not in value:
+        raise RunError(f"figures: nothing under {place!r} (missing: {key!r})")
+    return value[key]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Fill in every page."""
+    return run(command.parse(ReadmeConfig, "python -m tools.readme", __doc__, args))
+
+
+def run(config: ReadmeConfig) -> int:
+    """Keep a demo's rows where one is named, then write every page whose figures changed."""
+    if config.run:
+        require_place((ROOT / "README.md").read_text(encoding="utf-8"))
+        keep(config.run / "benchmarks")
+
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        filled = filled_in(text)
+        if filled != text:
+            write_text(page, filled)
+            print(f"{page.relative_to(ROOT)}: figures of benchmarks/studies/results filled in", flush=True)
+    return 0
 
 
 def keep(folder: Path) -> None:
@@ -96,6 +139,7 @@ def keep(folder: Path) -> None:
         raise RunError(f"{folder}: no finished benchmarks here; type `make demo` first")
     stage = read_json(folder / STAGE_FILE)
     rows = to_json(read_results(folder / "results.json"))
+    # `make benchmarks` alone measures all alternatives; the demo stops at one.
     line = "make demo" if stage["config"]["peers"] != "all" else "make demo && make benchmarks RUN=runs/demo"
     about = {"command": line, "caption": stage["record"]["caption"], "machine": stage["record"]["machine"]}
     write_json(RESULTS / "demo.json", about | {"rows": rows})

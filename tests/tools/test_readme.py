@@ -1,4 +1,4 @@
-"""README's figures are those of benchmarks/studies/results, and every result names the command that made it."""
+"""Figures of README.md and docs/ are those of benchmarks/studies/results, and every result names its command."""
 
 from __future__ import annotations
 
@@ -12,28 +12,40 @@ from pocketmood.errors import RunError
 from tests.helpers import ROOT
 from tools import readme
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-NO_FIGURES = {"3.11", "3.13", "2.0"}
+PAGES = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in readme.pages()}
+NO_FIGURES = {"3.11", "3.12", "3.13", "2.0"}
 """Versions."""
+DECIMAL = re.compile(r"(?<![\w.])\d*\.\d+")
 
 
-def test_every_marked_figure_is_the_stored_one() -> None:
-    found = readme.figures(TEXT)
-    assert len(found) >= 8
-    assert [figure for figure in found if figure.said != figure.stored] == []
+@pytest.mark.parametrize("page", PAGES)
+def test_every_figure_of_a_page_is_the_stored_one(page: str) -> None:
+    assert readme.filled_in(PAGES[page]) == PAGES[page], "type: python -m tools.readme"
 
 
-def test_every_figure_with_decimals_is_marked() -> None:
-    prose = re.sub(r"```.*?```|`[^`]*`", "", readme.MARK.sub("", TEXT), flags=re.DOTALL)
-    assert set(re.findall(r"(?<![\w.])\d*\.\d+", prose)) <= NO_FIGURES
+def test_readme_quotes_figures() -> None:
+    placeholders = [match for text in PAGES.values() for match in readme.PLACEHOLDER.finditer(text)]
+    assert len(placeholders) >= 13
+    assert readme.PLACEHOLDER.search(PAGES["README.md"]) and readme.TABLE.search(PAGES["README.md"])
 
 
-def test_a_mark_never_starts_a_line() -> None:
-    assert not re.search(r"^ {0,3}<!--=", TEXT, re.MULTILINE)  # Markdown would take the line for HTML
+@pytest.mark.parametrize("page", PAGES)
+def test_every_figure_with_decimals_is_generated(page: str) -> None:
+    prose = re.sub(r"```.*?```|`[^`]*`", "", readme.without_generated(PAGES[page]), flags=re.DOTALL)
+    assert set(DECIMAL.findall(prose)) <= NO_FIGURES
+    templates = "".join(match["template"] for match in readme.FIGURES.finditer(PAGES[page]))
+    typed = re.sub(r"`[^`]*`", "", readme.PLACEHOLDER.sub("", templates), flags=re.DOTALL)
+    assert set(DECIMAL.findall(typed)) <= NO_FIGURES  # a template is no place to type a figure by hand either
 
 
-def test_the_demos_table_is_that_of_its_kept_rows() -> None:
-    assert readme.with_table(TEXT, readme.demo_table()) == TEXT
+@pytest.mark.parametrize("page", PAGES)
+def test_no_comment_stands_inside_a_sentence(page: str) -> None:
+    shown = readme.FIGURES.sub("", PAGES[page])
+    assert [line for line in shown.splitlines() if "<!--" in line and not re.fullmatch(r"<!-- [^<>]* -->", line)] == []
+
+
+def test_readme_is_read_in_minutes() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 150
 
 
 def test_every_result_names_its_command() -> None:
@@ -42,19 +54,45 @@ def test_every_result_names_its_command() -> None:
     assert [path.name for path in files if not json.loads(path.read_text()).get("command")] == []
 
 
-def test_marks_by_hand(tmp_path: Path) -> None:
-    (tmp_path / "some.json").write_text(json.dumps({"a": {"b c": 0.6849, "less": -0.0512}}))
-    text = "<!--=some:a/b c-->.68, <!--=some:a/b c*100-->68.5 %, <!--=some:a/b c-->0.685, <!--=some:a/less-->-.05"
-    text += ", <!--=some:a/b c-->+.7, <!--=some:a/b c-->.69"
-    found = readme.figures(text, tmp_path)
-    assert [figure.stored for figure in found] == [".68", "68.5", "0.685", "-.05", "+.7", ".68"]
-    assert [figure.said == figure.stored for figure in found] == [True] * 5 + [False]
-    renewed = text.replace("-->.69", "-->.68")
-    assert renewed != text and readme.with_figures(text, tmp_path) == renewed
-    with pytest.raises(RunError, match=r"some\.json has no 'a/x'"):
-        readme.figures("<!--=some:a/x-->.5", tmp_path)
+def test_a_block_by_hand(tmp_path: Path) -> None:
+    values = {"a": {"b c": 0.6849, "less": -0.0512}, "rows": [{"name": "x/y", "ms": 3}], "command": "make it"}
+    (tmp_path / "some.json").write_text(json.dumps(values))
+    template = "{some:a > b c:.2f} {some:a > b c:.1%} {some:a > less:+.2f} {some:rows > x/y > ms:d}\n"
+    page = f"before .5\n<!-- figures\n{template}-->\nold\n<!-- /figures -->\nafter\n"
+    wanted = (
+        f"before .5\n<!-- figures\n{template}-->\n0.68 68.5% -0.05 3\n\nFrom `make it`.\n<!-- /figures -->\nafter\n"
+    )
+    assert readme.filled_in(page, tmp_path) == wanted
+    assert readme.filled_in(wanted, tmp_path) == wanted
+    assert readme.without_generated(wanted) == "before .5\n\nafter\n"
+
+
+def test_a_field_of_a_preset_is_a_figure(tmp_path: Path) -> None:
+    page = "<!-- figures\n{teacher.full:training > epochs:g} epochs\n-->\n<!-- /figures -->"
+    assert "-->\n24 epochs\n<!--" in readme.filled_in(page, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "message"),
+    [
+        ("{some:a > x:.1f}", r"nothing under 'some:a > x' \(missing: 'x'\)"),
+        ("{some:none:.1f}", "some:none was not measured"),
+        ("{some:a > b}", "cannot read the placeholder"),
+        ("{teacher.full:training > no_such_dial:g}", "no_such_dial"),
+    ],
+)
+def test_a_placeholder_that_leads_nowhere_is_refused(tmp_path: Path, placeholder: str, message: str) -> None:
+    (tmp_path / "some.json").write_text(json.dumps({"a": {"b": 0.5}, "none": None, "command": "make it"}))
+    with pytest.raises(RunError, match=message):
+        readme.filled_in(f"<!-- figures\n{placeholder}\n-->\n<!-- /figures -->", tmp_path)
 
 
 def test_a_readme_without_a_place_for_the_table_is_refused() -> None:
+    readme.require_place(PAGES["README.md"])
     with pytest.raises(RunError, match="no block between"):
-        readme.with_table("# empty", "table")
+        readme.require_place("# empty")
+
+
+def test_an_unfinished_demo_is_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no finished benchmarks here; type `make demo` first"):
+        readme.keep(tmp_path)
