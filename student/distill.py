@@ -19,12 +19,12 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
 from pocketmood.spec import MelSpec
 from pocketmood.training import crops
+from pocketmood.training.distributed import gather
 from pocketmood.training.fit import Training, fit
 from student.config import LossConfig, StudentConfig
 from student.feature_losses import Projector
 from student.losses import Targets, distillation_loss
 from student.mobilevit import Student, StudentOutput
-from teacher.losses import gather
 
 if TYPE_CHECKING:
     from teacher.soft_targets import SoftTargets

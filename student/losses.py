@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pocketmood.training.losses import ccc_from_moments, rating_moment
 from student.config import LossConfig
 from student.feature_losses import FEATURE_TERMS
 from student.mobilevit import StudentOutput
@@ -41,8 +42,8 @@ def one_minus_ccc(pred: Tensor, target: Tensor, rows: Tensor | None = None) -> T
     share = _shares(pred, rows)
     pred_mean, target_mean = (share * pred).sum(0), (share * target).sum(0)
     pred, target = pred - pred_mean, target - target_mean
-    whole = (share * (pred**2 + target**2)).sum(0) + (pred_mean - target_mean) ** 2
-    distance = 1 - 2 * (share * pred * target).sum(0) / (whole + _TINY)
+    covariance, variances = (share * pred * target).sum(0), (share * (pred**2 + target**2)).sum(0)
+    distance = ccc_from_moments(covariance, variances, pred_mean - target_mean, _TINY)
     return (distance * (share > 0).any(0)).mean()
 
 
@@ -77,11 +78,10 @@ def open_gate(emotion: Tensor, targets: Targets) -> Tensor:
 def rater_sd_term(rater_sd: Tensor, emotion: Tensor, targets: Targets) -> Tensor:
     """Return the Gaussian negative log likelihood of one listener's rating over the rated rows of known deviation.
 
-    A rating scatters around the label by the raters' deviation, so its second moment about our answer is
-    deviation^2 + (label - emotion)^2. The emotion is detached: this term must not move it.
+    The rating's second moment is that of `rating_moment`, which keeps this term from moving the emotion.
     """
     known = targets.labelled[:, None] & ~targets.deviations.isnan()
-    moment = targets.deviations.nan_to_num() ** 2 + (targets.labels - emotion.detach()) ** 2
+    moment = rating_moment(emotion, targets.labels, targets.deviations)
     variance = rater_sd**2
     likelihood = 0.5 * (torch.log(variance) + moment / variance)
     return (_shares(rater_sd, known) * likelihood).sum(0).mean()

@@ -21,7 +21,7 @@ from pocketmood.predictions import Predictions, read_predictions, write_predicti
 from pocketmood.runs import Stage, stage_record, write_json
 from pocketmood.training import distributed
 from pocketmood.training.device import keep_freed_memory
-from pocketmood.training.fit import is_main_process
+from pocketmood.training.distributed import is_main_process
 from pocketmood.training.schedule import HISTORY
 from student.config import StudentConfig
 from student.mobilevit import save_student

@@ -16,7 +16,7 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, stage_fingerprint
 from pocketmood.spec import MelSpec
-from pocketmood.training.fit import is_main_process
+from pocketmood.training.distributed import is_main_process
 from pocketmood.training.schedule import HISTORY
 from student.config import StudentConfig
 from student.distill import Answered, answer, train, whole_clips

@@ -16,8 +16,9 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import mse, score
 from pocketmood.training.crops import Augment, CropDataset, apply_mask, collate, spectrogram, whole_mels
 from pocketmood.training.device import default_device
-from pocketmood.training.fit import Training, fit, is_main_process
-from teacher.losses import emotion_loss, gather
+from pocketmood.training.distributed import gather, is_main_process
+from pocketmood.training.fit import Training, fit
+from teacher.losses import emotion_loss
 from teacher.unfreezing import begin_epoch, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, TeacherOutput, build_teacher, save_teacher, weights_source
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pocketmood.training.losses import ccc_from_moments, rating_moment
 from teacher.vit import TeacherOutput
 
 if TYPE_CHECKING:
@@ -30,17 +31,16 @@ def ccc_loss(prediction: Tensor, label: Tensor, weight: Tensor | None = None) ->
     predicted_mean, label_mean = (share * prediction).sum(0), (share * label).sum(0)
     covariance = (share * (prediction - predicted_mean) * (label - label_mean)).sum(0)
     variances = (share * ((prediction - predicted_mean) ** 2 + (label - label_mean) ** 2)).sum(0)
-    return 1 - 2 * covariance / (variances + (predicted_mean - label_mean) ** 2 + _TINY)
+    return ccc_from_moments(covariance, variances, predicted_mean - label_mean, _TINY)
 
 
 def rater_sd_loss(prediction: Tensor, rater_sd: Tensor, label: Tensor, deviation: Tensor) -> Tensor:
     """Gaussian negative log likelihood of one listener's rating around the prediction, mean over what is known.
 
-    The second moment around it is deviation^2 + (label - prediction)^2; the prediction is detached, so that rater_sd
-    explains its errors instead of excusing them. Rows with unknown (NaN) deviation do not count.
+    The rating's second moment is that of `rating_moment`. Rows with unknown (NaN) deviation do not count.
     """
     known = ~deviation.isnan()
-    moment = deviation.nan_to_num() ** 2 + (label - prediction.detach()) ** 2
+    moment = rating_moment(prediction, label, deviation)
     likelihood = rater_sd.log() + moment / (2 * rater_sd**2)
     return torch.where(known, likelihood, 0.0).sum() / known.sum().clamp(min=1)
 
@@ -74,20 +74,3 @@ def emotion_loss(output: TeacherOutput, label: Tensor, deviation: Tensor, config
     loss = config.ccc_weight * terms["ccc"] + config.mse_weight * terms["mse"]
     loss = loss + config.rater_sd_weight * terms["rater_sd"]
     return {"loss": loss, **terms}
-
-
-def gather(rows: Tensor) -> Tensor:
-    """Join the rows of all processes to the whole batch, with gradients; unchanged in a single process.
-
-    A correlation over half a batch is another number than one over all of it. Every process then has the same loss, and
-    the mean of their gradients is that of one process with the whole batch.
-    """
-    if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
-        return rows
-    if not rows.requires_grad:
-        parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(rows.contiguous()))

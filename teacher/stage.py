@@ -21,7 +21,7 @@ from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.runs import Stage, file_hash, link_or_copy, read_json, stage_fingerprint
 from pocketmood.training import distributed
 from pocketmood.training.device import default_device, keep_freed_memory
-from pocketmood.training.fit import is_main_process
+from pocketmood.training.distributed import is_main_process
 from pocketmood.training.schedule import BEST_WEIGHTS
 from teacher import evidence, finetune, floor, soft_targets
 from teacher.gan.config import GATE

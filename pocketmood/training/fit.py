@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,8 +76,3 @@ def fit(training: Training) -> list[dict[str, Any]]:
     history = read_history(folder)
     trainer.release()  # only now may the main process move the folder
     return history
-
-
-def is_main_process() -> bool:
-    """Tell whether this process writes folders and prints: always, but for the helpers that torchrun starts."""
-    return os.environ.get("RANK", "0") == "0"

@@ -8,7 +8,7 @@ import torch
 
 from pocketmood.metrics import ccc
 from teacher.config import FineTuneConfig
-from teacher.losses import LEAST_DEVIATION, agreement_weight, ccc_loss, emotion_loss, gather, rater_sd_loss
+from teacher.losses import LEAST_DEVIATION, agreement_weight, ccc_loss, emotion_loss, rater_sd_loss
 from teacher.vit import TeacherOutput
 
 
@@ -78,8 +78,3 @@ def test_agreement_counts_in_both_terms_only_when_asked() -> None:
     assert float(weighed["mse"]) == pytest.approx(0.04 / 2 * 16 / 12, rel=1e-5, abs=0)
     assert float(weighed["ccc"]) != pytest.approx(float(plain["ccc"]), rel=1e-3, abs=0)
     assert float(weighed["rater_sd"]) == float(plain["rater_sd"])
-
-
-def test_gathering_in_one_process_changes_nothing() -> None:
-    rows = torch.rand(3, 2)
-    assert gather(rows) is rows
