@@ -1,4 +1,4 @@
-"""Opens a bundle, checks what it is about to load against its hashes, and predicts.
+"""A bundle: the folder of programs that ships. Opened, checked against its hashes, and predicted with.
 
 numpy and onnxruntime are enough; the ExecuTorch programs need the extra `export`.
 """
@@ -20,11 +20,14 @@ from pocketmood.onnx_session import open_session
 from pocketmood.spec import MelSpec
 
 SCHEMA = 2
+"""Version of bundle.json and of the programs' inputs and outputs; 2 renamed the output `spread` to `interval68`."""
+OUTPUTS = ("emotion", "interval68")
+"""Names of the programs' outputs, each [1, 2]: valence and arousal."""
 SUFFIXES = {"onnxruntime": "onnx", "executorch": "pte"}
 AGAIN = "export it again with `python -m export`, or copy it again from where it came"
 
 Predictor = Callable[[NDArray[np.float32]], tuple[Emotion, Emotion]]
-"""Maps a waveform [S] to the emotion and its spread, half the width of the 68 % interval of a song's mean rating."""
+"""Waveform [S] to (emotion, interval68): the latter is half the width of the 68 % interval of a song's mean rating."""
 _Run = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
@@ -45,10 +48,7 @@ class Bundle:
             about = json.loads(path.read_text(encoding="utf-8"))
             schema, numbers, hash_ = about["schema"], about["spec"], about["spec_hash"]
             if schema != SCHEMA:
-                raise BundleError(
-                    f"{folder}: bundle of schema {schema}, this version of pocketmood reads {SCHEMA}; install "
-                    "the version that fits, or export it again"
-                )
+                raise BundleError(f"{folder}: bundle of schema {schema}, {_other_schema(schema)}")
             if not all(isinstance(hash_, str) for hash_ in about["files"].values()) or "shape" not in about["input"]:
                 raise BundleError(f"{path}: damaged (files or input); {AGAIN}")
             spec = MelSpec.from_dict(numbers)
@@ -92,20 +92,21 @@ class Bundle:
         samples = self.samples
 
         def predict(waveform: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
-            """Answer one clip."""
+            """Predict the emotion of one clip."""
             if waveform.shape != (samples,):
                 raise BundleError(
                     f"waveform of shape {waveform.shape}; this model takes {samples} mono samples "
                     f"({self.spec.seconds:g} s at {self.spec.sample_rate} Hz). `pocketmood.audio.load` "
                     "makes them from any file"
                 )
-            emotion, spread = run(np.ascontiguousarray(waveform, np.float32)[None])
-            return Emotion(*map(float, emotion.reshape(-1))), Emotion(*map(float, spread.reshape(-1)))
+            emotion, interval68 = run(np.ascontiguousarray(waveform, np.float32)[None])
+            return Emotion(*map(float, emotion.reshape(-1))), Emotion(*map(float, interval68.reshape(-1)))
 
         return predict
 
     def _checked(self, name: str) -> bytes:
         """Read a file of the bundle; BundleError unless its bytes are those that were exported."""
+        # bundle.json may come from anywhere: a name in it must not make us read other files of this machine.
         parts = PurePosixPath(name)
         if parts.is_absolute() or ".." in parts.parts:
             raise BundleError(f"{self.folder}: bundle.json names {name}, which lies outside of the bundle; {AGAIN}")
@@ -118,12 +119,22 @@ class Bundle:
         return data
 
 
+def _other_schema(schema: object) -> str:
+    """Say what to do about a bundle that is older, or newer, than this version."""
+    if schema == 1:
+        return (
+            f"this version of pocketmood reads {SCHEMA}: the programs' output `spread` is called `interval68` since. "
+            "Type `make export RUN=...` in a checkout to make it again"
+        )
+    return f"this version of pocketmood reads {SCHEMA}; install the version that fits, or export it again"
+
+
 def _onnxruntime(data: bytes, threads: int) -> _Run:
     session = open_session(data, threads)
 
     def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        emotion, spread = session.run(["emotion", "interval68"], {"waveform": waveform})
-        return emotion, spread
+        emotion, interval68 = session.run(list(OUTPUTS), {"waveform": waveform})
+        return emotion, interval68
 
     return run
 
@@ -145,8 +156,9 @@ def _executorch(data: bytes, threads: int) -> _Run:
         raise BundleError("the program has no method `forward`; is it one of ours?")
 
     def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        emotion, spread = method.execute([torch.from_numpy(waveform)])
-        return emotion.numpy().copy(), spread.numpy().copy()
+        emotion, interval68 = method.execute([torch.from_numpy(waveform)])
+        # Copied, because the tensors look into memory that the next call writes over.
+        return emotion.numpy().copy(), interval68.numpy().copy()
 
     run.program = program  # type: ignore[attr-defined]  # the method points into it
     return run

@@ -9,8 +9,9 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pocketmood import __version__
 from pocketmood.errors import AudioError, BundleError
@@ -30,14 +31,53 @@ DELEGATED = {
 """Commands with a module of their own, which reads its own flags and is imported only when it is asked for."""
 
 
+@dataclass(frozen=True)
+class FilePrediction:
+    """What a model predicts for one file: an entry of the list that `--json` prints."""
+
+    file: str
+    valence: float
+    """Unpleasant to pleasant, in [-1, 1]."""
+    arousal: float
+    """Calm to excited, in [-1, 1]."""
+    valence_interval68: float
+    """Half the width of the 68 % interval of the song's mean rating."""
+    arousal_interval68: float
+    mood: str
+    """The emotion in one word, as "relaxed"."""
+    quadrant: str
+    milliseconds: float
+    """From opening the file to the prediction."""
+
+    def line(self, width: int = 0) -> str:
+        """Write it as one line for people, the file's name filled up to so many characters."""
+        return (
+            f"{self.file:<{width}}"
+            f"  valence {self.valence:+.2f} ± {self.valence_interval68:.2f}"
+            f"  arousal {self.arousal:+.2f} ± {self.arousal_interval68:.2f}"
+            f"  {self.mood} ({self.quadrant})"
+            f"  {self.milliseconds:.0f} ms"
+        )
+
+
+@dataclass(frozen=True)
+class UnreadableFile:
+    """A file that is no usable audio; stands in the list of `--json`, too."""
+
+    file: str
+    error: str
+    """A whole sentence that begins with the file's name."""
+
+
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command line; return its exit code."""
+    """Run one command line; return its exit code: 1 where a file could not be read."""
     words = sys.argv[1:] if args is None else list(args)
+    # Looked at before argparse, so that the parsers of other commands, and tyro with them, load only when asked for.
     if words and words[0] in DELEGATED:
         return int(importlib.import_module(DELEGATED[words[0]]).main(words[1:]) or 0)
     chosen = parser().parse_args(words)
-    answers = predict(chosen.files, find_bundle(chosen.bundle), chosen.runtime, chosen.precision, chosen.json)
-    return int(any("error" in answer for answer in answers))
+    predictions = predict(chosen.files, find_bundle(chosen.bundle), chosen.runtime, chosen.precision, chosen.json)
+    return int(any(isinstance(prediction, UnreadableFile) for prediction in predictions))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,17 +85,19 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="pocketmood", description="Tell how music feels.")
     top.add_argument("--version", action="version", version=f"pocketmood {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    one = commands.add_parser(
+    files = commands.add_parser(
         "predict",
         help="tell the emotion of audio files",
-        description="Print one line per file: valence and arousal in [-1, 1], each with its spread (the mean rating of "
-        "68 percent of songs lies that near), mood word, quadrant, and the time from file to answer.",
+        description="Print one line per file: valence and arousal in [-1, 1], each with half the width of its interval "
+        "(the mean rating of 68 percent of songs lies that near), mood word, quadrant, and the time that it took.",
     )
-    one.add_argument("files", nargs="+", metavar="FILE", type=Path, help="audio in any format libsndfile reads")
-    one.add_argument("--bundle", type=Path, metavar="FOLDER", help=f"bundle folder (default: ${BUNDLE_VARIABLE})")
-    one.add_argument("--runtime", choices=RUNTIMES, default=RUNTIMES[0], help="default: %(default)s")
-    one.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="default: %(default)s")
-    one.add_argument("--json", action="store_true", help="print one JSON list instead of lines")
+    files.add_argument("files", nargs="+", metavar="FILE", type=Path, help="audio in any format libsndfile reads")
+    files.add_argument("--bundle", type=Path, metavar="FOLDER", help=f"bundle folder (default: ${BUNDLE_VARIABLE})")
+    files.add_argument("--runtime", choices=RUNTIMES, default=RUNTIMES[0], help="default: %(default)s")
+    files.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="default: %(default)s")
+    files.add_argument("--json", action="store_true", help="print one JSON list instead of lines")
+
+    # Named for the help alone: `main` hands these to their own modules.
     commands.add_parser("data", help="decode, label and split a music folder (needs the extra `train`)", add_help=False)
     commands.add_parser("render", help="render the stand-in corpus (needs the extra `demo`)", add_help=False)
     commands.add_parser("archive", help="zip what is worth keeping of a run", add_help=False)
@@ -74,55 +116,48 @@ def find_bundle(folder: Path | None) -> Path:
     return folder
 
 
-def predict(files: Sequence[Path], folder: Path, runtime: str, precision: str, as_json: bool) -> list[dict[str, Any]]:
-    """Answer file by file, printing as it goes; what is no music gets a line on stderr and the rest goes on."""
+def predict(
+    files: Sequence[Path], folder: Path, runtime: str, precision: str, as_json: bool
+) -> list[FilePrediction | UnreadableFile]:
+    """Predict file by file, printing as it goes; what is no music gets a line on stderr and the rest goes on."""
     from pocketmood.bundle import Bundle
 
     bundle = Bundle.open(folder)
     predictor = bundle.predictor(runtime, precision)
     width = max(len(str(file)) for file in files)
-    answers = []
+    predictions = []
     for file in files:
-        answer = answer_file(file, bundle.spec, predictor)
-        answers.append(answer)
-        if "error" in answer:
-            print(answer["error"], file=sys.stderr, flush=True)
+        prediction = predict_file(file, bundle.spec, predictor)
+        predictions.append(prediction)
+        # Flushed line by line: whoever pipes a long list sees each answer when it is there.
+        if isinstance(prediction, UnreadableFile):
+            print(prediction.error, file=sys.stderr, flush=True)
         elif not as_json:
-            print(line(answer, width), flush=True)
+            print(prediction.line(width), flush=True)
     if as_json:
-        print(json.dumps(answers, indent=2))
-    return answers
+        print(json.dumps([asdict(prediction) for prediction in predictions], indent=2))
+    return predictions
 
 
-def answer_file(file: Path, spec: MelSpec, predictor: Predictor) -> dict[str, Any]:
-    """Decode one file and ask the model; return the answer, or the file and its "error"."""
+def predict_file(file: Path, spec: MelSpec, predictor: Predictor) -> FilePrediction | UnreadableFile:
+    """Decode one file and let the model predict; numbers are rounded to what the model is good for."""
     from pocketmood.audio import load
     from pocketmood.emotion import mood_word, quadrant
 
+    # Started after the imports: they cost once per command, whatever the number of files.
     started = time.perf_counter()
     try:
         wave = load(file, spec)
     except AudioError as error:
-        return {"file": str(file), "error": str(error)}
-    emotion, spread = predictor(wave)
-    return {
-        "file": str(file),
-        "valence": round(float(emotion.valence), 4),
-        "arousal": round(float(emotion.arousal), 4),
-        "valence_spread": round(float(spread.valence), 4),
-        "arousal_spread": round(float(spread.arousal), 4),
-        "mood": mood_word(emotion),
-        "quadrant": quadrant(emotion),
-        "milliseconds": round(1000 * (time.perf_counter() - started), 1),
-    }
-
-
-def line(answer: dict[str, Any], width: int = 0) -> str:
-    """Write an answer as one line for people."""
-    return (
-        f"{answer['file']:<{width}}"
-        f"  valence {answer['valence']:+.2f} ± {answer['valence_spread']:.2f}"
-        f"  arousal {answer['arousal']:+.2f} ± {answer['arousal_spread']:.2f}"
-        f"  {answer['mood']} ({answer['quadrant']})"
-        f"  {answer['milliseconds']:.0f} ms"
+        return UnreadableFile(str(file), str(error))
+    emotion, interval68 = predictor(wave)
+    return FilePrediction(
+        file=str(file),
+        valence=round(float(emotion.valence), 4),
+        arousal=round(float(emotion.arousal), 4),
+        valence_interval68=round(float(interval68.valence), 4),
+        arousal_interval68=round(float(interval68.arousal), 4),
+        mood=mood_word(emotion),
+        quadrant=quadrant(emotion),
+        milliseconds=round(1000 * (time.perf_counter() - started), 1),
     )

@@ -32,14 +32,14 @@ def test_predicts_the_golden_pairs(folder: Path, runtime: str, precision: str, l
     bundle = Bundle.open(folder)
     predict = bundle.predictor(runtime, precision, threads=1)
     waves = np.fromfile(folder / "golden" / "waveform.f32", "<f4").reshape(-1, bundle.samples)
-    emotions, spreads = (
+    emotions, intervals = (
         np.fromfile(folder / "golden" / f"{n}.f32", "<f4").reshape(-1, 2) for n in ("emotion", "interval68")
     )
-    assert len(waves) == len(emotions) == len(spreads) == 2
-    for wave, emotion, spread in zip(waves, emotions, spreads, strict=True):
+    assert len(waves) == len(emotions) == len(intervals) == 2
+    for wave, emotion, interval68 in zip(waves, emotions, intervals, strict=True):
         found = predict(wave)
         assert all(isinstance(part, Emotion) for part in found)
-        np.testing.assert_allclose(found, (emotion, spread), rtol=0, atol=limit)
+        np.testing.assert_allclose(found, (emotion, interval68), rtol=0, atol=limit)
 
 
 def test_a_whole_bundle_verifies(folder: Path) -> None:
@@ -68,7 +68,11 @@ def test_what_is_loaded_is_checked(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "schema 99, this version of pocketmood reads 2"),
+        ({"schema": 99}, "schema 99, this version of pocketmood reads 2; install the version that fits"),
+        (
+            {"schema": 1},
+            "schema 1, this version .* reads 2: .* `spread` is called `interval68` since. Type `make export",
+        ),
         ({"spec": {"hop": 1}}, "damaged.*mel spec needs exactly"),
         ({"spec_hash": "0" * 16}, "do not fit their hash"),
         ({"files": None}, "damaged"),

@@ -117,8 +117,8 @@ def test_json_holds_the_same_answers(tmp_path: Path, capsys: pytest.CaptureFixtu
         "file": str(good),
         "valence": 0.5,
         "arousal": -0.5,
-        "valence_spread": 0.25,
-        "arousal_spread": 0.125,
+        "valence_interval68": 0.25,
+        "arousal_interval68": 0.125,
         "mood": "relaxed",
         "quadrant": "content-relaxed",
     }
