@@ -9,25 +9,31 @@ from typing import Any
 
 from benchmarks.config import PRESETS, BenchmarksConfig
 from pocketmood import command
-from pocketmood.runs import Stage, file_hash, stage_fingerprint, write_text
+from pocketmood.data.run_folder import RunFolder
+from pocketmood.runs import Stage, file_hash, write_text
 
-BEFORE = {"data": "pocketmood data", "teacher": "python -m teacher", "student": "python -m student"}
-BEFORE |= {"bundle": "python -m export"}
+STAGES_READ = ("data", "teacher", "student", "bundle")
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None) -> int:
     """Run the stage `benchmarks`, or print again what it found."""
     about = "Measure CCC, latency, size and memory of teacher, student and every artefact of a run."
-    config = command.parse(PRESETS, "python -m benchmarks", about, args)
+    return run(command.parse(PRESETS, "python -m benchmarks", about, args))
+
+
+def run(config: BenchmarksConfig) -> int:
+    """Measure unless the stage is up to date; print the table and, last, one JSON line."""
     stage = make_stage(config)
     if not stage.up_to_date():
         with stage.work() as folder:
             fill(config, stage, folder)
+
     print((stage.folder / "table.txt").read_text(), flush=True)
-    if config.peers != "all":
-        print(f"four peers, one thread, all cores: make benchmarks RUN={config.run}", flush=True)
+    if config.alternatives != "all":
+        print(f"four alternatives, one thread, all cores: make benchmarks RUN={config.run}", flush=True)
     print(f"report: {stage.folder / 'report.html'}", flush=True)
-    print(json.dumps(last_line(stage.folder / "results.json")), flush=True)
+    print(json.dumps(last_line(RunFolder(config.run).results)), flush=True)
+    return 0
 
 
 def last_line(results: Path) -> dict[str, Any]:
@@ -41,9 +47,10 @@ def last_line(results: Path) -> dict[str, Any]:
 
 def make_stage(config: BenchmarksConfig) -> Stage:
     """Describe the stage: its settings, the four stages it reads, and rows taken on phones."""
-    inputs = {name: stage_fingerprint(config.run / name, f"{make} --run {config.run}") for name, make in BEFORE.items()}
-    phones = config.run / "device" / "results.json"
-    inputs |= {"device": file_hash(phones)} if phones.is_file() else {}
+    run = RunFolder(config.run)
+    inputs = {name: run.fingerprint(name) for name in STAGES_READ}
+    # Rows of a phone come at any time and belong to no stage: a new one must make the table anew.
+    inputs |= {"device": file_hash(run.device_results)} if run.device_results.is_file() else {}
     return Stage(config.run, "benchmarks", config, inputs, f"python -m benchmarks --run {config.run}")
 
 
@@ -53,12 +60,13 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     from benchmarks.measure import measure
     from benchmarks.record import write_results
     from benchmarks.report import page
-    from benchmarks.torch_rows import spec_of
 
     print(f"benchmarks: {config.repeats} timed calls per row, {config.warmup} to warm up", flush=True)
-    measured = measure(config, folder)
+    run = RunFolder(config.run)
+    measured = measure(config, run, folder)
+
     place = machine.describe()
-    caption = table.legend(len(measured.ids), config.threads, spec_of(config.run).seconds)
+    caption = table.legend(len(measured.ids), config.threads, run.bundle.spec.seconds)
     caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
     stage.record |= {
         "machine": place,
@@ -67,10 +75,11 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
         "failed": [record.name for record in measured.records if record.status == "failed"],
         "caption": caption,
     }
+
     write_results(folder / "results.json", measured.records)
     write_text(folder / "table.txt", table.plain_text(measured.records, caption))
     write_text(folder / "table.md", table.markdown(measured.records, caption))
-    write_text(folder / "report.html", page.page(config, measured, place))
+    write_text(folder / "report.html", page.page(config, run, measured, place))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Answers of each row on the same test songs, and how well they agree with the raters.
+"""Predictions of each row for the same test songs, and how well they agree with the raters.
 
-Artefacts are asked song by song, waveform in, as a phone would ask them; the teacher and the ridge floor have already
-answered in their predictions; the perfect listener answers with the true score that a rendered corpus knows.
+Artefacts predict song by song, waveform in, as on a phone; the predictions of the teacher and of the ridge floor exist
+already; the perfect listener predicts the true score that a rendered corpus knows.
 """
 
 from __future__ import annotations
@@ -23,32 +23,34 @@ from pocketmood.predictions import Predictions, read_predictions, write_predicti
 
 Pair = Sequence[float]
 Predict = Callable[[NDArray[np.float32]], tuple[Pair, Pair]]
-"""Waveform [S] in; (emotion, spread) out, each (valence, arousal)."""
+"""Waveform [S] in; (emotion, interval68) out, each (valence, arousal)."""
 Array = NDArray[np.float64]
 
 
-def ask(
+def predict_songs(
     predict: Predict, store: ClipStore, ids: Sequence[str], show: bool = False, name: str = ""
 ) -> tuple[Array, Array]:
-    """Return emotion [N, 2] and spread [N, 2] of songs; DataError names the first song answered with no number."""
-    emotion, spread = np.empty((len(ids), 2)), np.empty((len(ids), 2))
+    """Return emotion [N, 2] and interval68 [N, 2] of songs; DataError names the first song without two numbers."""
+    emotion, interval68 = np.empty((len(ids), 2)), np.empty((len(ids), 2))
     for row, id_ in enumerate(tqdm(ids, desc=f"accuracy of {name}", disable=not show, leave=False)):
-        emotion[row], spread[row] = predict(store.waveform(id_))
+        emotion[row], interval68[row] = predict(store.waveform(id_))
+        # Only the emotion is judged: a row without intervals may say NaN there, as the alternatives do.
         if not np.isfinite(emotion[row]).all():
-            raise DataError(f"{name}: the answer for song {id_} is {emotion[row].tolist()}, not two numbers")
-    return emotion, spread
+            raise DataError(f"{name}: the prediction for song {id_} is {emotion[row].tolist()}, not two numbers")
+    return emotion, interval68
 
 
-def ask_once(
+def predict_once(
     path: Path, predict: Predict, store: ClipStore, ids: Sequence[str], show: bool = False, name: str = ""
 ) -> Array:
-    """Return emotion [N, 2] like `ask`, and keep the answers in `path`: a run that was killed does not ask again."""
+    """Return emotion [N, 2] like `predict_songs`, kept in `path`: a run that was killed does not predict again."""
     if path.exists():
         return stored(path, ids)
-    emotion, interval68 = ask(predict, store, ids, show, name)
-    predictions = Predictions(tuple(ids), ("test",) * len(ids), emotion, store.labels(ids), interval68=interval68)
-    write_predictions(path, predictions)
-    return stored(path, ids)  # as read back, so that a continued run ends with the very same numbers
+    emotion, interval68 = predict_songs(predict, store, ids, show, name)
+    parts = ("test",) * len(ids)
+    write_predictions(path, Predictions(tuple(ids), parts, emotion, store.labels(ids), interval68=interval68))
+    # As read back, so that a continued run ends with the very same numbers.
+    return stored(path, ids)
 
 
 def stored(path: Path, ids: Sequence[str]) -> Array:
@@ -73,20 +75,28 @@ def judge(record: Record, emotion: Array, labels: NDArray[Any], repeats: int, se
     scores = score(emotion, labels)
     record.ccc_valence, record.ccc_arousal = scores["ccc_valence"], scores["ccc_arousal"]
     record.ccc_mean = scores["ccc_mean"]
+    # Songs are what is drawn anew: others would have been in the test part, with their raters.
     record.ccc_mean_low, record.ccc_mean_high = bootstrap(emotion, labels, repeats=repeats, seed=seed)
 
 
 def drops(
-    records: Sequence[Record], answers: dict[str, Array], labels: NDArray[Any], reference: str, repeats: int, seed: int
+    records: Sequence[Record],
+    predictions: dict[str, Array],
+    labels: NDArray[Any],
+    reference: str,
+    repeats: int,
+    seed: int,
 ) -> None:
     """Fill in every scored row's drop against `reference` (its mean CCC minus the row's), with the paired interval."""
     for record in records:
-        if record.name not in answers:
+        if record.name not in predictions:
             continue
-        if reference not in answers:
-            record.note(f"no drop: row {reference!r} has no answers")
+        if reference not in predictions:
+            record.note(f"no drop: row {reference!r} has no predictions")
             continue
-        paired = paired_difference(answers[reference], answers[record.name], labels, repeats=repeats, seed=seed)
+        # The same resampled songs for both: what makes a song hard for one does so for the other, so that a drop is
+        # surer than the two rows' own intervals let one think.
+        paired = paired_difference(predictions[reference], predictions[record.name], labels, repeats=repeats, seed=seed)
         record.ccc_drop, record.ccc_drop_low, record.ccc_drop_high = paired
 
 

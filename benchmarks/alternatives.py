@@ -1,8 +1,8 @@
 """What people would use instead: a librosa mel spectrogram as the picture that a stock timm model sees.
 
 A stock model comes with random weights and as timm makes it, three channels wide at its own 256 x 256 or one channel
-at our 128 x 256, in ONNX Runtime or lowered for ExecuTorch without our rewrites. Peers are timed and weighed, not
-scored. Their programs are made once and kept.
+at our 128 x 256, in ONNX Runtime or lowered for ExecuTorch without our rewrites. Alternatives are timed and weighed,
+not scored. Their programs are made once and kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.latency import quiet
-from benchmarks.torch_rows import Opened, parameters
+from benchmarks.torch_rows import OpenedRow, parameters
 from pocketmood.onnx_session import open_session
 from pocketmood.runs import read_json, versions, write_json
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pocketmood.spec import MelSpec
 
     Wave = NDArray[np.float32]
-    Ask = Callable[[Wave], NDArray[np.float32]]
+    Network = Callable[[Wave], NDArray[np.float32]]
 
 OPSET = 20
 IMAGE, EMOTION = "image", "emotion"
@@ -54,12 +54,14 @@ OWN, OURS = Picture(3, 256, 256), Picture(1, 128, 256)
 ENDINGS = {"ONNX Runtime": ".onnx", "ExecuTorch": ".pte"}
 
 
-class Peer(NamedTuple):
+class Alternative(NamedTuple):
     """A stock network behind librosa."""
 
     architecture: str
+    """timm's name of the network: the student's, so that what differs is the road to it."""
     picture: Picture
     runtime: str
+    """A key of ENDINGS."""
 
     @property
     def name(self) -> str:
@@ -73,51 +75,56 @@ class Peer(NamedTuple):
         channels, height, width = self.picture
         return f"{self.architecture}.{height}x{width}x{channels}{ENDINGS[self.runtime]}"
 
-    def open(self, folder: Path, spec: MelSpec, threads: int) -> Opened:
+    def open(self, folder: Path, spec: MelSpec, threads: int) -> OpenedRow:
         """Open it, made first if `folder` does not hold its program."""
         path = self.make(folder)
-        ask = _onnx(path, threads) if self.runtime == "ONNX Runtime" else _executorch(path)
+        network = _onnx(path, threads) if self.runtime == "ONNX Runtime" else _executorch(path)
 
         def predict(wave: Wave) -> tuple[Any, Any]:
-            return ask(picture(wave, spec, self.picture)), np.full(2, np.nan)
+            # Stock networks have no second output; NaN keeps anybody from taking one for an interval.
+            return network(picture(wave, spec, self.picture)), np.full(2, np.nan)
 
-        return Opened(predict, int(read_json(path.with_name(f"{path.name}.json"))["params"]), path.stat().st_size)
+        return OpenedRow(predict, int(read_json(path.with_name(f"{path.name}.json"))["params"]), path.stat().st_size)
 
     def make(self, folder: Path) -> Path:
         """Return its program, written unless `folder` holds one of the installed versions."""
-        path, about = folder / self.file, {"architecture": self.architecture, "versions": versions()}
+        path, made_from = folder / self.file, {"architecture": self.architecture, "versions": versions()}
         beside = path.with_name(f"{path.name}.json")
-        if path.exists() and beside.exists() and about.items() <= read_json(beside).items():
+        if path.exists() and beside.exists() and made_from.items() <= read_json(beside).items():
             return path
+
         model = stock(self.architecture, self.picture.channels)
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
         (_write_onnx if self.runtime == "ONNX Runtime" else _write_executorch)(model, self.picture, part)
+        # The program first: killed in between, there is no note beside it, and it is written again.
         part.replace(path)
-        write_json(beside, about | {"params": parameters(model)})
+        write_json(beside, made_from | {"params": parameters(model)})
         return path
 
 
 @contextmanager
-def made_beside(peers: Sequence[Peer], folder: Path) -> Iterator[Callable[[], None]]:
-    """Write the programs of all peers in another process meanwhile; gives the call that waits for them.
+def made_beside(alternatives: Sequence[Alternative], folder: Path) -> Iterator[Callable[[], None]]:
+    """Write the programs of all alternatives in another process meanwhile; gives the call that waits for them.
 
     One that cannot be written says why when its row is opened. One process for all, because each would import the
     exporters anew, and other work keeps the second core busy.
     """
+    # Spawned: a fork of a process that has threads already may hang.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        calls = [pool.submit(_make_quietly, peer, folder) for peer in peers]
+        calls = [pool.submit(_make_quietly, alternative, folder) for alternative in alternatives]
 
         def wait() -> None:
             for call in calls:
+                # Not raised here, where it would cost all rows: opening tries again, and costs one.
                 call.exception()
 
         yield wait
 
 
-def _make_quietly(peer: Peer, folder: Path) -> None:
+def _make_quietly(alternative: Alternative, folder: Path) -> None:
     with quiet():
-        peer.make(folder)
+        alternative.make(folder)
 
 
 def stock(architecture: str, channels: int) -> nn.Module:
@@ -127,7 +134,8 @@ def stock(architecture: str, channels: int) -> nn.Module:
 
     torch.manual_seed(0)
     fused = timm.layers.use_fused_attn()
-    timm.layers.set_fused_attn(True)  # as timm comes; the student, for ExecuTorch's sake, switches it off for everybody
+    # As timm comes; the student, for ExecuTorch's sake, switches it off for everybody.
+    timm.layers.set_fused_attn(True)
     model: nn.Module = timm.create_model(architecture, num_classes=2, in_chans=channels).eval()
     timm.layers.set_fused_attn(fused)
     return model
@@ -139,9 +147,11 @@ def picture(wave: Wave, spec: MelSpec, size: Picture) -> NDArray[np.float32]:
     import torch
     from torch.nn.functional import interpolate
 
+    # Our sizes and librosa's ways: what a user who follows its guide computes for the same clip.
     mel = librosa.feature.melspectrogram(
         y=wave, sr=spec.sample_rate, n_fft=spec.n_fft, hop_length=spec.hop, n_mels=spec.bands
     )
+    # Fixed reference and no floor, or a clip's own loudest moment would move all of its picture.
     level = torch.from_numpy(librosa.power_to_db(mel, ref=1.0, top_db=None).astype(np.float32))
     resized = interpolate(level[None, None], (size.height, size.width), mode="bilinear", align_corners=False)
     image: NDArray[np.float32] = resized.expand(1, size.channels, -1, -1).contiguous().numpy()
@@ -170,17 +180,17 @@ def _write_executorch(model: nn.Module, size: Picture, path: Path) -> None:
     to_executorch.write(model, (1, *size), path, {})
 
 
-def _onnx(path: Path, threads: int) -> Ask:
+def _onnx(path: Path, threads: int) -> Network:
     session = open_session(path, threads)
 
-    def ask(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        answer: NDArray[np.float32] = session.run([EMOTION], {IMAGE: image})[0][0]
-        return answer
+    def network(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        emotion: NDArray[np.float32] = session.run([EMOTION], {IMAGE: image})[0][0]
+        return emotion
 
-    return ask
+    return network
 
 
-def _executorch(path: Path) -> Ask:
+def _executorch(path: Path) -> Network:
     """Open a program; its threads are those of the process (see `latency.pin_threads`)."""
     from export.executorch.to_executorch import open_method
 

@@ -1,4 +1,4 @@
-"""How much processor time a program's answer takes on one thread, as a ratio to the reference kernel's around it.
+"""Processor time of a prediction on one thread, as a ratio to the reference kernel's around it.
 
 This is what runs are compared by (`benchmarks.regression`). Wall time tells what a user waits for, and also what else
 the machine was doing: on two crowded cores the median ratio of one program went from .6 to 1.7 times that of the run
@@ -11,25 +11,38 @@ in a fresh process, because ExecuTorch's threads belong to it.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import latency, reference_kernel
 from benchmarks.rows import open_calls
-from benchmarks.subprocess_json import Child
+from benchmarks.subprocess_json import JsonProcess
+from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 
 WARMUP = 3
 PAUSE_S = 0.03
-"""Between calls, so that the rounds see more than one mood of the machine; costs nothing beside other work."""
+"""Between calls, so that the rounds see more than one state of the machine; costs nothing beside other work."""
 
 
-def measure_in_child(run: Path, names: Sequence[str], rounds: int) -> dict[str, list[float]]:
+@dataclass(frozen=True)
+class CpuTimeConfig:
+    """Which rows to measure, and how often."""
+
+    run_folder: Path
+    """Run folder with finished stages."""
+    rounds: int
+    """Timed calls of each row."""
+    names: tuple[str, ...]
+    """Names of the rows."""
+
+
+def measure_in_process(run_folder: Path, names: Sequence[str], rounds: int) -> dict[str, list[float]]:
     """Measure rows in a new process: name -> ratios by round; rows that fail are left out. RunError if it fails."""
-    found: dict[str, list[float]] = Child(
-        "work", "-m", "benchmarks.cpu_time", str(run.resolve()), str(rounds), *names
-    ).answer()
+    words = ["-m", "benchmarks.cpu_time", str(run_folder.resolve()), str(rounds), *names]
+    found: dict[str, list[float]] = JsonProcess("work", *words).result()
     return found
 
 
@@ -37,17 +50,29 @@ def ratios(calls: Mapping[str, Callable[[], object]], rounds: int, seed: int = 0
     """Return each call's processor time over the reference kernel's, round by round."""
     timings = latency.take_turns(
         calls,
-        warmup=WARMUP,
-        repeats=rounds,
+        latency.Turns(WARMUP, rounds, PAUSE_S, seed=seed),
+        # One thread, as the rows have: the processor time of two would hold what each spends waiting for the other.
         reference=reference_kernel.kernel(1),
-        pause_s=PAUSE_S,
-        seed=seed,
         clock=time.process_time,
     )
     return {
-        name: [round(ratio, 4) for ratio in timing.ratios] for name, timing in timings.items() if not timing.failure
+        # Four decimals: clocks tell no more, and results.json keeps a row's rounds on one readable line.
+        name: [round(ratio, 4) for ratio in timing.ratios]
+        for name, timing in timings.items()
+        if not timing.failure
     }
 
 
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure rows in this process."""
+    return run(command.parse(CpuTimeConfig, "python -m benchmarks.cpu_time", __doc__, args, positional=True))
+
+
+def run(config: CpuTimeConfig) -> int:
+    """Open the rows on one thread, measure them in turns, print one JSON line."""
+    print(json.dumps(ratios(open_calls(RunFolder(config.run_folder), config.names, threads=1), config.rounds)))
+    return 0
+
+
 if __name__ == "__main__":
-    print(json.dumps(ratios(open_calls(Path(sys.argv[1]), sys.argv[3:], threads=1), int(sys.argv[2]))))
+    command.start(main)

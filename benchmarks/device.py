@@ -1,38 +1,67 @@
 """A bundle on a connected phone: `python -m benchmarks.device --run runs/x --runner pte_runner`.
 
 Over `adb` it pushes the ExecuTorch programs, the golden waveforms and a runner (export/executorch/runner, built for the
-phone) to the phone's folder for tools, lets the programs answer the golden pairs and times them, and removes everything
-again. Each program's answers are compared with those of the same program here. Rows go to RUN/device/results.json,
-beside those of other phones; the next `python -m benchmarks` puts them into its table and report.
+phone) to the phone's folder for tools, lets the programs predict the golden waveforms and times them, and removes
+everything again. Predictions are compared with the golden ones, within the tolerance that parity.json states for each
+program. Rows go to RUN/device/results.json, beside those of other phones; the next `python -m benchmarks` puts them
+into its table and report.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import table
 from benchmarks.record import INVALID, PASSED, Record, read_results, write_results
 from benchmarks.rows import device_records
+from export.golden import WAVEFORMS, golden_pairs
 from pocketmood import command
 from pocketmood.bundle import Bundle
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json
 
 FOLDER = "/data/local/tmp/pocketmood"
 """Where Android lets programs of a shell lie and run."""
-WAVES = "golden/waveform.f32"
-LIMITS = {"fp32": 1e-4, "int8": 1e-3}
-"""Largest difference allowed to the same program on this computer; processors sum in another order."""
 CALL_LIMIT_S = 900.0
 Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """Which run to take to which phone, and how."""
+
+    run: Path
+    """Run folder with a finished bundle."""
+    runner: Path
+    """export/executorch/runner, built for the phone."""
+    libraries: tuple[Path, ...] = ()
+    """Shared libraries that the runner needs there."""
+    adb: str = "adb"
+    """The command."""
+    serial: str | None = None
+    """Which device, where several are connected (`adb devices`)."""
+    repeats: int = 20
+    """Timed calls per golden waveform."""
+    threads: int = 0
+    """Threads of the runtime's pool; 0 lets it choose."""
+
+    def __post_init__(self) -> None:
+        """Refuse files that are not there and settings that cannot be measured."""
+        for file in (self.runner, *self.libraries):
+            if not file.is_file():
+                raise RunError(f"{file}: not found; build export/executorch/runner for the phone first")
+        if self.repeats < 1 or self.threads < 0:
+            raise RunError(f"--repeats {self.repeats} must be at least 1, --threads {self.threads} at least 0")
 
 
 class Adb:
@@ -69,28 +98,30 @@ class Adb:
         return self.shell("getprop ro.product.model").strip() or "a device without a name"
 
 
-def measure(
-    adb: Adb, bundle: Bundle, runner: Path, libraries: Sequence[Path], repeats: int, threads: int
-) -> list[Record]:
-    """Let the phone answer and time every ExecuTorch program of a bundle; a program that breaks costs its own row."""
+def measure(adb: Adb, bundle: Bundle, config: DeviceConfig) -> list[Record]:
+    """Let the phone run and time every ExecuTorch program of a bundle; a program that breaks costs its own row."""
     name, kind = adb.name(), adb.shell("getprop ro.product.cpu.abi").strip()
     programs = sorted(file for file in bundle.about["files"] if file.endswith(".pte"))
     if not programs:
         raise RunError(f"{bundle.folder}: no .pte in this bundle; export it with --to executorch")
     bundle.verify()
-    waves = golden(bundle)
+    _, golden = golden_pairs(bundle.folder)
+
+    # What an interrupted call left there must not be run.
     adb.shell(f"rm -rf {FOLDER} && mkdir -p {FOLDER}")
     try:
-        for file in (runner, *libraries, bundle.folder / WAVES):
+        for file in (config.runner, *config.libraries, bundle.folder / WAVEFORMS):
             adb.call("push", str(file), f"{FOLDER}/{file.name}")
-        adb.shell(f"chmod 755 {FOLDER}/{runner.name}")
+        # Pushed from some systems, a file loses its permission to run.
+        adb.shell(f"chmod 755 {FOLDER}/{config.runner.name}")
         records = []
         for program in programs:
-            precision = program.split(".")[1]
-            record = Record(f"{program} on {name}", f"ExecuTorch, {kind}", precision, _size(bundle, program))
+            path = bundle.folder / program
+            record = Record(f"{program} on {name}", f"ExecuTorch, {kind}", program.split(".")[1], path.stat().st_size)
             try:
-                said = run_program(adb, bundle.folder / program, runner.name, repeats, threads)
-                fill(record, said, answers_here(bundle, precision, waves), bundle.spec.seconds)
+                output = run_program(adb, path, config)
+                fill(record, output, golden, tolerance_of(bundle, program))
+                _fill_costs(record, output, bundle.spec.seconds)
             except RunError as error:
                 record.fail(str(error))
             records.append(record)
@@ -99,98 +130,83 @@ def measure(
     return records
 
 
-def run_program(adb: Adb, program: Path, runner: str, repeats: int, threads: int) -> dict[str, Any]:
+def run_program(adb: Adb, program: Path, config: DeviceConfig) -> dict[str, Any]:
     """Push a program, run it on the golden waveforms, and return the JSON line of the runner."""
     adb.call("push", str(program), f"{FOLDER}/{program.name}")
+    runner = config.runner.name
+    # Libraries lie beside the runner: a phone's linker looks for them in the system's folders only.
     line = (
-        f"cd {FOLDER} && LD_LIBRARY_PATH=. ./{runner} {program.name} --waveforms {Path(WAVES).name} "
-        f"--repeat {repeats} --threads {threads}"
+        f"cd {FOLDER} && LD_LIBRARY_PATH=. ./{runner} {program.name} --waveforms {Path(WAVEFORMS).name} "
+        f"--repeat {config.repeats} --threads {config.threads}"
     )
-    said = (adb.shell(line).strip().splitlines() or [""])[-1]
+    # The runtime logs to the same stream; the runner's own line comes last.
+    last = (adb.shell(line).strip().splitlines() or [""])[-1]
     try:
-        values: dict[str, Any] = json.loads(said)
+        values: dict[str, Any] = json.loads(last)
     except json.JSONDecodeError:
         raise RunError(
-            f"{runner}: said {said[:200]!r}, no JSON line; is it built from export/executorch/runner?"
+            f"{runner}: said {last[:200]!r}, no JSON line; is it built from export/executorch/runner?"
         ) from None
     return values
 
 
-def fill(record: Record, said: dict[str, Any], wanted: Array, seconds: float) -> None:
-    """Write what the runner said into a row, and judge its answers [N, 4]: emotion and spread."""
-    found = np.array(said["answers"], dtype=float)  # null, for what is no number, becomes NaN
-    if found.shape != wanted.shape:
-        record.fail(f"{len(found)} answers to {len(wanted)} golden waveforms")
-        return
-    record.parity_error = float(np.abs(found - wanted).max())
-    limit = LIMITS[str(record.precision)]
-    record.status = PASSED if record.parity_error <= limit else INVALID
+def tolerance_of(bundle: Bundle, program: str) -> float:
+    """Read how far a program may lie from the golden pairs on another machine; RunError where nothing says so."""
+    records = read_json(bundle.folder / "parity.json")
+    found = next((record.get("tolerance") for record in records if record.get("artefact") == program), None)
+    if found is None:
+        raise RunError(f"parity.json states no tolerance for {program}; export it again with `python -m export`")
+    return float(found)
+
+
+def fill(record: Record, output: dict[str, Any], golden: Array, tolerance: float) -> None:
+    """Judge the runner's predictions against the golden ones [N, 4]: emotion and interval68."""
+    found = np.array(output["answers"], dtype=float)  # null, for what is no number, becomes NaN
+    if found.shape != golden.shape:
+        raise RunError(f"{len(found)} predictions for {len(golden)} golden waveforms")
+    record.parity_error = float(np.abs(found - golden).max())
+    # In this direction, so that NaN passes nothing.
+    record.status = PASSED if record.parity_error <= tolerance else INVALID
     if record.status == INVALID:
-        record.note(f"differs from the same program here by {record.parity_error:.2g}, more than {limit:g}")
-    record.latency_ms_median, record.latency_ms_p95 = said["median_ms"], said["p95_ms"]
+        record.note(f"differs from the golden pairs by {record.parity_error:.2g}, more than {tolerance:g}")
+
+
+def _fill_costs(record: Record, output: dict[str, Any], seconds: float) -> None:
+    """Write what the runner measured into a row."""
+    record.latency_ms_median, record.latency_ms_p95 = output["median_ms"], output["p95_ms"]
     record.real_time_factor = record.latency_ms_median / 1e3 / seconds if record.latency_ms_median else None
-    record.first_ms, record.load_ms, record.threads = said["first_ms"], said["load_ms"], said["threads"]
-    record.peak_rss_bytes = said["peak_rss_bytes"]
-    record.note(f"{said['threads']} threads, without Python: its memory is a phone's")
+    record.first_ms, record.load_ms, record.threads = output["first_ms"], output["load_ms"], output["threads"]
+    record.peak_rss_bytes = output["peak_rss_bytes"]
+    record.note(f"{output['threads']} threads, without Python: its memory is a phone's")
 
 
-def golden(bundle: Bundle) -> Array:
-    """Read the golden waveforms [N, S]; RunError where the file is no whole number of them."""
-    path = bundle.folder / WAVES
-    values = np.fromfile(path, "<f4")
-    if not len(values) or len(values) % bundle.samples:
-        raise RunError(f"{path}: {len(values)} samples are no whole number of clips of {bundle.samples}")
-    return values.reshape(-1, bundle.samples)
-
-
-def answers_here(bundle: Bundle, precision: str, waves: Array) -> Array:
-    """Return what the same program answers on this computer [N, 4]: emotion and spread."""
-    predict = bundle.predictor("executorch", precision)
-    return np.array([[*emotion, *spread] for emotion, spread in map(predict, waves)], np.float32)
-
-
-def keep(run: Path, records: Sequence[Record]) -> list[Record]:
+def keep(run: RunFolder, records: Sequence[Record]) -> list[Record]:
     """Write RUN/device/results.json: these rows, and those of other phones that it holds."""
     new = {record.name for record in records}
     rows = [record for record in device_records(run) if record.name not in new] + list(records)
-    write_results(run / "device" / "results.json", rows)
+    write_results(run.device_results, rows)
     return rows
 
 
-def _size(bundle: Bundle, program: str) -> int:
-    return (bundle.folder / program).stat().st_size
-
-
 def main(args: Sequence[str] | None = None) -> int:
-    """Measure, keep the rows, print the table; exit code 1 where a program broke or answers differently."""
-    from benchmarks import table
+    """Take a bundle to a phone; exit code 1 where a program broke or predicts something else."""
+    return run(command.parse(DeviceConfig, "python -m benchmarks.device", __doc__, args))
 
-    top = argparse.ArgumentParser(prog="python -m benchmarks.device", description=__doc__.split("\n")[0])
-    top.add_argument("--run", type=Path, required=True, help="run folder with a finished bundle")
-    top.add_argument("--runner", type=Path, required=True, help="export/executorch/runner, built for the phone")
-    top.add_argument("--libraries", type=Path, nargs="*", default=[], help="shared libraries that it needs there")
-    top.add_argument("--adb", default="adb", help="the command (adb)")
-    top.add_argument("--serial", help="which device, where several are connected (`adb devices`)")
-    top.add_argument("--repeats", type=int, default=20, help="timed calls per golden waveform")
-    top.add_argument("--threads", type=int, default=0, help="of the runtime's pool; 0 lets it choose")
-    given = top.parse_args(args)
-    for file in (given.runner, *given.libraries):
-        if not file.is_file():
-            raise RunError(f"{file}: not found; build export/executorch/runner for the phone first")
-    if given.repeats < 1 or given.threads < 0:
-        raise RunError(f"--repeats {given.repeats} must be at least 1, --threads {given.threads} at least 0")
-    bundle = Bundle.open(given.run / "bundle")
-    adb = Adb(given.adb, given.serial)
-    records = measure(adb, bundle, given.runner, given.libraries, given.repeats, given.threads)
-    rows = keep(given.run, records)
-    measured = given.run / "benchmarks" / "results.json"
-    if measured.is_file():
+
+def run(config: DeviceConfig) -> int:
+    """Measure, keep the rows, print the table."""
+    folder = RunFolder(config.run)
+    records = measure(Adb(config.adb, config.serial), folder.bundle, config)
+    rows = keep(folder, records)
+
+    if folder.results.is_file():
+        # An earlier table may hold rows of this phone already.
         on_devices = {record.name for record in rows}
-        rows = [record for record in read_results(measured) if record.name not in on_devices] + rows
-        songs = read_json(measured.with_name("stage.json"))["record"]["songs"]
-        print(table.plain_text(rows, table.legend(songs, None, bundle.spec.seconds)), flush=True)
+        rows = [record for record in read_results(folder.results) if record.name not in on_devices] + rows
+        legend = table.legend(folder.record("benchmarks")["songs"], None, folder.bundle.spec.seconds)
+        print(table.plain_text(rows, legend), flush=True)
     else:
-        print(table.plain_text(rows, f"The other rows: python -m benchmarks --run {given.run}"), flush=True)
+        print(table.plain_text(rows, f"The other rows: python -m benchmarks --run {config.run}"), flush=True)
     return 0 if all(record.status == PASSED for record in records) else 1
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gate --run runs/x`: one line per broken limit, and exit code 1 if there is any.
+"""Regression gate: `python -m benchmarks.gate --run runs/x` prints a line per broken limit; exit code 1 if any is.
 
 Limits are flags, or keys of `[tool.pocketmood.gate]` in pyproject.toml with the same names. A figure that was not
 measured breaks every limit that is asked of it. With `--against RESULTS.JSON` of an earlier run, whatever became worse
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.record import FAILED, INVALID, Record, read_results
 from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
@@ -41,7 +42,7 @@ class GateConfig:
     max_memory_mb: float | None = None
     """Largest peak memory in MB."""
     against: Path | None = None
-    """results.json of an earlier run, with the folder `answers` beside it."""
+    """results.json of an earlier run, with the folder `predictions` beside it."""
 
 
 class Limit(NamedTuple):
@@ -65,15 +66,20 @@ LIMITS = (
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Judge a run; print every broken limit; return the exit code."""
+    """Judge a run by limits from flags and from the project; exit code 1 if one is broken."""
     about = "Compare a run's results with limits from flags or [tool.pocketmood.gate]; exit code 1 if one is broken."
-    config = command.parse({"project": settings(PROJECT)}, "python -m benchmarks.gate", about, args)
-    path = config.run / "benchmarks" / "results.json"
-    if not path.is_file():
-        raise RunError(f"{path}: not found. Type `python -m benchmarks --run {config.run}` first")
-    broken = broken_limits(config, read_results(path))
+    return run(command.parse({"project": settings(PROJECT)}, "python -m benchmarks.gate", about, args))
+
+
+def run(config: GateConfig) -> int:
+    """Print every broken limit, and the verdict; return the exit code."""
+    results = RunFolder(config.run).results
+    if not results.is_file():
+        raise RunError(f"{results}: not found. Type `python -m benchmarks --run {config.run}` first")
+    broken = broken_limits(config, read_results(results))
     if config.against is not None:
-        broken += worse_than(config.against, path, config.rows)
+        broken += worse_than(config.against, results, config.rows)
+
     for line in broken:
         print(f"gate: {line}", flush=True)
     asked = len(asked_limits(config))
@@ -88,6 +94,7 @@ def settings(project: Path) -> GateConfig:
     values: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
+        # A key that is spelt wrongly would be a limit that nobody keeps.
         if name not in known:
             flags = ", ".join(sorted(flag.replace("_", "-") for flag in known))
             raise RunError(f"{project.name}: [tool.pocketmood.gate] has no key {key!r}; it knows {flags}")
@@ -109,6 +116,7 @@ def broken_limits(config: GateConfig, records: Sequence[Record]) -> list[str]:
     """Return a line for each broken limit, row by row."""
     asked, named, lines = asked_limits(config), {record.name: record for record in records}, []
     for name in config.rows:
+        # Not skipped: a program that is no longer exported would turn the gate green.
         if name not in named:
             lines.append(f"{name}: no such row in the results")
             continue
@@ -126,6 +134,7 @@ def broken_line(limit: Limit, value: float, record: Record) -> str:
     if found is None:
         return f"{limit.words} was not measured ({bound})"
     found /= limit.unit
+    # Asked so that NaN keeps no limit; `found > value` would let it pass.
     kept = found >= value if limit.is_least else found <= value
     return "" if kept else f"{limit.words} is {found:.4g} ({bound})"
 

@@ -10,67 +10,90 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import accuracy, alternatives, cpu_time, latency, memory, timing, torch_rows
+from benchmarks import accuracy, alternatives, cpu_time, latency, memory, timing
 from benchmarks.accuracy import Predict
 from benchmarks.config import BenchmarksConfig
-from benchmarks.record import FAILED, Record
-from benchmarks.rows import STUDENT, TEACHER, Contender, contenders, peers_folder
+from benchmarks.record import FAILED, PREDICTIONS, Record
+from benchmarks.rows import STUDENT, TEACHER, Row, rows_of
 from pocketmood.data.clips import ClipStore
-from pocketmood.data.split import Split
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import DataError, PocketmoodError, RunError
 from pocketmood.predictions import Predictions, write_predictions
 
-CHILDREN_AT_ONCE = 1
+PROCESSES_AT_ONCE = 1
+"""One at a time beside this one, which keeps the second core of the smallest machines busy."""
 
 
 @dataclass
-class Measured:
+class Measurements:
     """All that one run of the benchmarks found out."""
 
     records: list[Record]
     ids: list[str]
     labels: accuracy.Array
     """Raters' means [N, 2] of the test songs."""
-    answers: dict[str, accuracy.Array] = field(default_factory=dict)
+    predictions: dict[str, accuracy.Array] = field(default_factory=dict)
     """Emotion [N, 2] per scored row."""
     threads_used: dict[str, int] = field(default_factory=dict)
     """What each runtime says it uses after pinning."""
 
 
-def measure(config: BenchmarksConfig, folder: Path) -> Measured:
-    """Measure every row of `config.run`; `folder` keeps the answers, so that a killed run continues.
+@dataclass(frozen=True)
+class Material:
+    """What every step of one measurement reads."""
 
-    What takes long runs side by side: the peers' programs and the rows' memory in processes of their own, opening and
-    scoring in this one. Nothing is timed before all of that has ended; only work, which is processor time, may be
-    measured beside memory.
+    config: BenchmarksConfig
+    rows: list[Row]
+    store: ClipStore
+    """The run's clips through the bundle's window: the middle of each where the student hears less than all."""
+    seconds: float
+    """Length of that window."""
+    folder: Path
+    """Work folder of the stage."""
+    show: bool
+    """Whether somebody watches: progress bars."""
+
+
+def measure(config: BenchmarksConfig, run: RunFolder, folder: Path) -> Measurements:
+    """Measure every row of `run`; `folder` keeps the predictions, so that a killed run continues.
+
+    What takes long runs side by side: the alternatives' programs and the rows' memory in processes of their own,
+    opening and scoring in this one. Nothing is timed before all of that has ended; only work, which is processor time,
+    may be measured beside memory.
     """
-    store = torch_rows.store_of(config.run)
-    ids = list(Split.load(config.run / "data" / "split.json").test)
+    store = run.store_of(run.bundle.samples)
+    ids = list(run.split.test)
     if not ids:
-        raise DataError(f"{config.run / 'data' / 'split.json'}: no test songs to measure on; use more songs")
-    rows = contenders(config.run, config.peers)
-    records = [*(row.record for row in rows), timing.reference_row()]
-    measured = Measured(records, ids, store.labels(ids).astype(float))
-    show = sys.stderr.isatty()
-    to_make = [row.peer for row in rows if row.peer]
+        raise DataError(f"{run.folder('data')}: no test songs to measure on; use more songs")
+    rows = rows_of(run, config.alternatives)
+    material = Material(config, rows, store, run.bundle.spec.seconds, folder, sys.stderr.isatty())
+    measured = Measurements(
+        [*(row.record for row in rows), timing.reference_row()], ids, store.labels(ids).astype(float)
+    )
+
+    to_make = [row.alternative for row in rows if row.alternative]
     with (
-        alternatives.made_beside(to_make, peers_folder(config.run)) as wait,
-        ThreadPoolExecutor(CHILDREN_AT_ONCE) as pool,
+        alternatives.made_beside(to_make, run.alternatives) as wait,
+        ThreadPoolExecutor(PROCESSES_AT_ONCE) as pool,
     ):
         peaks = Peaks(pool, config)
-        peaks.start([row for row in rows if not row.peer])
+        peaks.start([row for row in rows if not row.alternative])
         measured.threads_used = latency.pin_threads(config.threads)
-        opened = _open([row for row in rows if not row.peer], config.threads)
+        opened = _open([row for row in rows if not row.alternative], config.threads)
         _share_params(rows)
-        _score(config, rows, opened, measured, folder, store, show)
+        _score(material, opened, measured)
+
+        # The alternatives come last: their programs have been written meanwhile, or are about to be.
         wait()
-        opened |= _open([row for row in rows if row.peer], config.threads)
-        peaks.start([row for row in rows if row.peer and row.name in opened])
+        opened |= _open([row for row in rows if row.alternative], config.threads)
+        peaks.start([row for row in rows if row.alternative and row.name in opened])
         others = timing.OtherThreads(config, rows, opened)
         _fill_work(config, [row.record for row in rows if row.is_artefact and row.name in opened])
         peaks.finish()
+
+    # From here on nothing else of ours runs.
     others.time()
-    _time(config, rows, records, opened, store, ids[0], show)
+    _time(material, measured, opened)
     return measured
 
 
@@ -82,16 +105,17 @@ class Peaks:
         self.pool, self.config = pool, config
         self.started: list[tuple[Record, Future[int]]] = []
 
-    def start(self, rows: Iterable[Contender]) -> None:
+    def start(self, rows: Iterable[Row]) -> None:
         """Measure rows, one after the other, but those that cannot run or that the settings leave out."""
         kind = self.config.memory
         for row in rows:
             if row.open is None or not row.opens_again:
                 continue
+            # Rows in PyTorch hold all of PyTorch, and importing it for each of them costs more than a minute.
             if kind == "none" or (kind == "artefacts" and row.record.runtime == "PyTorch"):
                 row.record.note(f"peak memory not measured (--memory {kind})")
                 continue
-            call = self.pool.submit(memory.measure_in_child, self.config.run, row.name, self.config.threads)
+            call = self.pool.submit(memory.measure_in_process, self.config.run, row.name, self.config.threads)
             self.started.append((row.record, call))
 
     def finish(self) -> None:
@@ -104,7 +128,7 @@ class Peaks:
                     record.note(f"no peak memory: {error}")
 
 
-def _open(rows: list[Contender], threads: int) -> dict[str, Predict]:
+def _open(rows: list[Row], threads: int) -> dict[str, Predict]:
     """Open all rows that can run here."""
     opened = {}
     for row in rows:
@@ -114,46 +138,39 @@ def _open(rows: list[Contender], threads: int) -> dict[str, Predict]:
         with _costs_only(row.record), latency.quiet():
             ready = row.open(threads)
             opened[row.name], row.record.params = ready.predict, ready.params
+            # Only the alternatives have no file before they are opened.
             row.record.size_bytes = row.record.size_bytes or ready.size_bytes
     return opened
 
 
-def _share_params(rows: list[Contender]) -> None:
-    """Give the artefacts, which hold the student's weights, its count of them."""
+def _share_params(rows: list[Row]) -> None:
+    """Give the artefacts, which hold the student's weights, its count of them: their formats do not tell."""
     params = next((row.record.params for row in rows if row.name == STUDENT), None)
     for row in rows:
         if row.is_artefact:
             row.record.params = params
 
 
-def _score(
-    config: BenchmarksConfig,
-    rows: list[Contender],
-    opened: dict[str, Predict],
-    measured: Measured,
-    folder: Path,
-    store: ClipStore,
-    show: bool,
-) -> None:
-    """Ask every row for its answers to the test songs, and judge them."""
-    latency.pin_torch(1)  # one core is nearly as fast here, and does not suffer when the other is taken
-    for row in rows:
+def _score(material: Material, opened: dict[str, Predict], measured: Measurements) -> None:
+    """Let every row predict the test songs, and judge its predictions."""
+    config = material.config
+    # One core is nearly as fast here, and does not suffer when the other is taken.
+    latency.pin_torch(1)
+    for row in material.rows:
         with _costs_only(row.record):
-            answers = _answers(row, opened, folder, store, measured.ids, show)
-            if answers is not None:
-                accuracy.judge(row.record, answers, measured.labels, config.bootstrap, config.seed)
-                measured.answers[row.name] = answers
+            predictions = _predictions(material, row, opened, measured.ids)
+            if predictions is not None:
+                accuracy.judge(row.record, predictions, measured.labels, config.bootstrap, config.seed)
+                measured.predictions[row.name] = predictions
     latency.pin_torch(config.threads)
-    accuracy.drops(measured.records, measured.answers, measured.labels, TEACHER, config.bootstrap, config.seed)
+    accuracy.drops(measured.records, measured.predictions, measured.labels, TEACHER, config.bootstrap, config.seed)
 
 
-def _answers(
-    row: Contender, opened: dict[str, Predict], folder: Path, store: ClipStore, ids: list[str], show: bool
-) -> accuracy.Array | None:
-    """Return a row's answers, and keep them in `folder/answers`: a later run is compared with this one song by song."""
-    path = folder / "answers" / f"{row.name}.csv"
-    if row.answers is not None:
-        emotion = row.answers(ids)
+def _predictions(material: Material, row: Row, opened: dict[str, Predict], ids: list[str]) -> accuracy.Array | None:
+    """Return a row's predictions [N, 2] and keep them in `folder/predictions`; None where it has none."""
+    path, store = material.folder / PREDICTIONS / f"{row.name}.csv", material.store
+    if row.predictions is not None:
+        emotion = row.predictions(ids)
         write_predictions(path, Predictions(tuple(ids), ("test",) * len(ids), emotion, store.labels(ids)))
         return emotion
     if row.why_not_scored:
@@ -161,36 +178,32 @@ def _answers(
         return None
     if row.name not in opened:
         return None
-    return accuracy.ask_once(path, opened[row.name], store, ids, show, row.name)
+    return accuracy.predict_once(path, opened[row.name], store, ids, material.show, row.name)
 
 
-def _time(
-    config: BenchmarksConfig,
-    rows: list[Contender],
-    records: list[Record],
-    opened: dict[str, Predict],
-    store: ClipStore,
-    song: str,
-    show: bool,
-) -> None:
+def _time(material: Material, measured: Measurements, opened: dict[str, Predict]) -> None:
     """Time all opened rows on one clip: how they start, and once warm."""
-    wave = store.waveform(song)
-    for row in rows:
+    config = material.config
+    # One clip for all: what is heard does not change how long it takes.
+    wave = material.store.waveform(measured.ids[0])
+    for row in material.rows:
         if row.name in opened:
             with _costs_only(row.record), latency.quiet():
                 timing.time_start(row, opened[row.name], wave, config.threads)
-    timing.time_steady(config, records, opened, wave, show)
-    for record in records:
+
+    timing.time_steady(config, measured.records, opened, wave, material.show)
+    for record in measured.records:
+        # The kernel hears nothing, so it is no number of times faster than music.
         if record.latency_ms_median is not None and record.name != timing.REFERENCE:
-            record.real_time_factor = record.latency_ms_median / 1e3 / torch_rows.spec_of(config.run).seconds
+            record.real_time_factor = record.latency_ms_median / 1e3 / material.seconds
 
 
 def _fill_work(config: BenchmarksConfig, records: list[Record]) -> None:
-    """Measure the work of rows in a fresh process, and fill in what it found."""
+    """Measure the processor time of rows in a fresh process, and fill in what it found."""
     if not records or not config.work_rounds:
         return
     try:
-        found = cpu_time.measure_in_child(config.run, [record.name for record in records], config.work_rounds)
+        found = cpu_time.measure_in_process(config.run, [record.name for record in records], config.work_rounds)
     except RunError as error:
         for record in records:
             record.note(str(error))
@@ -209,4 +222,5 @@ def _costs_only(record: Record) -> Iterator[None]:
     except Exception as error:
         message = str(error).strip().splitlines()
         known = isinstance(error, PocketmoodError)
+        # Our own errors are sentences; of others' the kind says more than the words.
         record.fail((message or ["no message"])[0] if known else f"{type(error).__name__}: {(message or [''])[0]}")

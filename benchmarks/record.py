@@ -22,6 +22,8 @@ MEASURED = "measured"
 INVALID = "failed validation"
 FAILED = "failed"
 NOT_RUN = "not run"
+PREDICTIONS = "predictions"
+"""Folder beside results.json: a later run is compared with this one song by song."""
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Record:
 
     def note(self, why: str) -> None:
         """Add a sentence to the reason, once."""
+        # Once: a row is looked at several times (opened, scored, weighed, timed), and may be hindered alike each time.
         if why not in self.reason:
             self.reason = f"{self.reason}; {why}" if self.reason else why
 
@@ -83,6 +86,7 @@ def to_json(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return what `results.json` holds; numbers that are not finite become null."""
 
     def plain(value: Any) -> Any:
+        # JSON has no NaN: Python writes one all the same, and nothing else can read the file.
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     return [{key: plain(getattr(record, key)) for key in KEYS} for record in records]
@@ -90,6 +94,7 @@ def to_json(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 def write_results(path: Path, records: Iterable[Record]) -> None:
     """Write `results.json`: a line per key, and a row's many ratios on one line."""
+    # json.dump's own indent would give every ratio of thirty rounds a line.
     rows = [
         ",\n".join(f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in row.items())
         for row in to_json(records)
@@ -101,6 +106,7 @@ def read_results(path: Path) -> list[Record]:
     """Read `results.json`; RunError if its keys are not those of this version."""
     rows = read_json(path)
     for row in rows:
+        # Missing ones as well: a figure that an earlier version did not know must not look like one not measured.
         if set(row) != set(KEYS):
             odd = ", ".join(sorted(set(row) ^ set(KEYS)))
             raise RunError(f"{path}: keys differ from this version's ({odd}); run the benchmarks again")

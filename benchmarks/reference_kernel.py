@@ -26,18 +26,24 @@ def kernel(threads: int) -> Callable[[], object]:
     import onnx
     from onnx import TensorProto, helper
 
+    # Two independent results of one graph, so that one call takes both kinds of work.
     shapes = {"left": (SIDE, SIDE), "right": (SIDE, SIDE), "first": (ARRAY_FLOATS,), "second": (ARRAY_FLOATS,)}
     results = {"product": (SIDE, SIDE), "total": (ARRAY_FLOATS,)}
     given, out = (
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items()]
         for values in (shapes, results)
     )
+
     nodes = [helper.make_node("MatMul", ["left", "right"], ["product"])]
     nodes.append(helper.make_node("Add", ["first", "second"], ["total"]))
     opset = [helper.make_opsetid("", 20)]
     model = helper.make_model(helper.make_graph(nodes, "reference", given, out), opset_imports=opset, ir_version=10)
     onnx.checker.check_model(model)
+
+    # Spinning threads would keep the cores from whichever row comes next.
     session = open_session(model.SerializeToString(), threads, spinning=False)
+
+    # Always the same numbers: zeros or denormals would be faster or slower to multiply.
     rng = np.random.default_rng(0)
     values = {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
     return lambda: session.run(list(results), values)

@@ -1,4 +1,4 @@
-"""What became better or worse since an earlier run of the benchmarks, beyond noise.
+"""Regression test of two runs of the benchmarks: what became better or worse beyond noise.
 
 CCC: the mean CCC now less that of then, over the same resampled songs; a change counts if its 95 % interval leaves out
 0 and it is at least .001. Latency: the processor time of each call, divided by the reference kernel's around it (see
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.record import FAILED, INVALID, Record, read_results
+from benchmarks.record import FAILED, INVALID, PREDICTIONS, Record, read_results
 from pocketmood.errors import RunError
 from pocketmood.metrics import Paired, paired_difference
 from pocketmood.predictions import Predictions, read_predictions
@@ -47,12 +47,13 @@ class Change(NamedTuple):
 
 
 def compare(then: Path, now: Path, rows: Sequence[str], seed: int = 0) -> list[Change]:
-    """Compare these rows of two `results.json`, each with the folder `answers` beside it."""
+    """Compare these rows of two `results.json`, each with the folder `predictions` beside it."""
     old, new = ({record.name: record for record in read_results(path)} for path in (then, now))
     changes = []
     for name in rows:
         if name not in old or name not in new:
             where = "the earlier run" if name not in old else "this run"
+            # A row that is new cannot have become worse; one that is gone has.
             changes.append(Change(name, "row", UNKNOWN if name not in old else WORSE, f"missing from {where}"))
             continue
         pair = old[name], new[name]
@@ -66,6 +67,7 @@ def latency_change(then: Sequence[float], now: Sequence[float], seed: int = 0) -
     Medians over rounds; the interval draws blocks of neighbouring rounds of each run with replacement.
     """
     rng = np.random.default_rng(seed)
+    # The two runs are resampled apart: rounds of different runs have nothing in common, songs would have.
     old, new = np.asarray(then, float), np.asarray(now, float)
     samples = _medians(new, rng) / _medians(old, rng)
     low, high = np.percentile(samples, LATENCY_TAILS)
@@ -76,6 +78,7 @@ def _medians(values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     """Return medians [DRAWS] of rounds drawn in blocks that go around the end."""
     count = len(values)
     block = min(BLOCK, count)
+    # Blocks keep what neighbouring rounds share; drawn one by one they would look more independent than they are.
     starts = rng.integers(0, count, (DRAWS, -(-count // block)))
     places = (starts[:, :, None] + np.arange(block)) % count
     medians: NDArray[Any] = np.median(values[places.reshape(DRAWS, -1)[:, :count]], axis=1)
@@ -84,6 +87,7 @@ def _medians(values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 
 def judge_latency(change: Paired) -> str:
     """Say whether a change of latency is one."""
+    # Both: with many rounds even a change that nobody would notice is sure, and with few a large one may be chance.
     if change.difference >= LEAST_RATIO and change.low > 1:
         return WORSE
     return BETTER if change.difference <= 1 / LEAST_RATIO and change.high < 1 else SAME
@@ -105,7 +109,8 @@ def _status(old: Record, new: Record) -> Change:
 def _ccc(then: Path, now: Path, old: Record, new: Record, seed: int) -> Change:
     if old.ccc_mean is None or new.ccc_mean is None:
         return Change(new.name, "CCC", *_one_sided(old.ccc_mean is None, new.ccc_mean is None))
-    before, after = (_answers(path, new.name) for path in (then, now))
+    before, after = (_predictions(path, new.name) for path in (then, now))
+    # Another split or another rating makes another question: neither better nor worse.
     if before.ids != after.ids or not np.array_equal(before.labels, after.labels):
         return Change(new.name, "CCC", UNKNOWN, "the test songs or their ratings are others")
     change = paired_difference(after.emotion, before.emotion, after.labels, seed=seed)
@@ -125,6 +130,7 @@ def _size(old: Record, new: Record) -> Change:
     if old.size_bytes is None or new.size_bytes is None:
         return Change(new.name, "size", *_one_sided(old.size_bytes is None, new.size_bytes is None))
     grown = new.size_bytes - old.size_bytes
+    # No threshold, because sizes have no noise.
     verdict = SAME if grown == 0 else WORSE if grown > 0 else BETTER
     return Change(new.name, "size", verdict, f"{old.size_bytes} bytes, now {new.size_bytes} ({grown:+d})")
 
@@ -140,8 +146,10 @@ def _interval(change: Paired, form: str) -> str:
     return f"{change.difference:{form}} [{change.low:{form}}, {change.high:{form}}]"
 
 
-def _answers(results: Path, row: str) -> Predictions:
-    path = results.parent / "answers" / f"{row}.csv"
+def _predictions(results: Path, row: str) -> Predictions:
+    path = results.parent / PREDICTIONS / f"{row}.csv"
     if not path.is_file():
-        raise RunError(f"{path}: not found; keep the folder `answers` beside results.json to compare CCC song by song")
+        raise RunError(
+            f"{path}: not found; keep the folder `{PREDICTIONS}` beside results.json to compare CCC song by song"
+        )
     return read_predictions(path)

@@ -1,4 +1,10 @@
-"""A fresh Python process for one measurement: threads, libraries and memory of one must not touch the next figure."""
+"""JSON from a fresh Python process: threads, libraries and memory of one measurement must not touch the next.
+
+A module that is measured in a process of its own has the shape of every command, with a config that both sides read:
+
+    measure_in_process(...)     on this side: starts `python -m module` and returns what its last line holds
+    main(args), run(config)     on the other side: measures, and ends with `print(json.dumps(...))`
+"""
 
 from __future__ import annotations
 
@@ -14,12 +20,13 @@ LIMIT_S = 600.0
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Child:
-    """A process that gets ready from now on, and answers with JSON on its last line once it is asked."""
+class JsonProcess:
+    """A process that gets ready from now on, and ends with JSON on its last line once it is told to go on."""
 
-    def __init__(self, about: str, *words: str, limit_s: float = LIMIT_S) -> None:
-        """Start Python with these words, in the root of the repository; `about` begins each of its errors."""
-        self.about, self.limit_s = about, limit_s
+    def __init__(self, title: str, *words: str, limit_s: float = LIMIT_S) -> None:
+        """Start Python with these words, in the root of the repository; `title` begins each of its errors."""
+        self.title, self.limit_s = title, limit_s
+        # No fork: that would begin with all that this process holds, its libraries' threads and memory included.
         self._process = subprocess.Popen(
             [sys.executable, *words],
             stdin=subprocess.PIPE,
@@ -29,20 +36,22 @@ class Child:
             cwd=ROOT,
         )
 
-    def answer(self) -> Any:
+    def result(self) -> Any:
         """Tell it to go on, wait for its end, and return what it found; RunError with its last words if it failed."""
         try:
-            said, complaint = self._process.communicate("go on\n", timeout=self.limit_s)
+            output, errors = self._process.communicate("go on\n", timeout=self.limit_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            # Once more, or the dead process stays a zombie with open pipes.
             self._process.communicate()
-            raise RunError(f"{self.about}: no answer within {self.limit_s:g} s") from None
+            raise RunError(f"{self.title}: no answer within {self.limit_s:g} s") from None
         if self._process.returncode:
-            last = (complaint.strip().splitlines() or ["no message"])[-1]
-            raise RunError(f"{self.about}: the measuring process ended with {self._process.returncode} ({last})")
-        return json.loads(said.strip().splitlines()[-1])
+            last = (errors.strip().splitlines() or ["no message"])[-1]
+            raise RunError(f"{self.title}: the measuring process ended with {self._process.returncode} ({last})")
+        # Libraries print lines of their own before.
+        return json.loads(output.strip().splitlines()[-1])
 
 
-def wait_until_asked() -> None:
-    """Wait, in the child, until somebody wants the answer: what is timed earlier is timed beside others' work."""
+def wait_for_go() -> None:
+    """Wait, in the process, until somebody wants the result: what is timed earlier is timed beside others' work."""
     sys.stdin.readline()

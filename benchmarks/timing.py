@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks import latency, reference_kernel, threads
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmarks.accuracy import Predict
-    from benchmarks.rows import Contender
+    from benchmarks.rows import Row
 
 REFERENCE = "reference kernel"
 
@@ -28,11 +29,12 @@ def reference_row() -> Record:
     return Record(REFERENCE, "ONNX Runtime", "fp32", reason=f"no model but {what}; ratio: how many of it a row takes")
 
 
-def time_start(row: Contender, ready: Predict, wave: NDArray[np.float32], count: int) -> None:
+def time_start(row: Row, ready: Predict, wave: NDArray[np.float32], count: int) -> None:
     """Open a row once more, now that all libraries are loaded, and time the opening and the first call."""
     if row.open is None or not row.opens_again:
         return
-    ready(wave)  # some libraries are loaded by the first call: librosa takes four seconds
+    # Some libraries are loaded by the first call: librosa takes four seconds.
+    ready(wave)
     begun = time.perf_counter()
     predict = row.open(count).predict
     loaded = time.perf_counter()
@@ -48,18 +50,14 @@ def time_steady(
     show: bool,
 ) -> None:
     """Time all opened rows on one clip, waveform in to emotion out, the reference kernel between any two of them."""
+    # As many threads as the rows: what slows them down must slow the kernel down alike.
     kernel = reference_kernel.kernel(config.threads)
-    calls = {name: (lambda predict=predict: predict(wave)) for name, predict in opened.items()}
-    timings = latency.take_turns(
-        {**calls, REFERENCE: kernel},
-        warmup=config.warmup,
-        repeats=config.repeats,
-        reference=kernel,
-        pause_s=config.pause_ms / 1e3,
-        limit_s=config.latency_limit_s,
-        seed=config.seed,
-        show=show,
+    calls = {name: partial(predict, wave) for name, predict in opened.items()}
+    turns = latency.Turns(
+        config.warmup, config.repeats, config.pause_ms / 1e3, limit_s=config.latency_limit_s, seed=config.seed
     )
+    # The kernel is a row as well, so that its own scatter around itself can be read beside the others'.
+    timings = latency.take_turns({**calls, REFERENCE: kernel}, turns, reference=kernel, show=show)
     for record in records:
         if record.name in timings:
             fill(record, timings[record.name], config)
@@ -72,6 +70,7 @@ def fill(record: Record, timing: latency.Timing, config: BenchmarksConfig) -> No
         return
     record.latency_ms_median, record.latency_ms_p95 = timing.median_ms, timing.p95_ms
     record.threads = config.threads
+    # The median of ratios, not a ratio of medians: each call is compared with the kernel that shared its moment.
     record.latency_ratio = statistics.median(timing.ratios)
     if len(timing.times_ms) < config.repeats:
         record.note(f"only {len(timing.times_ms)} timed calls (--latency-limit-s {config.latency_limit_s:g})")
@@ -80,18 +79,18 @@ def fill(record: Record, timing: latency.Timing, config: BenchmarksConfig) -> No
 class OtherThreads:
     """The rows that can be opened again, with one thread and with all cores, in processes that open them from now."""
 
-    def __init__(self, config: BenchmarksConfig, rows: Sequence[Contender], opened: Mapping[str, Predict]) -> None:
+    def __init__(self, config: BenchmarksConfig, rows: Sequence[Row], opened: Mapping[str, Predict]) -> None:
         """Start the processes, which time nothing yet."""
         self.rows = [row for row in rows if row.name in opened and row.opens_again]
         names = [row.name for row in self.rows]
         counts = threads.counts(config.threads) if config.other_threads else []
-        self.children = {count: threads.start_child(config.run, names, count) for count in counts}
+        self.processes = {count: threads.start_process(config.run, names, count) for count in counts}
 
     def time(self) -> None:
         """Time the rows, one number of threads after the other, and fill in the medians."""
-        for count, child in self.children.items():
+        for count, process in self.processes.items():
             try:
-                found: dict[str, float] = child.answer()
+                found: dict[str, float] = process.result()
             except RunError as error:
                 for row in self.rows:
                     row.record.note(f"not timed with {error}")

@@ -1,14 +1,15 @@
-"""Rows that are not ours to ship: ceiling, floor, teacher, and the student before export."""
+"""Rows in eager PyTorch: the teacher, and the student before export."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketmood.data.clips import ClipStore
+from pocketmood.data.run_folder import SOFT_TARGETS, RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from benchmarks.accuracy import Predict
 
 
-class Opened(NamedTuple):
-    """A row that is ready to answer."""
+class OpenedRow(NamedTuple):
+    """A row that is ready to predict."""
 
     predict: Predict
     params: int | None
@@ -34,8 +35,8 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def torch_row(model: nn.Module, spec: MelSpec, stride: int, frames: int) -> Opened:
-    """Join the front end and a network in eager PyTorch: waveform in, emotion and spread out."""
+def torch_row(model: nn.Module, spec: MelSpec, stride: int, frames: int) -> OpenedRow:
+    """Join the front end and a network in eager PyTorch: waveform [S] in, emotion [2] and its width [2] out."""
     import torch
 
     from pocketmood.mel import MelFrontEnd
@@ -44,59 +45,51 @@ def torch_row(model: nn.Module, spec: MelSpec, stride: int, frames: int) -> Open
 
     def predict(wave: NDArray[np.float32]) -> tuple[Any, Any]:
         with torch.inference_mode():
-            out = model(front(torch.from_numpy(wave)[None]))
-        emotion, deviation, _ = out  # rater_sd of a teacher, interval68 of a student
-        return emotion[0].numpy(), deviation[0].numpy()
+            # By place, not by name: the width is a teacher's rater_sd, and a student's interval68.
+            emotion, width, *_ = model(front(torch.from_numpy(wave)[None]))
+        return emotion[0].numpy(), width[0].numpy()
 
-    return Opened(predict, parameters(model))
+    return OpenedRow(predict, parameters(model))
 
 
-def open_teacher(run: Path) -> Opened:
+def open_teacher(run: RunFolder) -> OpenedRow:
     """Open the teacher behind the front end, with the frames it was trained on."""
+    from teacher.soft_targets import INDEX_FILE
     from teacher.vit import load_teacher
 
-    model, _ = load_teacher(run / "teacher")
-    seen = read_json(run / "teacher" / "soft_targets" / "soft_targets.json")
-    return torch_row(model, spec_of(run), int(seen["stride"]), int(seen["frames"]))
+    folder = run.made("teacher")
+    model, _ = load_teacher(folder)
+    seen = read_json(folder / SOFT_TARGETS / INDEX_FILE)
+    return torch_row(model, run.bundle.spec, int(seen["stride"]), int(seen["frames"]))
 
 
-def open_student(run: Path) -> Opened:
+def open_student(run: RunFolder) -> OpenedRow:
     """Open the student behind the front end, in eager PyTorch."""
     from student.mobilevit import load_student
 
-    model, config = load_student(run / "student")
-    return torch_row(model, spec_of(run), int(config["stride"]), int(config["frames"]))
+    model, config = load_student(run.made("student"))
+    return torch_row(model, run.bundle.spec, int(config["stride"]), int(config["frames"]))
 
 
-def open_compiled(run: Path, cache: Path) -> Opened:
+def open_compiled(run: RunFolder, cache: Path) -> OpenedRow:
     """Open the student under torch.compile, and let it compile (a minute); the compiler's work is kept in `cache`."""
-    import os
-
     import torch
 
+    # Inductor's own place is the system's temporary folder: in the run's, the next table need not wait a minute.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache.resolve())
     from student.mobilevit import load_student
 
-    model, config = load_student(run / "student")
-    spec = spec_of(run)
+    model, config = load_student(run.made("student"))
+    spec = run.bundle.spec
     opened = torch_row(torch.compile(model.eval()), spec, int(config["stride"]), int(config["frames"]))
+    # Compiling happens at the first call; it belongs to opening, not to the row's first call.
     opened.predict(np.zeros(spec.samples, np.float32))
     return opened
 
 
-def spec_of(run: Path) -> MelSpec:
-    """Read the spectrogram's numbers from the bundle."""
-    return MelSpec.from_dict(read_json(run / "bundle" / "bundle.json")["spec"])
-
-
-def store_of(run: Path) -> ClipStore:
-    """Open the run's clips through the bundle's window: the middle of each where the student hears less than all."""
-    return ClipStore.open(run / "data" / "store", spec_of(run).samples)
-
-
-def student_architecture(run: Path) -> str:
-    """Read which timm model the student is."""
-    name = read_json(run / "student" / "config.json").get("name")
+def student_architecture(run: RunFolder) -> str:
+    """Return which timm model the student is; RunError where its config does not tell."""
+    name = run.student.get("name")
     if not isinstance(name, str):
-        raise RunError(f'{run / "student" / "config.json"}: no timm model under "name"; run the student again')
+        raise RunError(f'{run.folder("student")}: no timm model under "name" of its config; run the student again')
     return name

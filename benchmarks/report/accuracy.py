@@ -1,4 +1,4 @@
-"""The report's part on accuracy: quadrants, blocks, ceiling, spread, and the songs that went wrong, to see and hear.
+"""The report's part on accuracy: quadrants, blocks, ceiling, intervals, and the songs predicted worst, to see and hear.
 
 All text is escaped; sounds and pictures travel inside the page.
 """
@@ -9,18 +9,18 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.config import BenchmarksConfig
-from benchmarks.measure import Measured
+from benchmarks.measure import Measurements
 from benchmarks.report import breakdown
 from benchmarks.report.sections import table
 from benchmarks.rows import CEILING, STUDENT
 from benchmarks.table import number
-from benchmarks.torch_rows import store_of
+from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.emotion import Emotion, mood_word
 from pocketmood.predictions import read_predictions
 
@@ -34,21 +34,21 @@ COLUMNS_SHOWN = 320
 """Width of a spectrogram's picture in pixels, one per frame or so."""
 
 
-def section(config: BenchmarksConfig, measured: Measured, rows: Sequence[str]) -> str:
+def section(config: BenchmarksConfig, run: RunFolder, measured: Measurements, rows: Sequence[str]) -> str:
     """Lay out all tables, for the rows that matter: those of `rows` that were scored."""
-    answers = {name: measured.answers[name] for name in rows if name in measured.answers}
-    if not answers:
+    predictions = {name: measured.predictions[name] for name in rows if name in measured.predictions}
+    if not predictions:
         return '<p class="say">No row was scored.</p>'
     left = [
-        _card("By quadrant of the plane", _quadrants(measured, answers),
-              "Error: root mean square over both axes. Lean: the mean of answer less rating; a model that shrinks the "
-              "range leans towards the middle. Put there: share whose answer lies in the same quadrant."),
-        _card("Do the spreads hold?", _coverage(config, measured),
+        _card("By quadrant of the plane", _quadrants(measured, predictions),
+              "Error: root mean square over both axes. Lean: the mean of prediction less rating; a model that shrinks "
+              "the range leans towards the middle. Put there: share whose prediction lies in the same quadrant."),
+        _card("Do the intervals hold?", _coverage(run),
               "How many songs have their mean rating inside the student's 68 % and 95 % intervals, and how many single "
               "ratings lie there: listeners scatter about their mean."),
     ]  # fmt: skip
     right = [
-        _card("By block of song ids", _blocks(config, measured, answers),
+        _card("By block of song ids", _blocks(config, measured, predictions),
               "DEAM was collected in three years; a model may have learnt one of them better."),
         _card("Against the ceiling", _ceiling(measured),
               "A perfect listener knows every song's true score, and still disagrees with the noise of a few raters."),
@@ -56,19 +56,21 @@ def section(config: BenchmarksConfig, measured: Measured, rows: Sequence[str]) -
     return f'<div class="two uneven"><div>{"".join(left)}</div><div>{"".join(right)}</div></div>'
 
 
-def worst(config: BenchmarksConfig, measured: Measured, spec: MelSpec) -> str:
-    """Show the songs that the student answered worst, with their spectrograms, and play them."""
-    if STUDENT not in measured.answers:
+def worst(run: RunFolder, measured: Measurements) -> str:
+    """Show the songs that the student predicts worst, with their spectrograms, and play them."""
+    if STUDENT not in measured.predictions:
         return ""
-    store = store_of(config.run)
-    said = measured.answers[STUDENT]
+    spec = run.bundle.spec
+    # Through the program's own window: a reader must hear what the model heard, and no more.
+    store = run.store_of(run.bundle.samples)
     cards = []
-    for row in breakdown.worst_songs(measured.ids, measured.labels, said, WORST):
+    for row in breakdown.worst_songs(measured.ids, measured.labels, measured.predictions[STUDENT], WORST):
         wave = store.waveform(measured.ids[row])
+        models = [name for name in ("teacher", STUDENT, "model.int8.pte") if name in measured.predictions]
+        emotions = "".join(_emotion(name, measured.predictions[name][row]) for name in models)
         cards.append(
             f'<figure class="card song"><h3>Song {escape(measured.ids[row])}</h3>{_picture(wave, spec)}'
-            f"{_player(wave, spec.sample_rate)}<dl>{_told('raters', measured.labels[row])}"
-            f"{''.join(_told(name, measured.answers[name][row]) for name in _asked(measured))}</dl></figure>"
+            f"{_player(wave, spec.sample_rate)}<dl>{_emotion('raters', measured.labels[row])}{emotions}</dl></figure>"
         )
     return f'<div class="songs">{"".join(cards)}</div>'
 
@@ -79,22 +81,20 @@ def ogg(wave: NDArray[np.float32], rate: int) -> bytes:
 
     sound = io.BytesIO()
     with soundfile.SoundFile(sound, "w", rate, 1, format="OGG", subtype="VORBIS", compression_level=0.9) as file:
-        for start in range(0, len(wave), rate):  # libsndfile's encoder overflows its stack on long blocks
+        # Second by second: libsndfile's encoder overflows its stack on long blocks.
+        for start in range(0, len(wave), rate):
             file.write(wave[start : start + rate])
     return sound.getvalue()
 
 
-def _asked(measured: Measured) -> list[str]:
-    return [name for name in ("teacher", STUDENT, "model.int8.pte") if name in measured.answers]
-
-
-def _told(name: str, emotion: NDArray[np.float64]) -> str:
+def _emotion(name: str, emotion: NDArray[np.float64]) -> str:
     valence, arousal = map(float, emotion)
     words = f"{valence:+.2f}, {arousal:+.2f} ({mood_word(Emotion(valence, arousal))})"
     return f"<dt>{escape(name)}</dt><dd>{words}</dd>"
 
 
 def _player(wave: NDArray[np.float32], rate: int) -> str:
+    # From the middle, which is also what a model of a shorter window hears.
     middle = max((len(wave) - int(PLAYED_S * rate)) // 2, 0)
     data = base64.b64encode(ogg(wave[middle : middle + int(PLAYED_S * rate)], rate)).decode()
     return f'<audio controls preload="none" src="data:audio/ogg;base64,{data}"></audio>'
@@ -112,55 +112,70 @@ def _picture(wave: NDArray[np.float32], spec: MelSpec) -> str:
     with torch.inference_mode():
         mel = MelFrontEnd(spec, max(frames // COLUMNS_SHOWN, 1))(torch.from_numpy(wave)[None])[0, 0].numpy()  # [M, T]
     png = io.BytesIO()
+    # Rows upside down, as pictures count theirs from above; the scale is fixed, so that songs can be compared.
     imsave(png, mel[::-1], cmap=colormaps["magma"], vmin=-1, vmax=1, format="png")
     data = base64.b64encode(png.getvalue()).decode()
     return f'<img alt="its spectrogram, low bands below" src="data:image/png;base64,{data}">'
 
 
-def _quadrants(measured: Measured, answers: Mapping[str, Any]) -> str:
-    found = breakdown.by_quadrant(measured.labels, answers)
+def _quadrants(measured: Measurements, predictions: Mapping[str, breakdown.Array]) -> str:
+    found = breakdown.by_quadrant(measured.labels, predictions)
     heads = ("quadrant", "row", "songs", "error", "lean V", "lean A", "put there")
+    # Quadrant by quadrant, so that rows are compared on the same songs.
     lines = [
-        (one["part"], one["row"], str(one["songs"]), number(one["rmse"], 2), number(one["bias_valence"], 2, True),
-         number(one["bias_arousal"], 2, True), f"{one['put_there']:.0%}")
+        (
+            errors.part,
+            errors.row,
+            str(errors.songs),
+            number(errors.rmse, 2),
+            number(errors.bias_valence, 2, True),
+            number(errors.bias_arousal, 2, True),
+            f"{errors.put_there:.0%}",
+        )
         for part in breakdown.QUADRANTS
-        for one in found
-        if one["part"] == part
-    ]  # fmt: skip
-    return table(heads, _said_once(lines), texts=2)
+        for errors in found
+        if errors.part == part
+    ]
+    return table(heads, _without_repeats(lines), texts=2)
 
 
-def _blocks(config: BenchmarksConfig, measured: Measured, answers: Mapping[str, Any]) -> str:
-    found = breakdown.by_block(measured.ids, measured.labels, answers, config.bootstrap, config.seed)
+def _blocks(config: BenchmarksConfig, measured: Measurements, predictions: Mapping[str, breakdown.Array]) -> str:
+    found = breakdown.by_block(measured.ids, measured.labels, predictions, config.bootstrap, config.seed)
     lines = [
-        (one["part"], one["row"], str(one["songs"]), number(one["ccc"], 2),
-         "too few songs" if one["ccc"] is None else f"{one['low']:.2f} to {one['high']:.2f}")
-        for one in sorted(found, key=lambda one: one["part"])
-    ]  # fmt: skip
-    return table(("ids", "row", "songs", "CCC", "95 %"), _said_once(lines), texts=2)
+        (
+            block.part,
+            block.row,
+            str(block.songs),
+            number(block.ccc, 2),
+            "too few songs" if block.ccc is None else f"{block.low:.2f} to {block.high:.2f}",
+        )
+        for block in sorted(found, key=lambda block: block.part)
+    ]
+    return table(("ids", "row", "songs", "CCC", "95 %"), _without_repeats(lines), texts=2)
 
 
-def _said_once(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def _without_repeats(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Leave out the first word of a line where the line above has it."""
     above = ["", *(line[0] for line in lines)]
-    return [("" if line[0] == said else line[0], *line[1:]) for line, said in zip(lines, above, strict=False)]
+    return [("" if line[0] == word else line[0], *line[1:]) for line, word in zip(lines, above, strict=False)]
 
 
-def _ceiling(measured: Measured) -> str:
+def _ceiling(measured: Measurements) -> str:
     shares = breakdown.ceiling_shares(measured.records, CEILING)
     if not shares:
         return '<p class="say">Not known: this corpus does not tell its songs\' true scores.</p>'
     return table(("row", "share of its CCC"), [(name, f"{share:.0%}") for name, share in shares.items()])
 
 
-def _coverage(config: BenchmarksConfig, measured: Measured) -> str:
+def _coverage(run: RunFolder) -> str:
     from pocketmood.calibration import LEVELS, coverage
 
-    said = read_predictions(config.run / "student" / "predictions.csv").only("test")
-    if said.interval68 is None:
+    predictions = read_predictions(run.folder("student") / PREDICTIONS_FILE).only("test")
+    if predictions.interval68 is None:
         return '<p class="say">The student\'s predictions hold no intervals.</p>'
-    deviations = store_of(config.run).deviations(said.ids)
-    shares = coverage(said.emotion, said.interval68, said.labels, deviations)
+    # Whole clips: ratings belong to the song, whatever part of it a program hears.
+    deviations = run.store.deviations(predictions.ids)
+    shares = coverage(predictions.emotion, predictions.interval68, predictions.labels, deviations)
     lines = [
         (f"{level} % interval, {who}", *("-" if shares[who][level] is None else f"{shares[who][level][axis]:.0%}"
                                          for axis in ("valence", "arousal")))

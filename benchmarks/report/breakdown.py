@@ -1,13 +1,13 @@
-"""Where a model is right and where not: by quadrant, by block of song ids, against the ceiling, and song by song.
+"""Errors by part of the test songs: by quadrant, by block of song ids, against the ceiling, and song by song.
 
-Conventions: labels and answers [N, 2] in [-1, 1]. Inside a quadrant labels hardly vary, so that a CCC says little:
+Conventions: labels and predictions [N, 2] in [-1, 1]. Inside a quadrant labels hardly vary, so that a CCC says little:
 errors and signed errors are told instead. Blocks of ids are DEAM's: they were collected in different years.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,48 +23,77 @@ FEWEST_SONGS = 20
 """With fewer, the interval of a CCC says nothing."""
 
 
-def by_quadrant(labels: Array, answers: Mapping[str, Array]) -> list[dict[str, Any]]:
-    """Tell, per row and quadrant of the raters: songs, error (RMSE over both axes), signed errors, share put there."""
-    where = _quadrants(labels)
+@dataclass(frozen=True)
+class QuadrantErrors:
+    """Errors of one row over the songs that raters put into one quadrant."""
+
+    row: str
+    part: str
+    """The quadrant."""
+    songs: int
+    rmse: float
+    """Root mean square over both axes."""
+    bias_valence: float
+    """Mean of prediction less rating."""
+    bias_arousal: float
+    put_there: float
+    """Share of its songs whose prediction lies in the same quadrant."""
+
+
+@dataclass(frozen=True)
+class BlockAgreement:
+    """Agreement of one row over a block of song ids."""
+
+    row: str
+    part: str
+    """First and last id."""
+    songs: int
+    ccc: float | None = None
+    """Mean CCC; None where the block has fewer than FEWEST_SONGS."""
+    low: float | None = None
+    high: float | None = None
+    """Its 95 % interval over songs."""
+
+
+def by_quadrant(labels: Array, predictions: Mapping[str, Array]) -> list[QuadrantErrors]:
+    """Return the errors of each row in each quadrant that raters put a song into."""
+    rated = _quadrants(labels)
     found = []
-    for name, said in answers.items():
-        put = _quadrants(said)
+    for name, emotion in predictions.items():
+        predicted = _quadrants(emotion)
         for word in QUADRANTS:
-            rows = where == word
+            rows = rated == word
+            # Test parts of a few songs leave a quadrant empty, which has no mean.
             if not rows.any():
                 continue
-            error = said[rows] - labels[rows]
-            found.append(
-                {
-                    "row": name,
-                    "part": word,
-                    "songs": int(rows.sum()),
-                    "rmse": float(np.sqrt((error**2).mean())),
-                    "bias_valence": float(error[:, 0].mean()),
-                    "bias_arousal": float(error[:, 1].mean()),
-                    "put_there": float((put[rows] == word).mean()),
-                }
-            )
+            error = emotion[rows] - labels[rows]
+            rmse = float(np.sqrt((error**2).mean()))
+            bias_valence, bias_arousal = (float(error[:, axis].mean()) for axis in (0, 1))
+            put_there = float((predicted[rows] == word).mean())
+            found.append(QuadrantErrors(name, word, int(rows.sum()), rmse, bias_valence, bias_arousal, put_there))
     return found
 
 
 def by_block(
-    ids: Sequence[str], labels: Array, answers: Mapping[str, Array], repeats: int, seed: int
-) -> list[dict[str, Any]]:
-    """Tell each row's mean CCC with its interval per block of ids; None where a block has too few songs."""
+    ids: Sequence[str], labels: Array, predictions: Mapping[str, Array], repeats: int, seed: int
+) -> list[BlockAgreement]:
+    """Return each row's mean CCC with its interval per block of ids that has test songs."""
+    # Songs of other corpora have names: they belong to no block.
     numbers = np.array([int(id_) if id_.isdigit() else -1 for id_ in ids])
     found = []
-    for name, said in answers.items():
+    for name, emotion in predictions.items():
         for first, last in BLOCKS:
             rows = (numbers >= first) & (numbers <= last)
             if not rows.any():
                 continue
             part = f"{first} to {last}" if last < BLOCKS[-1][1] else f"{first} and above"
-            entry: dict[str, Any] = {"row": name, "part": part, "songs": int(rows.sum()), "ccc": None}
-            if entry["songs"] >= FEWEST_SONGS:
-                low, high = bootstrap(said[rows], labels[rows], repeats=repeats, seed=seed)
-                entry |= {"ccc": score(said[rows], labels[rows])["ccc_mean"], "low": low, "high": high}
-            found.append(entry)
+            songs = int(rows.sum())
+            if songs < FEWEST_SONGS:
+                found.append(BlockAgreement(name, part, songs))
+                continue
+            low, high = bootstrap(emotion[rows], labels[rows], repeats=repeats, seed=seed)
+            ccc = score(emotion[rows], labels[rows])["ccc_mean"]
+            found.append(BlockAgreement(name, part, songs, ccc, low, high))
     return found
 
 
@@ -73,12 +102,14 @@ def ceiling_shares(records: Sequence[Record], ceiling: str) -> dict[str, float]:
     best = next((record.ccc_mean for record in records if record.name == ceiling), None)
     if not best:
         return {}
-    return {one.name: one.ccc_mean / best for one in records if one.ccc_mean is not None and one.name != ceiling}
+    scored = [record for record in records if record.name != ceiling]
+    return {record.name: record.ccc_mean / best for record in scored if record.ccc_mean is not None}
 
 
-def worst_songs(ids: Sequence[str], labels: Array, said: Array, count: int) -> list[int]:
-    """Return the places of the songs with the largest distance between answer and raters, largest first."""
-    distance = np.hypot(*(said - labels).T)
+def worst_songs(ids: Sequence[str], labels: Array, emotion: Array, count: int) -> list[int]:
+    """Return the places of the songs with the largest distance between prediction and raters, largest first."""
+    distance = np.hypot(*(emotion - labels).T)
+    # By id where distances are equal, so that the page does not depend on the sort.
     order = sorted(range(len(ids)), key=lambda row: (-distance[row], ids[row]))
     return order[:count]
 

@@ -1,4 +1,4 @@
-"""The report's drawings, as Vega-Lite charts whose colours are the page's own, so that they follow its theme.
+"""Charts of the report in Vega-Lite, whose colours are the page's own, so that they follow its theme.
 
 A chart is a specification (a dict); `figure` frames it, `library` returns the script that draws all of them. Colours
 are CSS variables of report.css: Vega writes them into its SVG as they are. Charts are as wide as their card.
@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from benchmarks.record import Record
 
 Array = NDArray[np.float64]
 Spec = dict[str, Any]
+"""A chart in Vega-Lite's own words."""
+DRAWING = Path(__file__).with_name("charts.js")
 COLOURS = ("ink", "muted", "line", "grid", "card", "truth", "teacher", "student", "artefact", "floor", "ceiling")
 PHONE = "phone"
-"""The answers of the program that a phone would run, in the plane."""
+"""Predictions of the program that a phone would run, in the plane."""
 LARGEST_PLANE = 560
 """Height of the plane in pixels where there is room; as wide as it is high."""
 HUES = {"raters": "truth", "teacher": "teacher", "student": "student", PHONE: "artefact"}
@@ -40,36 +43,23 @@ def hue_of(row: str) -> str:
     return colour(known.get(row, "artefact" if row.startswith("model.") else "truth"))
 
 
-def plane(ids: Sequence[str], labels: Array, answers: Mapping[str, Array], phone: str | None) -> Spec:
-    """Draw the valence-arousal plane; pointing at a song shows what raters, teacher, student and phone said of it."""
-    who = {"raters": labels, **{name: answers[name] for name in ("teacher", "student") if name in answers}}
-    if phone is not None and phone in answers:
-        who[PHONE] = answers[phone]
-    said = {name: [f"{v:+.2f}, {a:+.2f}" for v, a in values] for name, values in who.items()}
+def plane(ids: Sequence[str], labels: Array, predictions: Mapping[str, Array], phone: str | None) -> Spec:
+    """Draw the valence-arousal plane; pointing at a song shows its rating and what each model predicts."""
+    who = {"raters": labels, **{name: predictions[name] for name in ("teacher", "student") if name in predictions}}
+    if phone is not None and phone in predictions:
+        who[PHONE] = predictions[phone]
+    words_of = {name: [f"{v:+.2f}, {a:+.2f}" for v, a in values] for name, values in who.items()}
+    # Every point carries the words of all: a tooltip in Vega knows only the point that it is at.
     points = [
         {"song": id_, "who": name, "v": round(float(values[row, 0]), 3), "a": round(float(values[row, 1]), 3)}
-        | {f"said by {other}": said[other][row] for other in who}
+        | {f"emotion by {other}": words_of[other][row] for other in who}
         for name, values in who.items()
         for row, id_ in enumerate(ids)
     ]
+
     hues = {"domain": list(who), "range": [colour(HUES[name]) for name in who]}
-    place: dict[str, Any] = {
-        "x": {
-            "field": "v",
-            "type": "quantitative",
-            "scale": {"domain": [-1, 1]},
-            "title": "valence",
-            "axis": {"tickCount": 5, "labelFlush": True},
-        },
-        "y": {
-            "field": "a",
-            "type": "quantitative",
-            "scale": {"domain": [-1, 1]},
-            "title": "arousal",
-            "axis": {"tickCount": 5, "labelFlush": True},
-        },
-    }
-    tips = [{"field": "song", "title": "song"}, *({"field": f"said by {name}", "title": name} for name in who)]
+    place = {"x": _axis("v", "valence"), "y": _axis("a", "arousal")}
+    tips = [{"field": "song", "title": "song"}, *({"field": f"emotion by {name}", "title": name} for name in who)]
     chosen = {"param": "song", "empty": False}
     words = [{"v": v, "a": a, "word": word} for v, a, word, _ in CORNERS]
     return {
@@ -81,6 +71,7 @@ def plane(ids: Sequence[str], labels: Array, answers: Mapping[str, Array], phone
              "encoding": {"x": {"datum": 0}}},
             {"data": {"values": [{"at": 0}]}, "mark": {"type": "rule", "color": colour("line")},
              "encoding": {"y": {"datum": 0}}},
+            # The song under the pointer: a line from its rating to every prediction.
             {"transform": [{"filter": chosen}], "mark": {"type": "line", "color": colour("ink"), "strokeWidth": 1.5},
              "encoding": {**place, "detail": {"field": "song"}, "order": {"field": "who"}}},
             {
@@ -101,15 +92,17 @@ def plane(ids: Sequence[str], labels: Array, answers: Mapping[str, Array], phone
 
 def pareto(records: Sequence[Record]) -> Spec | None:
     """Draw agreement against time; the area of a circle is the file's size. None where nothing has both."""
-    shown = [one for one in records if None not in (one.ccc_mean, one.latency_ms_median, one.size_bytes)]
+    shown = [record for record in records if None not in (record.ccc_mean, record.latency_ms_median, record.size_bytes)]
     if not shown:
         return None
     rows = [
-        {"row": one.name, "ms": one.latency_ms_median, "ccc": one.ccc_mean, "low": one.ccc_mean_low,
-         "high": one.ccc_mean_high, "MB": round((one.size_bytes or 0) / 1e6, 2)}
-        for one in shown
+        {"row": record.name, "ms": record.latency_ms_median, "ccc": record.ccc_mean, "low": record.ccc_mean_low,
+         "high": record.ccc_mean_high, "MB": round((record.size_bytes or 0) / 1e6, 2)}
+        for record in shown
     ]  # fmt: skip
+
     times = [row["ms"] for row in rows]
+    # The teacher takes many times as long as a phone's program; on a linear axis all others would be one point.
     wide = max(times) > 8 * min(times)
     x = {"field": "ms", "type": "quantitative", "title": "ms per clip, median (lower is better)",
          "scale": {"type": "log", "nice": True} if wide else {"zero": True}, "axis": {"tickCount": 5}}  # fmt: skip
@@ -152,12 +145,13 @@ def intervals(rows: Sequence[Mapping[str, Any]], title: str) -> Spec:
 def times(records: Sequence[Record]) -> Spec | None:
     """Draw how long every timed row takes, with a tick where 95 % of its calls are faster."""
     rows = [
-        {"row": one.name, "ms": one.latency_ms_median, "p95": one.latency_ms_p95, "hue": hue_of(one.name)}
-        for one in records
-        if one.latency_ms_median is not None
+        {"row": record.name, "ms": record.latency_ms_median, "p95": record.latency_ms_p95, "hue": hue_of(record.name)}
+        for record in records
+        if record.latency_ms_median is not None
     ]
     if not rows:
         return None
+    # Fastest first: Vega keeps the order of rows that it is told not to sort.
     rows.sort(key=lambda row: float(str(row["ms"])))
     y = {"field": "row", "type": "nominal", "sort": None, "title": None}
     tips = [{"field": "row"}, {"field": "ms", "format": ".1f"}, {"field": "p95", "format": ".1f"}]
@@ -190,6 +184,7 @@ def parity(proofs: Sequence[Mapping[str, Any]]) -> Spec | None:
         return None
     decades = list(range(-8, 0))
     shades = [f"color-mix(in srgb, var(--artefact) {10 * place}%, var(--card))" for place in range(8)]
+    # Errors of 0 and errors beyond all measure would have no shade of their own.
     for cell in cells:
         cell["decade"] = min(max(cell["decade"], decades[0]), decades[-1])
     place = {"y": {"field": "artefact", "type": "nominal", "sort": None, "title": None},
@@ -210,10 +205,11 @@ def parity(proofs: Sequence[Mapping[str, Any]]) -> Spec | None:
     }  # fmt: skip
 
 
-def lines(rows: Sequence[Mapping[str, Any]], x: str, y: str, hues: Mapping[str, str], log: bool = False) -> Spec:
-    """Draw curves; rows: who, x, y; x and y are the axes' titles; log: times that double from point to point."""
+def lines(rows: Sequence[Mapping[str, Any]], x: str, y: str, hues: Mapping[str, str]) -> Spec:
+    """Draw curves; rows: who, x, y; x and y are the axes' titles; hues: who -> theme colour."""
     scale = {"domain": list(hues), "range": [colour(hue) for hue in hues.values()]}
-    kind = {"type": "log", "base": 2} if log else {"zero": False}
+    # Without zero: curves near the end of a training differ by hundredths.
+    kind = {"zero": False}
     return {
         "height": 260,
         "data": {"values": list(rows)},
@@ -231,7 +227,7 @@ def figure(spec: Spec | None, title: str, caption: str = "", square: bool = Fals
     """Frame a chart with its title and what to see in it; nothing for no chart. A square one is as high as wide."""
     if spec is None:
         return ""
-    # "</" would end the script element early
+    # "</" would end the script element early.
     drawing = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return (
@@ -246,27 +242,16 @@ def library() -> str:
     import vl_convert
 
     engine: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # As in `figure`: these letters would end the element wherever they stand.
     engine = engine.replace("</script", "<\\/script")
-    return f'<script type="module">{engine}\n{DRAW}</script>'
+    # A module, so that the drawing script may await one chart after the other.
+    return f'<script type="module">{engine}\n{DRAWING.read_text(encoding="utf-8")}</script>'
 
 
-DRAW = """
-const text = {labelColor: "var(--ink)", titleColor: "var(--muted)", labelFontSize: 12, titleFontSize: 12,
-              titleFontWeight: 500, labelFont: "inherit", titleFont: "inherit"};
-const config = {background: "transparent", font: "system-ui, sans-serif", view: {stroke: null},
-  axis: {...text, gridColor: "var(--grid)", domainColor: "var(--line)", tickColor: "var(--line)", labelLimit: 150,
-         labelOverlap: "greedy", labelSeparation: 5, labelFlush: false},
-  legend: {...text, symbolType: "circle", symbolOpacity: 1}};
-for (const figure of document.querySelectorAll("figure:has(.spec)")) {
-  const spec = JSON.parse(figure.querySelector(".spec").textContent);
-  const chart = figure.querySelector(".chart");
-  if (figure.classList.contains("square")) spec.height = Math.min(chart.clientWidth - 40, spec.height);
-  const size = {width: "container", autosize: {type: "fit-x", contains: "padding"}};
-  await vegaEmbed(chart, {...size, ...spec, config},
-                  {renderer: "svg", actions: false, tooltip: {theme: "custom"}});
-}
-document.body.dataset.drawn = "yes";
-"""
+def _axis(field: str, title: str) -> Spec:
+    """Return an axis of the plane: always all of it, so that pages of different runs look alike."""
+    axis = {"tickCount": 5, "labelFlush": True}
+    return {"field": field, "type": "quantitative", "scale": {"domain": [-1, 1]}, "title": title, "axis": axis}
 
 
 def _corner(word: Mapping[str, Any], side: str) -> Spec:

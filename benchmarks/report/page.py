@@ -1,4 +1,7 @@
-"""The report: one self-contained page for people who were not there. No network, light and dark, phone and desktop."""
+"""The report of a run: one self-contained HTML page. No network, light and dark, phone and desktop.
+
+Everything on it was measured in this run, on this machine: it reads the run folder and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config import BenchmarksConfig
-from benchmarks.measure import Measured
+from benchmarks.measure import Measurements
 from benchmarks.report import accuracy, charts, training
 from benchmarks.report import sections as parts
-from benchmarks.torch_rows import spec_of
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.runs import STAGE_FILE, read_json
 
 STAGES = ("data", "teacher", "student", "bundle")
@@ -22,23 +25,23 @@ POLICY = (
 """What the page may do: nothing but itself. Vega compiles its expressions, hence eval."""
 PAIR = "valence, arousal, each from -1 to 1"
 HOW_TO_READ = (
-    "CCC is Lin's concordance: 1 means that the model says what the raters said on average, 0 that it knows nothing of "
-    "it. The bracket is the 95 % interval over songs. Drop is what a row lost against the teacher. Time is a clip's "
-    "waveform in to its emotion out. RAM is the peak of a fresh Python process with all its libraries; a phone needs "
-    "far less. Graphs counts delegated subgraphs and operators left outside them."
+    "CCC is Lin's concordance: 1 means that the model predicts the raters' mean, 0 that it knows nothing of it. The "
+    "bracket is the 95 % interval over songs. Drop is what a row lost against the teacher. Time is a clip's waveform "
+    "in to its emotion out. RAM is the peak of a fresh Python process with all its libraries; a phone needs far less. "
+    "Graphs counts delegated subgraphs and operators left outside them."
 )
 
 
-def page(config: BenchmarksConfig, measured: Measured, machine: Mapping[str, Any]) -> str:
+def page(config: BenchmarksConfig, run: RunFolder, measured: Measurements, machine: Mapping[str, Any]) -> str:
     """Write the whole page as HTML."""
-    run = config.run
-    stages = {name: read_json(run / name / STAGE_FILE) for name in STAGES if (run / name / STAGE_FILE).is_file()}
+    # A stage without its record is left out, not refused: the page then has less to say of it.
+    stages = {name: read_json(path) for name in STAGES if (path := run.folder(name) / STAGE_FILE).is_file()}
     data = stages.get("data", {}).get("record", {})
-    proofs_path = run / "bundle" / "parity.json"
+    proofs_path = run.folder("bundle") / "parity.json"
     proofs = read_json(proofs_path) if proofs_path.is_file() else []
-    spec = spec_of(run)
     phone = parts.phone_model(measured.records)
     rows = ("teacher", "student", *([phone.name] if phone else []))
+
     body = [
         _header(run, data, measured),
         parts.headlines(measured.records),
@@ -48,10 +51,10 @@ def page(config: BenchmarksConfig, measured: Measured, machine: Mapping[str, Any
         f'<p class="say">{HOW_TO_READ}</p>',
         parts.results_table(measured.records),
         "<h2>Where it is right, and where not</h2>",
-        accuracy.section(config, measured, rows),
+        accuracy.section(config, run, measured, rows),
         "<h2>The songs it got most wrong</h2>",
         f'<p class="say">Ten seconds from the middle of each. In numbers: {PAIR}.</p>',
-        accuracy.worst(config, measured, spec),
+        accuracy.worst(run, measured),
         "<h2>Proof</h2>",
         '<p class="say">Each artefact against PyTorch on the same waveforms, as the export stage recorded it.</p>',
         _proof(proofs),
@@ -65,8 +68,15 @@ def page(config: BenchmarksConfig, measured: Measured, machine: Mapping[str, Any
         _method(config, measured, machine, data),
         parts.pictures(run),
     ]
+
+    # Inlined, as all else is, so that the page is one file that can be mailed.
     style = Path(__file__).with_name("report.css").read_text()
-    return _frame(f"pocketmood: {run.resolve().name}", style, "\n".join(part for part in body if part))
+    return _frame(f"pocketmood: {_name(run)}", style, "\n".join(part for part in body if part))
+
+
+def _name(run: RunFolder) -> str:
+    """Return the last name of the run's folder, which may have been given as `.`."""
+    return run.path.resolve().name
 
 
 def _frame(title: str, style: str, body: str) -> str:
@@ -81,25 +91,26 @@ def _frame(title: str, style: str, body: str) -> str:
     )
 
 
-def _header(run: Path, data: Mapping[str, Any], measured: Measured) -> str:
+def _header(run: RunFolder, data: Mapping[str, Any], measured: Measurements) -> str:
     corpus = escape(str(data.get("corpus", "the corpus")))
-    say = f"Run {escape(run.resolve().name)}: {len(measured.ids)} test songs of {corpus}, never seen in training."
+    say = f"Run {escape(_name(run))}: {len(measured.ids)} test songs of {corpus}, never seen in training."
     return f"<header><h1>What the phone model lost, and what it won</h1><p>{say}</p></header>{parts.banner(data)}"
 
 
-def _agreement(measured: Measured, phone: str | None) -> str:
+def _agreement(measured: Measurements, phone: str | None) -> str:
     """Draw the plane, agreement with its intervals, agreement against time, and times."""
     records = measured.records
     scored = [
-        {"name": one.name, "value": one.ccc_mean, "low": one.ccc_mean_low, "high": one.ccc_mean_high}
-        for one in records
-        if one.ccc_mean is not None
+        {"name": row.name, "value": row.ccc_mean, "low": row.ccc_mean_low, "high": row.ccc_mean_high}
+        for row in records
+        if row.ccc_mean is not None
     ]
+    # Two stacks rather than a grid: the square plane would leave a hole beside it.
     left = [
         charts.figure(
-            charts.plane(measured.ids, measured.labels, measured.answers, phone),
+            charts.plane(measured.ids, measured.labels, measured.predictions, phone),
             "The plane of emotion",
-            f"Point at a song: its raters, and what each model said of it. Phone is {phone or 'not there'}.",
+            f"Point at a song: its raters, and what each model predicts. Phone is {phone or 'not there'}.",
             square=True,
         ),
         charts.figure(
@@ -113,7 +124,7 @@ def _agreement(measured: Measured, phone: str | None) -> str:
         charts.figure(
             charts.intervals(scored, "mean CCC on test songs") if scored else None,
             "Agreement with listeners",
-            "95 % intervals over songs. Rows answer the same songs, so a drop is surer than it looks.",
+            "95 % intervals over songs. Rows predict the same songs, so a drop is surer than it looks.",
         ),
     ]
     return f'<div class="two"><div class="stack">{"".join(left)}</div><div class="stack">{"".join(right)}</div></div>'
@@ -131,11 +142,12 @@ def _proof(proofs: Sequence[Mapping[str, Any]]) -> str:
 
 def _method(
     config: BenchmarksConfig,
-    measured: Measured,
+    measured: Measurements,
     machine: Mapping[str, Any],
     data: Mapping[str, Any],
 ) -> str:
     """State machine, labels and settings."""
+    # What the runtimes say, too: one that ignored its number of threads would be told by its own word.
     place = {
         "processor": f"{machine['cpu']}, {machine['cores']} cores",
         "instructions": ", ".join(machine["flags"]) or "none of those that matter is known",

@@ -1,11 +1,10 @@
-"""The parts of the report that are words and numbers: headlines, tables, warnings, environment. All text is escaped."""
+"""Words and numbers of the report: headlines, tables, warnings, environment. All text is escaped."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from benchmarks.record import FAILED, INVALID, PASSED, Record
@@ -23,6 +22,7 @@ from benchmarks.table import (
     remarks,
     time_ms,
 )
+from pocketmood.data.run_folder import RunFolder
 
 PHONE_MODELS = ("model.int8.pte", "model.fp32.pte", "model.fp32.onnx")
 """What a phone would run, best choice first."""
@@ -54,19 +54,22 @@ def headlines(records: Sequence[Record]) -> str:
     if phone is None:
         return '<div class="banner">No artefact was scored, timed and proven; the table says why.</div>'
     teacher = next((record for record in records if record.name == TEACHER), None)
-    peer = next((record for record in records if record.name.startswith("librosa + ")), None)
-    spread = f"95 % interval {number(phone.ccc_mean_low, 2)} to {number(phone.ccc_mean_high, 2)}"
+    alternative = next((record for record in records if record.name.startswith("librosa + ")), None)
+    note = f"95 % interval {number(phone.ccc_mean_low, 2)} to {number(phone.ccc_mean_high, 2)}"
     if teacher and teacher.ccc_mean and phone.ccc_mean is not None:
-        spread = f"{phone.ccc_mean / teacher.ccc_mean:.0%} of the teacher's {number(teacher.ccc_mean, 2)}; {spread}"
-    cards = [_headline("Agreement with listeners (CCC)", number(phone.ccc_mean, 2), "", spread)]
+        note = f"{phone.ccc_mean / teacher.ccc_mean:.0%} of the teacher's {number(teacher.ccc_mean, 2)}; {note}"
+    cards = [_headline("Agreement with listeners (CCC)", number(phone.ccc_mean, 2), "", note)]
+
     speed = ""
-    if peer and peer.latency_ms_median and phone.latency_ms_median:
-        speed = f"{peer.latency_ms_median / phone.latency_ms_median:.1f} times as fast as {peer.name}"
+    # The first alternative is the stock network as timm trains it: what a reader would pick without this project.
+    if alternative and alternative.latency_ms_median and phone.latency_ms_median:
+        speed = f"{alternative.latency_ms_median / phone.latency_ms_median:.1f} times as fast as {alternative.name}"
     cards.append(_headline("Time per clip", time_ms(phone.latency_ms_median), "ms", speed))
     weight = ""
-    if peer and peer.size_bytes and phone.size_bytes:
-        weight = f"{peer.name}: {peer.size_bytes / 1e6:.1f} MB, without its spectrogram code"
+    if alternative and alternative.size_bytes and phone.size_bytes:
+        weight = f"{alternative.name}: {alternative.size_bytes / 1e6:.1f} MB, without its spectrogram code"
     cards.append(_headline("File", number((phone.size_bytes or 0) / 1e6, 1), "MB", weight))
+    # Rows that nothing here can run (CoreML off a Mac) are neither proven nor refuted, and count for nothing.
     runnable = [record for record in records if record.name.startswith("model.") and record.status in (PASSED, INVALID)]
     equal = sum(record.status == PASSED for record in runnable)
     cards.append(
@@ -105,6 +108,7 @@ def parity_table(proofs: Sequence[Mapping[str, Any]]) -> str:
     """Show every parity record with all of its fields, as the export stage wrote them."""
     if not proofs:
         return '<p class="say">The bundle holds no parity records.</p>'
+    # Formats have fields of their own: the union, in the order of their first appearance.
     keys = list(dict.fromkeys(key for proof in proofs for key in proof))
     first = [key for key in ("artefact", "verdict") if key in keys]
     keys = first + [key for key in keys if key not in first]
@@ -125,6 +129,7 @@ def warnings_list(stages: Mapping[str, Mapping[str, Any]], records: Sequence[Rec
         for name, stage in stages.items()
         for warning in _as_list(stage.get("record", {}).get("warnings"))
     ]
+    # Clips of the generator that failed its gate were not trained on; whoever expects a GAN's help must be told.
     teacher = stages.get("teacher", {}).get("record", {})
     if teacher.get("synthetic") and not teacher.get("synthetic_accepted"):
         found.append(("teacher", str(teacher["synthetic"])))
@@ -145,16 +150,18 @@ def facts(pairs: Mapping[str, Any]) -> str:
     return f"<dl>{rows}</dl>"
 
 
-def pictures(run: Path) -> str:
+def pictures(run: RunFolder) -> str:
     """Inline the pictures that the stages drew, up to the page's budget; name those that were left out."""
     shown, left_out, spent = [], [], 0
-    for path in sorted(path for stage in ("data", "teacher", "student") for path in (run / stage).rglob("plots/*.png")):
-        place = path.relative_to(run)
+    stages = [run.folder(stage) for stage in ("data", "teacher", "student")]
+    for path in sorted(path for stage in stages for path in stage.rglob("plots/*.png")):
+        place = path.relative_to(run.path)
         size = path.stat().st_size
         if spent + size > IMAGE_BUDGET_BYTES:
             left_out.append(str(place))
             continue
         spent += size
+        # Inlined: the page must show them wherever it is mailed.
         data = base64.b64encode(path.read_bytes()).decode()
         words = escape(f"{place.parts[0]}: {path.stem.replace('_', ' ')}")
         image = f'<img alt="{words}" loading="lazy" src="data:image/png;base64,{data}">'

@@ -7,11 +7,10 @@ judged: the gate must be red, and must name that program and no other. The copy 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import __main__ as stage
@@ -19,10 +18,18 @@ from benchmarks import gate
 from benchmarks.config import PRESETS
 from benchmarks.record import read_results
 from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.runs import file_hash, link_or_copy, read_json, write_json
 
 DAMAGED = "model.fp32.onnx"
-NEEDED = ("data", "teacher", "student", "bundle")
+
+
+@dataclass(frozen=True)
+class GateSelfTestConfig:
+    """Which run to judge, whole and damaged."""
+
+    run: Path
+    """Run folder with finished benchmarks."""
 
 
 def damage(bundle: Path, name: str = DAMAGED) -> str:
@@ -37,7 +44,9 @@ def damage(bundle: Path, name: str = DAMAGED) -> str:
     largest = max(weights, key=lambda tensor: len(tensor.raw_data))
     upside_down = numpy_helper.from_array(-numpy_helper.to_array(largest), largest.name)
     largest.CopyFrom(upside_down)
-    path.unlink()  # a link to the healthy file
+
+    # Unlinked first, here and below: the copy shares its files with the healthy run.
+    path.unlink()
     onnx.save(model, path)
     about = read_json(bundle / "bundle.json")
     about["files"][name] = file_hash(path)
@@ -47,31 +56,42 @@ def damage(bundle: Path, name: str = DAMAGED) -> str:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Judge the run, then its damaged copy."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.gate_self_test", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--run", type=Path, required=True, help="run folder with finished benchmarks")
-    run: Path = parser.parse_args(args).run
-    limits = replace(gate.settings(gate.PROJECT), run=run)
-    print(f"healthy: {run}", flush=True)
-    healthy = gate.main(["--run", str(run)])
-    with tempfile.TemporaryDirectory(dir=run.parent, prefix=f"{run.name}-damaged-") as folder:
-        copy = Path(folder)
-        for name in NEEDED:
-            shutil.copytree(run / name, copy / name, copy_function=link_or_copy)
-        what = damage(copy / "bundle")
-        print(f"damaged: {DAMAGED}, the weights {what} upside down", flush=True)
-        quick = replace(PRESETS["demo"], run=copy, peers="none", warmup=1, repeats=5)
-        todo = stage.make_stage(quick)
-        with todo.work() as work:
-            stage.fill(quick, todo, work)
-        lines = gate.broken_limits(limits, read_results(copy / "benchmarks" / "results.json"))
+    """Judge the run, then its damaged copy; exit code 1 where the gate cannot tell them apart."""
+    name = "python -m benchmarks.studies.gate_self_test"
+    return run(command.parse(GateSelfTestConfig, name, __doc__, args))
+
+
+def run(config: GateSelfTestConfig) -> int:
+    """Judge the run, then its damaged copy; return the exit code."""
+    print(f"healthy: {config.run}", flush=True)
+    limits = replace(gate.settings(gate.PROJECT), run=config.run)
+    healthy = gate.run(limits)
+
+    # Beside the run, where links are possible: its clips need not be copied.
+    with tempfile.TemporaryDirectory(dir=config.run.parent, prefix=f"{config.run.name}-damaged-") as folder:
+        lines = lines_of_damaged(RunFolder(config.run), RunFolder(Path(folder)), limits)
     for line in lines:
         print(f"gate: {line}", flush=True)
+
+    # Other rows must stay green: a gate that is red for everything tells nothing either.
     fine = healthy == 0 and bool(lines) and all(line.startswith(f"{DAMAGED}: ") for line in lines)
     print(f"gate trial: {'the gate can tell' if fine else 'the gate FAILED: see above'}")
     return 0 if fine else 1
+
+
+def lines_of_damaged(healthy: RunFolder, copy: RunFolder, limits: gate.GateConfig) -> list[str]:
+    """Copy a run, damage a program, measure the copy, and return the gate's lines about it."""
+    for name in stage.STAGES_READ:
+        shutil.copytree(healthy.made(name), copy.folder(name), copy_function=link_or_copy)
+    weights = damage(copy.folder("bundle"))
+    print(f"damaged: {DAMAGED}, the weights {weights} upside down", flush=True)
+
+    # Agreement is what must fall; stock networks and many timed calls would say nothing about it.
+    quick = replace(PRESETS["demo"], run=copy.path, alternatives="none", warmup=1, repeats=5)
+    todo = stage.make_stage(quick)
+    with todo.work() as work:
+        stage.fill(quick, todo, work)
+    return gate.broken_limits(limits, read_results(copy.results))
 
 
 if __name__ == "__main__":

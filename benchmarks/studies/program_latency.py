@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.alternatives import OURS, OWN, Peer
-from benchmarks.latency import pin_threads, quiet, take_turns
+from benchmarks.alternatives import OURS, OWN, Alternative
+from benchmarks.latency import Turns, pin_threads, quiet, take_turns
 from benchmarks.machine import describe
 from benchmarks.studies.result_files import command_line, markdown_table, write_result
 from benchmarks.studies.student_architectures import exporter
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SPEC, STRIDE, FRAMES = MelSpec(), 5, 256
 MODELS = ("mobilevit_s", "mobilevit_xs", "mobilevit_xxs")
 TEACHER = "ViT-B/16 teacher"
-GOALS = {"peer": {True: 4.0, False: 2.5}, "teacher": {True: 12.0, False: 8.0}}
+GOALS = {"alternative": {True: 4.0, False: 2.5}, "teacher": {True: 12.0, False: 8.0}}
 """How many times faster the best `.pte` of mobilevit_s has to be, on processors with int8 dot products and without."""
 DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 Call = Callable[[], object]
@@ -143,9 +143,9 @@ def rows(work: Path, model: str, threads: int, parts: bool) -> dict[str, tuple[C
             shape = (1, 1, SPEC.bands, FRAMES) if file == "network.pte" else wave.shape
             given = np.zeros(shape, np.float32) if file == "network.pte" else wave
             opened[file] = partial(to_executorch.open_method(path), given), known
-    for peer in (Peer(model, OWN, "ONNX Runtime"), Peer(model, OURS, "ONNX Runtime")):
-        ready = peer.open(work / "peers", SPEC, threads)
-        name = f"librosa + stock {peer.picture} in ONNX Runtime"
+    for alternative in (Alternative(model, OWN, "ONNX Runtime"), Alternative(model, OURS, "ONNX Runtime")):
+        ready = alternative.open(work / "alternatives", SPEC, threads)
+        name = f"librosa + stock {alternative.picture} in ONNX Runtime"
         opened[name] = partial(ready.predict, wave[0]), {"size_bytes": ready.size_bytes}
     return opened
 
@@ -173,7 +173,7 @@ def measure(
     calls = {name: call for name, (call, _) in opened.items()}
     if with_teacher:
         calls[TEACHER] = teacher(threads)
-    timings = take_turns(calls, warmup=3, repeats=repeats, pause_s=0.02, show=sys.stderr.isatty())
+    timings = take_turns(calls, Turns(3, repeats, pause_s=0.02), show=sys.stderr.isatty())
     failed = {name: timing.failure for name, timing in timings.items() if timing.failure}
     if failed:
         raise RunError("; ".join(f"{name}: {why}" for name, why in failed.items()))
@@ -228,7 +228,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     )
     lines = []
     for one in results["ratios"]:
-        goal = GOALS["teacher"][dots] if one["against"] == TEACHER else GOALS["peer"][dots]
+        goal = GOALS["teacher"][dots] if one["against"] == TEACHER else GOALS["alternative"][dots]
         asked = one["against"] == TEACHER or str(OWN) in one["against"]
         verdict = f" (goal {goal:g}: {'holds' if one['times_faster'] >= goal else 'MISSED'})" if asked else ""
         lines.append(f"- {one['best']}: {one['times_faster']:.2f} times faster than {one['against']}{verdict}")

@@ -2,19 +2,20 @@
 
 `python -m benchmarks.studies.regression_false_alarms --run runs/demo` measures a bundle's programs in one process, the
 earlier run, and then in `--trials` further ones. Each also measures every program once more with each call made 20 %
-longer, by keeping the processor busy for a fifth of what that very call took: a slow-down of known size whatever the
-machine's mood. Against the earlier run, the first must be called "no change" and the second "worse". All other pairs of
-runs are judged as well, which shows how often the rule errs. Raw ratios are kept in the result, so that another rule
+longer, by keeping the processor busy for a fifth of what that very call took: a slow-down of known size whatever else
+the machine does. Against the earlier run, the first must be called "no change" and the second "worse". All other pairs
+of runs are judged as well, which shows how often the rule errs. Raw ratios are kept in the result, so that another rule
 can be tried without measuring anew.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,38 @@ from benchmarks import cpu_time, regression
 from benchmarks.machine import describe
 from benchmarks.rows import open_calls
 from benchmarks.studies.result_files import command_line, markdown_table, write_result
-from benchmarks.subprocess_json import Child
+from benchmarks.subprocess_json import JsonProcess
 from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 
 OUT = Path("benchmarks/studies/results/against-trials")
 ROWS = ("model.fp32.onnx", "model.fp32.pte", "model.int8.pte")
 SLOWER_BY = 0.2
 SLOWED = " + 20 %"
+
+
+@dataclass(frozen=True)
+class FalseAlarmsConfig:
+    """Which run to measure, and how often."""
+
+    run: Path
+    """Run folder with finished stages data and bundle."""
+    trials: int = 10
+    """Runs after the first."""
+    repeats: int = 30
+    """Rounds per run."""
+    out: Path = OUT
+    """Result files without their endings."""
+    one_seed: int | None = None
+    """Measure once with this seed and print the ratios as JSON: what each run does in a process of its own."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be measured."""
+        if min(self.trials, self.repeats) < 1:
+            raise RunError(f"--trials {self.trials} and --repeats {self.repeats} must be at least 1")
+
+
 Ratios = Mapping[str, Sequence[float]]
 """Row -> each round's time over the reference kernel's; slowed rows have SLOWED behind their names."""
 
@@ -38,6 +63,7 @@ def slowed(call: Callable[[], object], share: float) -> Callable[[], None]:
     """Return a call that takes `share` more processor time than the same call would have taken."""
 
     def longer() -> None:
+        # A share of this very call, not of a mean: otherwise a call that was slow by chance would be slowed less.
         begun = time.process_time()
         call()
         end = begun + (time.process_time() - begun) * (1 + share)
@@ -47,18 +73,22 @@ def slowed(call: Callable[[], object], share: float) -> Callable[[], None]:
     return longer
 
 
-def measure(run: Path, rounds: int, seed: int) -> dict[str, list[float]]:
+def measure(run: RunFolder, rounds: int, seed: int) -> dict[str, list[float]]:
     """Measure the programs and their slowed twins in this process, as the benchmarks do."""
     calls = open_calls(run, ROWS, threads=1)
     missing = set(ROWS) - set(calls)
     if missing:
-        raise RunError(f"{run / 'bundle'}: cannot open {', '.join(sorted(missing))}; type `python -m export` first")
+        raise RunError(
+            f"{run.folder('bundle')}: cannot open {', '.join(sorted(missing))}; type `python -m export` first"
+        )
+    # In the same turns as the programs themselves, so that both meet the same neighbours.
     twins = {name + SLOWED: slowed(call, SLOWER_BY) for name, call in calls.items()}
     return cpu_time.ratios({**calls, **twins}, rounds, seed)
 
 
 def judge(runs: Sequence[Ratios]) -> dict[str, Any]:
     """Judge every later run against the first, and all pairs of runs; counts per row."""
+    # Each run is compared with each in both directions: a false alarm is one whichever came first.
     names = [name for name in runs[0] if not name.endswith(SLOWED)]
     pairs = [(then, now) for then in range(len(runs)) for now in range(len(runs)) if then != now]
     rows = {}
@@ -109,42 +139,39 @@ def caption(results: Mapping[str, Any]) -> str:
     )
 
 
-def _child(given: argparse.Namespace, seed: int) -> dict[str, list[float]]:
-    words = ["--run", str(given.run.resolve()), "--repeats", str(given.repeats), "--child", str(seed)]
-    found: dict[str, list[float]] = Child(
-        f"trial {seed}", "-m", "benchmarks.studies.regression_false_alarms", *words
-    ).answer()
+def measure_in_process(config: FalseAlarmsConfig, seed: int) -> dict[str, list[float]]:
+    """Measure once in a fresh process, as two runs of the benchmarks would be: its threads and memory are its own."""
+    words = ["--run", str(config.run.resolve()), "--repeats", str(config.repeats), "--one-seed", str(seed)]
+    trial = JsonProcess(f"trial {seed}", "-m", "benchmarks.studies.regression_false_alarms", *words)
+    found: dict[str, list[float]] = trial.result()
     return found
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure all runs, judge them, print and write the result; exit code 1 where the rule does not hold."""
-    import os
+    words = sys.argv[1:] if args is None else list(args)
+    name = "benchmarks.studies.regression_false_alarms"
+    return run(command.parse(FalseAlarmsConfig, f"python -m {name}", __doc__, words), command_line(name, words))
 
-    args = sys.argv[1:] if args is None else list(args)
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.regression_false_alarms", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--run", type=Path, required=True, help="run folder with finished stages data and bundle")
-    parser.add_argument("--trials", type=int, default=10, help="runs after the first")
-    parser.add_argument("--repeats", type=int, default=30, help="rounds per run")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"result files without their endings ({OUT})")
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args(args)
-    if min(given.trials, given.repeats) < 1:
-        raise RunError(f"--trials {given.trials} and --repeats {given.repeats} must be at least 1")
-    if given.child is not None:
-        print(json.dumps(measure(given.run, given.repeats, given.child)))
+
+def run(config: FalseAlarmsConfig, typed: str) -> int:
+    """Measure all runs and judge them; typed: the command for the result's head."""
+    if config.one_seed is not None:
+        print(json.dumps(measure(RunFolder(config.run), config.repeats, config.one_seed)))
         return 0
+
+    # Before anything of ours runs: afterwards it would mostly count ourselves.
     load = os.getloadavg()[0]
     runs = []
-    for seed in range(given.trials + 1):
-        runs.append(_child(given, seed))
-        print(f"run {seed} of {given.trials}: measured", flush=True)
-    results = judge(runs) | {"repeats": given.repeats, "load": load, "machine": describe()}
+    for seed in range(config.trials + 1):
+        runs.append(measure_in_process(config, seed))
+        print(f"run {seed} of {config.trials}: measured", flush=True)
+
+    results = judge(runs) | {"repeats": config.repeats, "load": load, "machine": describe()}
     parts = [table(results), caption(results)]
-    line = command_line("benchmarks.studies.regression_false_alarms", args)
-    write_result(given.out, "A slow-down and noise", line, results | {"runs": [json.dumps(run) for run in runs]}, parts)
+    # Raw ratios stay, each run on a line: another rule can be tried on them.
+    kept = results | {"runs": [json.dumps(ratios) for ratios in runs]}
+    write_result(config.out, "A slow-down and noise", typed, kept, parts)
     print("\n\n".join(parts), flush=True)
     return 0 if results["holds"] else 1
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.latency import pin_threads, take_turns
+from benchmarks.latency import Turns, pin_threads, take_turns
 from benchmarks.machine import describe
 from benchmarks.studies.result_files import command_line, markdown_table, write_result
 from pocketmood import command
@@ -113,7 +113,7 @@ def measure(run: Path, threads: int, repeats: int) -> dict[str, Any]:
         for runtime, call in calls_for(run, shape, threads, RUNTIMES).items()
     }
     names = {str(place): key for place, key in enumerate(calls)}
-    timings = take_turns({name: calls[key] for name, key in names.items()}, warmup=2, repeats=repeats, pause_s=0.01)
+    timings = take_turns({name: calls[key] for name, key in names.items()}, Turns(2, repeats, pause_s=0.01))
     broken = [timing.failure for timing in timings.values() if timing.failure]
     if broken:
         raise RunError(f"scaling: {broken[0]}")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.latency import pin_threads, take_turns
+from benchmarks.latency import Turns, pin_threads, take_turns
 from benchmarks.machine import describe
 from benchmarks.studies import ablation
 from benchmarks.studies.result_files import command_line, markdown_table, write_result
@@ -112,7 +112,7 @@ def timed(paths: Mapping[str, Path], wave: Any, repeats: int) -> dict[str, Any]:
         program(wave)
 
     opened = {name: partial(ask, read(path)) for name, path in paths.items()}
-    timings = take_turns(opened, warmup=3, repeats=repeats, pause_s=0.02)
+    timings = take_turns(opened, Turns(3, repeats, pause_s=0.02))
     return {
         name: timing.failure if timing.failure else (timing.median_ms, timing.p95_ms)
         for name, timing in timings.items()

@@ -2,6 +2,7 @@
 
     RUN/data  RUN/teacher  RUN/student  RUN/bundle  RUN/benchmarks
 
+Beside the stages: RUN/alternatives (programs that the benchmarks compare with) and RUN/device (rows taken on phones).
 This is the only place that knows these names. Every stage reads the others' results through it.
 """
 
@@ -22,6 +23,7 @@ MAKE_TARGETS = dict(zip(STAGES, ("data", "teacher", "student", "export", "benchm
 STORE, SPLIT_FILE, REJECTS_FILE, TRUTH_FILE = "store", "split.json", "rejects.csv", "truth.csv"
 SOFT_TARGETS = "soft_targets"
 PREDICTIONS_FILE, FLOOR_FILE = "predictions.csv", "floor.csv"
+RESULTS_FILE = "results.json"
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 
@@ -90,3 +92,18 @@ class RunFolder:
         """The student's config.json: timm's name of the network, stride, frames, spectrogram, labels."""
         values: dict[str, Any] = read_json(self.made("student") / CONFIG_FILE)
         return values
+
+    @property
+    def results(self) -> Path:
+        """The rows that the benchmarks measured, made or not."""
+        return self.folder("benchmarks") / RESULTS_FILE
+
+    @property
+    def device_results(self) -> Path:
+        """The rows that `benchmarks.device` took on phones, made or not; no stage, because every phone adds to them."""
+        return self.path / "device" / RESULTS_FILE
+
+    @property
+    def alternatives(self) -> Path:
+        """The folder of stock networks' programs; no stage, because they outlive a new table."""
+        return self.path / "alternatives"

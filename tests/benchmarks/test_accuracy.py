@@ -1,4 +1,4 @@
-"""Answers per row, agreement with raters, drops against the teacher."""
+"""Predictions per row, agreement with raters, drops against the teacher."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ def loudness(wave):
     return (float(wave.mean()), float(wave.std())), (0.1, 0.2)
 
 
-def test_every_song_is_asked_with_its_own_waveform(store):
+def test_every_song_is_predicted_from_its_own_waveform(store):
     ids = [store.ids[3], store.ids[0]]
-    emotion, spread = accuracy.ask(loudness, store, ids)
+    emotion, interval68 = accuracy.predict_songs(loudness, store, ids)
     wanted = [[store.waveform(id_).mean(), store.waveform(id_).std()] for id_ in ids]
     np.testing.assert_allclose(emotion, wanted, rtol=0, atol=1e-7)
-    np.testing.assert_allclose(spread, [[0.1, 0.2]] * 2, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(interval68, [[0.1, 0.2]] * 2, rtol=0, atol=1e-12)
 
 
-def test_an_answer_that_is_no_number_names_the_song(store):
+def test_a_prediction_that_is_no_number_names_the_song(store):
     def broken(wave):
         return (float("nan"), 0.0), (0.0, 0.0)
 
-    with pytest.raises(DataError, match=f"model.x: the answer for song {store.ids[0]} is"):
-        accuracy.ask(broken, store, store.ids[:2], name="model.x")
+    with pytest.raises(DataError, match=f"model.x: the prediction for song {store.ids[0]} is"):
+        accuracy.predict_songs(broken, store, store.ids[:2], name="model.x")
 
 
-def test_a_continued_run_does_not_ask_again(store, tmp_path):
-    asked = []
+def test_a_continued_run_does_not_predict_again(store, tmp_path):
+    calls = []
 
     def counted(wave):
-        asked.append(1)
+        calls.append(1)
         return loudness(wave)
 
-    path = tmp_path / "answers.csv"
-    first = accuracy.ask_once(path, counted, store, store.ids)
-    again = accuracy.ask_once(path, counted, store, store.ids)
-    assert len(asked) == len(store)
+    path = tmp_path / "predictions.csv"
+    first = accuracy.predict_once(path, counted, store, store.ids)
+    again = accuracy.predict_once(path, counted, store, store.ids)
+    assert len(calls) == len(store)
     np.testing.assert_array_equal(first, again)
 
 
-def test_stored_answers_come_in_the_order_asked_for(run, store):
+def test_stored_predictions_come_in_the_order_asked_for(run, store):
     path = run / "teacher" / "predictions.csv"
     forward = accuracy.stored(path, store.ids)
     backward = accuracy.stored(path, store.ids[::-1])
     np.testing.assert_array_equal(forward, backward[::-1])
 
 
-def test_a_test_song_without_an_answer_is_named(run):
+def test_a_test_song_without_a_prediction_is_named(run):
     with pytest.raises(DataError, match="no row for 1 of 2 test songs \\(first: nobody\\)"):
         accuracy.stored(run / "teacher" / "predictions.csv", ["2", "nobody"])
 
@@ -80,7 +80,7 @@ def test_truth_reads_the_true_score_and_names_a_missing_column(tmp_path):
 
 
 def test_ccc_by_hand():
-    # labels 0, 1 (mean .5, variance .25); answers 0, .5 (mean .25, variance .0625); covariance .125
+    # labels 0, 1 (mean .5, variance .25); predictions 0, .5 (mean .25, variance .0625); covariance .125
     # ccc = 2 * .125 / (.25 + .0625 + .0625) = 2/3 for valence, 1 for a perfect arousal
     labels = np.array([[0.0, 0.0], [1.0, 1.0]])
     record = Record("x")
@@ -94,11 +94,11 @@ def test_ccc_by_hand():
 def test_drop_is_teacher_minus_row_with_a_paired_interval():
     rng = np.random.default_rng(0)
     labels = rng.uniform(-0.8, 0.8, (60, 2))
-    answers = {"teacher": labels * 0.9, "student": labels * 0.9 + rng.normal(0, 0.3, labels.shape)}
+    predictions = {"teacher": labels * 0.9, "student": labels * 0.9 + rng.normal(0, 0.3, labels.shape)}
     rows = [Record("teacher"), Record("student"), Record("not scored")]
     for row in rows[:2]:
-        accuracy.judge(row, answers[row.name], labels, 50, 0)
-    accuracy.drops(rows, answers, labels, "teacher", 200, 0)
+        accuracy.judge(row, predictions[row.name], labels, 50, 0)
+    accuracy.drops(rows, predictions, labels, "teacher", 200, 0)
     assert rows[0].ccc_drop == pytest.approx(0, abs=1e-12)
     assert rows[1].ccc_drop == pytest.approx(rows[0].ccc_mean - rows[1].ccc_mean, abs=1e-9)
     assert rows[2].ccc_drop is None

@@ -1,4 +1,4 @@
-"""Peers are stock networks behind librosa: the picture they see, their programs, and what they cost."""
+"""Alternatives are stock networks behind librosa: the picture they see, their programs, and what they cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import alternatives
-from benchmarks.alternatives import OURS, OWN, Peer
+from benchmarks.alternatives import OURS, OWN, Alternative
 from pocketmood.spec import MelSpec
 
 SPEC = MelSpec(seconds=1.0)
@@ -17,9 +17,9 @@ WAVE = (0.1 * np.random.default_rng(0).standard_normal(SPEC.samples)).astype(np.
 
 
 def test_names_and_files_tell_peers_apart() -> None:
-    both = [Peer("net", size, runtime) for size in (OWN, OURS) for runtime in ("ONNX Runtime", "ExecuTorch")]
-    assert [peer.name for peer in both[::2]] == ["librosa + net", "librosa + net 128x256"]
-    assert len({peer.file for peer in both}) == 4
+    both = [Alternative("net", size, runtime) for size in (OWN, OURS) for runtime in ("ONNX Runtime", "ExecuTorch")]
+    assert [alternative.name for alternative in both[::2]] == ["librosa + net", "librosa + net 128x256"]
+    assert len({alternative.file for alternative in both}) == 4
     assert str(OWN) == "256 x 256 x 3"
 
 
@@ -37,17 +37,19 @@ def test_the_picture_is_librosas_mel_in_equal_channels(size: alternatives.Pictur
 @pytest.mark.slow
 def test_a_peer_answers_a_waveform_and_is_written_once(tmp_path: Path) -> None:
     """It is written beside the test, in the process where another one just failed."""
-    peer = Peer("mobilevit_xxs", OWN, "ONNX Runtime")
-    path = tmp_path / "peers" / peer.file
-    with alternatives.made_beside([Peer("no such network", OWN, "ONNX Runtime"), peer], tmp_path / "peers") as wait:
+    alternative = Alternative("mobilevit_xxs", OWN, "ONNX Runtime")
+    path = tmp_path / "alternatives" / alternative.file
+    with alternatives.made_beside(
+        [Alternative("no such network", OWN, "ONNX Runtime"), alternative], tmp_path / "alternatives"
+    ) as wait:
         wait()
         written = path.stat().st_mtime_ns
-    opened = peer.open(tmp_path / "peers", SPEC, threads=1)
+    opened = alternative.open(tmp_path / "alternatives", SPEC, threads=1)
     assert opened.size_bytes == path.stat().st_size
     assert opened.params is not None and 4 * opened.params == pytest.approx(opened.size_bytes, rel=0.1)  # float32
     emotion, _ = opened.predict(WAVE)
     assert emotion.shape == (2,) and np.isfinite(emotion).all()
-    again, _ = peer.open(tmp_path / "peers", SPEC, threads=1).predict(WAVE)
+    again, _ = alternative.open(tmp_path / "alternatives", SPEC, threads=1).predict(WAVE)
     assert path.stat().st_mtime_ns == written
     np.testing.assert_allclose(again, emotion, rtol=0, atol=1e-6)
 
@@ -64,6 +66,7 @@ def test_both_runtimes_answer_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     monkeypatch.setattr(alternatives, "stock", stock)
     said = [
-        Peer("tiny", OURS, runtime).open(tmp_path, SPEC, threads=1).predict(WAVE)[0] for runtime in alternatives.ENDINGS
+        Alternative("tiny", OURS, runtime).open(tmp_path, SPEC, threads=1).predict(WAVE)[0]
+        for runtime in alternatives.ENDINGS
     ]
     np.testing.assert_allclose(said[0], said[1], rtol=1e-4, atol=1e-4)

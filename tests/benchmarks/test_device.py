@@ -1,4 +1,4 @@
-"""Rows from a phone: what is pushed and run, how answers are judged, and that other phones' rows stay."""
+"""Rows from a phone: what is pushed and run, how predictions are judged, and that other phones' rows stay."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ import pytest
 from benchmarks import device
 from benchmarks.device import FOLDER, Adb
 from benchmarks.record import Record
-from benchmarks.rows import contenders, device_records
-from pocketmood.bundle import Bundle
-from pocketmood.emotion import Emotion
+from benchmarks.rows import device_records, rows_of
+from export.golden import EMOTIONS, INTERVALS, WAVEFORMS
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
-from pocketmood.runs import file_hash, write_json
+from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from tests.helpers import ROOT, benchmark_runs
 
 SPEC = MelSpec(seconds=0.5)
 CLIPS = 2
-ANSWERS = [[0.1, -0.2, 0.3, 0.4], [0.5, 0.25, 0.3, 0.35]]
+PROGRAMS = ("model.fp32.pte", "model.int8.pte")
+GOLDEN = [[0.1, -0.2, 0.3, 0.4], [0.5, 0.25, 0.3, 0.35]]
 SAID: dict[str, Any] = {"load_ms": 12.5, "first_ms": 40.0, "median_ms": 15.0, "p95_ms": 18.0, "threads": 4,
-                        "peak_rss_bytes": 60_000_000, "answers": ANSWERS}  # fmt: skip
+                        "peak_rss_bytes": 60_000_000, "answers": GOLDEN}  # fmt: skip
 
 
 @pytest.fixture
@@ -34,12 +35,12 @@ def run(tmp_path: Path) -> Path:
     run = benchmark_runs.make_run(tmp_path / "run", songs=8)
     bundle = run / "bundle"
     (bundle / "golden").mkdir()
-    np.zeros((CLIPS, SPEC.samples), "<f4").tofile(bundle / device.WAVES)
-    for name in ("model.fp32.pte", "model.int8.pte"):
+    np.zeros((CLIPS, SPEC.samples), "<f4").tofile(bundle / WAVEFORMS)
+    for name, columns in ((EMOTIONS, slice(2)), (INTERVALS, slice(2, 4))):
+        np.array(GOLDEN, "<f4")[:, columns].tofile(bundle / name)
+    for name in PROGRAMS:
         (bundle / name).write_bytes(name.encode())
-    names = ("model.fp32.pte", "model.int8.pte", device.WAVES)
-    about = {"schema": 2, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
-    write_json(bundle / "bundle.json", about | {"files": {name: file_hash(bundle / name) for name in names}})
+    benchmark_runs.describe_bundle(bundle, SPEC, *PROGRAMS, WAVEFORMS, EMOTIONS, INTERVALS)
     return run
 
 
@@ -49,21 +50,6 @@ def phone(tmp_path: Path) -> Path:
     (tmp_path / "adb").mkdir()
     (tmp_path / "adb" / "said.txt").write_text("I 00:00 some log line\n" + json.dumps(SAID))
     return tmp_path / "adb"
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the programs answer here as the phone says: their bytes are made up."""
-    answers = iter([*ANSWERS, *ANSWERS] * 2)
-
-    def predictor(self: Bundle, runtime: str, precision: str) -> Any:
-        def predict(wave: Any) -> tuple[Emotion, Emotion]:
-            values = next(answers)
-            return Emotion(*values[:2]), Emotion(*values[2:])
-
-        return predict
-
-    monkeypatch.setattr(Bundle, "predictor", predictor)
 
 
 def adb_of(phone: Path) -> str:
@@ -92,44 +78,66 @@ def test_what_is_pushed_run_and_removed(run: Path, phone: Path) -> None:
 
 
 def test_rows_join_the_table_and_other_phones_stay(run: Path, phone: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    device.keep(run, [Record("model.fp32.pte on Old", latency_ms_median=90.0)])
+    device.keep(RunFolder(run), [Record("model.fp32.pte on Old", latency_ms_median=90.0)])
     assert call(run, phone) == 0
     said = capsys.readouterr().out
     assert "model.fp32.pte on Model T" in said and "model.fp32.pte on Old" in said
-    rows = {record.name: record for record in device_records(run)}
+    rows = {record.name: record for record in device_records(RunFolder(run))}
     row = rows["model.int8.pte on Model T"]
     assert (row.runtime, row.precision, row.status) == ("ExecuTorch, arm64-v8a", "int8", "passed")
     assert (row.latency_ms_median, row.latency_ms_p95, row.first_ms, row.load_ms) == (15.0, 18.0, 40.0, 12.5)
     assert row.real_time_factor == pytest.approx(0.015 / 0.5, abs=1e-12)
     assert (row.threads, row.peak_rss_bytes, row.size_bytes) == (4, 60_000_000, len("model.int8.pte"))
-    names = [one.name for one in contenders(run, peers="none")]
+    names = [row.name for row in rows_of(RunFolder(run), alternatives="none")]
     assert names[-3:] == ["model.fp32.pte on Old", "model.fp32.pte on Model T", "model.int8.pte on Model T"]
 
 
-def test_answers_beyond_the_limit_are_refuted(run: Path, phone: Path) -> None:
-    # both programs differ by 5e-4 in one number: too much for fp32, within int8's limit
-    off = [[*ANSWERS[0][:3], ANSWERS[0][3] + 5e-4], ANSWERS[1]]
-    (phone / "said.txt").write_text(json.dumps(SAID | {"answers": off}))
+def say(phone: Path, predictions: list[list[Any]]) -> None:
+    (phone / "said.txt").write_text(json.dumps(SAID | {"answers": predictions}))
+
+
+def test_predictions_beyond_the_tolerance_are_refuted(run: Path, phone: Path) -> None:
+    # both programs differ by 2e-3 in one number: too much for fp32 (1e-3), within what int8 may (7e-3)
+    say(phone, [[*GOLDEN[0][:3], GOLDEN[0][3] + 2e-3], GOLDEN[1]])
     assert call(run, phone) == 1
-    fp32, int8 = device_records(run)
+    fp32, int8 = device_records(RunFolder(run))
     assert (fp32.status, int8.status) == ("failed validation", "passed")
-    assert fp32.parity_error == pytest.approx(5e-4, abs=1e-7) and "more than 0.0001" in fp32.reason
-    (phone / "said.txt").write_text(json.dumps(SAID | {"answers": [[None] * 4, ANSWERS[1]]}))
+    # golden pairs are float32: rounding of .4 and .402 is below 1e-7
+    assert fp32.parity_error == pytest.approx(2e-3, abs=1e-7) and "more than 0.001" in fp32.reason
+    say(phone, [[None] * 4, GOLDEN[1]])
     assert call(run, phone) == 1
-    assert [record.status for record in device_records(run)] == ["failed validation"] * 2
+    assert [record.status for record in device_records(RunFolder(run))] == ["failed validation"] * 2
+
+
+def test_another_tolerance_in_parity_json_changes_the_verdict(run: Path, phone: Path) -> None:
+    say(phone, [[*GOLDEN[0][:3], GOLDEN[0][3] + 2e-3], GOLDEN[1]])
+    path = run / "bundle" / "parity.json"
+    records = read_json(path)
+    for tolerance, status in ((1.9e-3, "failed validation"), (2.1e-3, "passed")):
+        write_json(path, [{**record, "tolerance": tolerance} for record in records])
+        assert call(run, phone) == int(status != "passed")
+        assert [record.status for record in device_records(RunFolder(run))] == [status] * 2
+
+
+def test_without_a_tolerance_nothing_is_called_equal(run: Path, phone: Path) -> None:
+    path = run / "bundle" / "parity.json"
+    write_json(path, [{key: record[key] for key in record if key != "tolerance"} for record in read_json(path)])
+    assert call(run, phone) == 1
+    for record in device_records(RunFolder(run)):
+        assert record.status == "failed" and "states no tolerance" in record.reason
 
 
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
         ("no such operator", "said 'no such operator', no JSON line"),
-        (json.dumps(SAID | {"answers": ANSWERS[:1]}), "1 answers to 2 golden waveforms"),
+        (json.dumps(SAID | {"answers": GOLDEN[:1]}), "1 predictions for 2 golden waveforms"),
     ],
 )
 def test_a_program_that_breaks_costs_its_row(run: Path, phone: Path, said: str, reason: str) -> None:
     (phone / "said.txt").write_text(said)
     assert call(run, phone) == 1
-    assert all(record.status == "failed" and reason in record.reason for record in device_records(run))
+    assert all(record.status == "failed" and reason in record.reason for record in device_records(RunFolder(run)))
 
 
 def test_a_phone_that_is_not_ready_is_an_error(run: Path, phone: Path) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from benchmarks import latency, machine, memory
+from benchmarks.latency import Turns
 from benchmarks.studies import cli_startup
 from pocketmood.errors import RunError
 
@@ -36,7 +37,7 @@ def spending(clock, times_s):
 def test_median_and_p95_without_the_warm_up():
     clock = Clock()
     rows = {"slow start": spending(clock, [9.0, 9.0, 0.001, 0.003, 0.002]), "steady": spending(clock, [0.004] * 5)}
-    found = latency.take_turns(rows, warmup=2, repeats=3, clock=clock)
+    found = latency.take_turns(rows, Turns(2, 3), clock=clock)
     assert sorted(found["slow start"].times_ms) == pytest.approx([1, 2, 3], abs=1e-6)
     assert found["slow start"].median_ms == pytest.approx(2, abs=1e-6)
     # between the 2nd and 3rd of three values, at 95 % of the way: 2 + .9 * 1
@@ -47,7 +48,7 @@ def test_median_and_p95_without_the_warm_up():
 def test_rows_take_turns_in_changing_order():
     calls = []
     rows = {name: (lambda name=name: calls.append(name)) for name in "abc"}
-    latency.take_turns(rows, warmup=0, repeats=20, seed=1)
+    latency.take_turns(rows, Turns(0, 20, seed=1))
     rounds = [tuple(calls[start : start + 3]) for start in range(0, len(calls), 3)]
     assert all(sorted(turn) == ["a", "b", "c"] for turn in rounds)
     assert len(set(rounds)) > 3
@@ -59,7 +60,7 @@ def test_each_call_is_compared_with_the_reference_around_it():
     clock = Clock()
     reference = spending(clock, [9.0, 9.0, 0.002, 0.004, 0.004, 0.006])
     rows = {"row": spending(clock, [9.0, 0.030, 0.050])}
-    found = latency.take_turns(rows, warmup=1, repeats=2, reference=reference, clock=clock)["row"]
+    found = latency.take_turns(rows, Turns(1, 2), reference, clock)["row"]
     assert found.beside_ms == pytest.approx([3, 5], abs=1e-6)
     assert found.ratios == pytest.approx([10, 10], abs=1e-6)
 
@@ -68,7 +69,7 @@ def test_a_broken_row_keeps_its_message_and_the_others_go_on():
     def broken():
         raise ValueError("no such operator")
 
-    found = latency.take_turns({"bad": broken, "good": lambda: None}, warmup=1, repeats=4)
+    found = latency.take_turns({"bad": broken, "good": lambda: None}, Turns(1, 4))
     assert found["bad"].failure == "ValueError: no such operator"
     assert len(found["good"].times_ms) == 4
 
@@ -76,9 +77,9 @@ def test_a_broken_row_keeps_its_message_and_the_others_go_on():
 def test_a_crowded_machine_gets_fewer_rounds_but_three_at_least():
     clock = Clock()
     rows = {"slow": spending(clock, [1.0] * 50)}
-    assert len(latency.take_turns(rows, warmup=1, repeats=30, limit_s=9.5, clock=clock)["slow"].times_ms) == 9
+    assert len(latency.take_turns(rows, Turns(1, 30, limit_s=9.5), clock=clock)["slow"].times_ms) == 9
     rows = {"slower": spending(clock, [60.0] * 50)}
-    assert len(latency.take_turns(rows, warmup=1, repeats=30, limit_s=9.5, clock=clock)["slower"].times_ms) == 3
+    assert len(latency.take_turns(rows, Turns(1, 30, limit_s=9.5), clock=clock)["slower"].times_ms) == 3
 
 
 @pytest.mark.slow
@@ -117,7 +118,7 @@ def test_peak_memory_grows_with_what_is_held():
 
 def test_a_child_that_fails_says_so_in_one_line(tmp_path):
     with pytest.raises(RunError, match=r"memory of model\.x: the measuring process ended with 1 \("):
-        memory.measure_in_child(tmp_path, "model.x", 1)
+        memory.measure_in_process(tmp_path, "model.x", 1)
 
 
 def test_time_to_the_first_line_stops_at_the_first_line():

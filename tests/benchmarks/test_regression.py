@@ -28,12 +28,14 @@ def noisy(level: float, seed: int, rounds: int = 60) -> list[float]:
     return [float(value) for value in values]
 
 
-def write_run(folder: Path, answers: np.ndarray, ratios: list[float], size: int = 1000, **more: object) -> Path:
+def write_run(folder: Path, predictions: np.ndarray, ratios: list[float], size: int = 1000, **more: object) -> Path:
     figures = {"status": "passed", "size_bytes": size, "ccc_mean": 0.6, **more}
     record = Record(NAME, work_ratios=ratios, work_ratio=float(np.median(ratios)), **figures)
     folder.mkdir(parents=True)
     write_results(folder / "results.json", [record])
-    write_predictions(folder / "answers" / f"{NAME}.csv", Predictions(tuple(IDS), ("test",) * 60, answers, LABELS))
+    write_predictions(
+        folder / "predictions" / f"{NAME}.csv", Predictions(tuple(IDS), ("test",) * 60, predictions, LABELS)
+    )
     return folder / "results.json"
 
 
@@ -42,9 +44,9 @@ def verdicts(then: Path, now: Path) -> dict[str, str]:
 
 
 def test_the_same_run_twice_shows_no_change(tmp_path: Path) -> None:
-    answers = LABELS * 0.9
-    then = write_run(tmp_path / "a", answers, noisy(3.0, 1))
-    now = write_run(tmp_path / "b", answers, noisy(3.0, 2))
+    predictions = LABELS * 0.9
+    then = write_run(tmp_path / "a", predictions, noisy(3.0, 1))
+    now = write_run(tmp_path / "b", predictions, noisy(3.0, 2))
     assert verdicts(then, now) == {"status": "no change", "CCC": "no change", "latency": "no change",
                                    "size": "no change"}  # fmt: skip
 
@@ -90,7 +92,9 @@ def test_other_songs_are_not_compared(tmp_path: Path) -> None:
     then = write_run(tmp_path / "a", LABELS, noisy(3, 1))
     now = write_run(tmp_path / "b", LABELS, noisy(6, 2))
     labels = LABELS[::-1]
-    write_predictions(now.parent / "answers" / f"{NAME}.csv", Predictions(tuple(IDS), ("test",) * 60, LABELS, labels))
+    write_predictions(
+        now.parent / "predictions" / f"{NAME}.csv", Predictions(tuple(IDS), ("test",) * 60, LABELS, labels)
+    )
     assert verdicts(then, now)["CCC"] == "not comparable"
 
 
@@ -104,11 +108,11 @@ def test_a_figure_or_a_row_that_went_missing_is_worse(tmp_path: Path) -> None:
     assert verdicts(now, then) == {"row": "not comparable"}
 
 
-def test_answers_must_lie_beside_the_results(tmp_path: Path) -> None:
+def test_predictions_must_lie_beside_the_results(tmp_path: Path) -> None:
     then = write_run(tmp_path / "a", LABELS, noisy(3, 1))
     now = write_run(tmp_path / "b", LABELS, noisy(3, 2))
-    (then.parent / "answers" / f"{NAME}.csv").unlink()
-    with pytest.raises(RunError, match="keep the folder `answers` beside"):
+    (then.parent / "predictions" / f"{NAME}.csv").unlink()
+    with pytest.raises(RunError, match="keep the folder `predictions` beside"):
         regression.compare(then, now, [NAME])
 
 

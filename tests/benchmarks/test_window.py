@@ -14,10 +14,10 @@ from benchmarks import latency, measure, memory
 from benchmarks.accuracy import stored
 from benchmarks.config import BenchmarksConfig
 from benchmarks.record import Record
-from benchmarks.rows import TEACHER, Contender
-from benchmarks.torch_rows import Opened, store_of
+from benchmarks.rows import TEACHER, Row
+from benchmarks.torch_rows import OpenedRow
 from pocketmood.data.clips import ClipStore
-from pocketmood.runs import file_hash, write_json
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.spec import MelSpec
 from tests.helpers import benchmark_runs
 
@@ -36,13 +36,17 @@ def run(tmp_path: Path) -> Path:
     graph = helper.make_graph(nodes, "mean", [wave], out, given)
     program = run / "bundle" / "model.fp32.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), program)
-    about = {"schema": 2, "spec": SHORT.to_dict(), "spec_hash": SHORT.hash, "input": {"shape": [1, SHORT.samples]}}
-    write_json(run / "bundle" / "bundle.json", about | {"files": {program.name: file_hash(program)}})
+    benchmark_runs.describe_bundle(run / "bundle", SHORT, program.name)
     return run
 
 
+def seen_store(run: Path) -> ClipStore:
+    folder = RunFolder(run)
+    return folder.store_of(folder.bundle.samples)
+
+
 def test_the_store_is_opened_through_the_bundles_window(run: Path) -> None:
-    whole, seen = ClipStore.open(run / "data" / "store"), store_of(run)
+    whole, seen = ClipStore.open(run / "data" / "store"), seen_store(run)
     assert (whole.samples, seen.samples) == (11_025, 4_410)
     np.testing.assert_array_equal(seen.waveform("3"), whole.waveform("3")[3_307 : 3_307 + 4_410])
 
@@ -54,15 +58,17 @@ def test_rows_hear_the_middle_of_each_clip_and_are_timed_on_it(run: Path, monkey
         heard.append(wave)
         return (0.0, 0.0), (0.1, 0.1)
 
-    def rows(run: Path, _peers: str) -> list[Contender]:
-        teacher = Contender(Record(TEACHER), answers=lambda ids: stored(run / "teacher" / "predictions.csv", ids))
-        return [teacher, Contender(Record("short"), lambda _threads: Opened(predict, None))]
+    def rows(run: RunFolder, _alternatives: str) -> list[Row]:
+        teacher = Row(Record(TEACHER), predictions=lambda ids: stored(run.folder("teacher") / "predictions.csv", ids))
+        return [teacher, Row(Record("short"), lambda _threads: OpenedRow(predict, None))]
 
-    monkeypatch.setattr(measure, "contenders", rows)
+    monkeypatch.setattr(measure, "rows_of", rows)
     monkeypatch.setattr(latency, "pin_threads", lambda threads: {})  # imports for seconds
     monkeypatch.setattr(latency, "pin_torch", lambda threads: threads)
-    config = BenchmarksConfig(run=run, warmup=0, repeats=1, bootstrap=20, memory="none", peers="none", work_rounds=0)
-    record = measure.measure(config, run.parent / "work").records[1]
+    config = BenchmarksConfig(
+        run=run, warmup=0, repeats=1, bootstrap=20, memory="none", alternatives="none", work_rounds=0
+    )
+    record = measure.measure(config, RunFolder(run), run.parent / "work").records[1]
     whole = ClipStore.open(run / "data" / "store")
     np.testing.assert_array_equal(heard[0], whole.waveform("2")[3_307 : 3_307 + 4_410])
     assert len({wave.shape for wave in heard}) == 1
@@ -71,4 +77,4 @@ def test_rows_hear_the_middle_of_each_clip_and_are_timed_on_it(run: Path, monkey
 
 
 def test_a_fresh_process_weighs_a_program_of_a_shorter_window(run: Path) -> None:
-    assert 20e6 < memory.measure_in_child(run, "model.fp32.onnx", 1) < 1e9  # numpy and ONNX Runtime, no torch
+    assert 20e6 < memory.measure_in_process(run, "model.fp32.onnx", 1) < 1e9  # numpy and ONNX Runtime, no torch

@@ -16,16 +16,16 @@ LABELS = np.array([[0.5, 0.5], [0.3, 0.1], [-0.5, -0.5], [0.4, -0.2]])
 
 
 def test_quadrants_by_hand() -> None:
-    said = LABELS + np.array([[0.1, -0.1], [-0.4, 0.1], [0.0, 0.0], [0.0, 0.0]])
-    found = {one["part"]: one for one in breakdown.by_quadrant(LABELS, {"x": said})}
+    predicted = LABELS + np.array([[0.1, -0.1], [-0.4, 0.1], [0.0, 0.0], [0.0, 0.0]])
+    found = {errors.part: errors for errors in breakdown.by_quadrant(LABELS, {"x": predicted})}
     assert set(found) == {"happy-energetic", "sad-calm", "content-relaxed"}  # nobody put a song into the fourth
     happy = found["happy-energetic"]
     # errors .1, -.1, -.4, .1: squares add up to .19 over four numbers
-    assert happy["songs"] == 2 and happy["rmse"] == pytest.approx(np.sqrt(0.19 / 4), abs=1e-12)
-    assert happy["bias_valence"] == pytest.approx(-0.15, abs=1e-12)
-    assert happy["bias_arousal"] == pytest.approx(0, abs=1e-12)
-    assert happy["put_there"] == 0.5  # the second one went to the left half
-    assert found["sad-calm"]["rmse"] == 0 and found["sad-calm"]["put_there"] == 1
+    assert happy.songs == 2 and happy.rmse == pytest.approx(np.sqrt(0.19 / 4), abs=1e-12)
+    assert happy.bias_valence == pytest.approx(-0.15, abs=1e-12)
+    assert happy.bias_arousal == pytest.approx(0, abs=1e-12)
+    assert happy.put_there == 0.5  # the second one went to the left half
+    assert found["sad-calm"].rmse == 0 and found["sad-calm"].put_there == 1
 
 
 def test_blocks_of_ids_and_too_few_songs() -> None:
@@ -33,10 +33,10 @@ def test_blocks_of_ids_and_too_few_songs() -> None:
     labels = rng.uniform(-1, 1, (50, 2))
     ids = [str(number) for number in [*range(981, 1001), *range(1001, 1029), 2001, 2058]]
     found = breakdown.by_block(ids, labels, {"x": labels}, repeats=20, seed=0)
-    assert [(one["part"], one["songs"]) for one in found] == [
+    assert [(block.part, block.songs) for block in found] == [
         ("1 to 1000", 20), ("1001 to 2000", 28), ("2001 and above", 2)
     ]  # fmt: skip
-    assert found[0]["ccc"] == pytest.approx(1, abs=1e-12) and found[2]["ccc"] is None
+    assert found[0].ccc == pytest.approx(1, abs=1e-12) and found[2].ccc is None
 
 
 def test_shares_of_the_ceiling() -> None:
@@ -46,8 +46,8 @@ def test_shares_of_the_ceiling() -> None:
 
 
 def test_the_worst_songs_come_first() -> None:
-    said = LABELS + np.array([[0.1, 0.0], [0.3, 0.4], [0.0, 0.2], [0.0, 0.0]])
-    assert breakdown.worst_songs(["a", "b", "c", "d"], LABELS, said, 2) == [1, 2]
+    predicted = LABELS + np.array([[0.1, 0.0], [0.3, 0.4], [0.0, 0.2], [0.0, 0.0]])
+    assert breakdown.worst_songs(["a", "b", "c", "d"], LABELS, predicted, 2) == [1, 2]
 
 
 def test_a_song_travels_small_and_whole() -> None:

@@ -15,8 +15,9 @@ from benchmarks import measure
 from benchmarks.config import PRESETS, BenchmarksConfig
 from benchmarks.record import KEYS, Record
 from benchmarks.report import charts, sections
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
-from tests.helpers import benchmark_runs, chromium
+from tests.helpers import ROOT, benchmark_runs, chromium
 
 QUICK = ["--memory", "none", "--repeats", "3", "--warmup", "1", "--bootstrap", "50", "--pause-ms", "0"]
 
@@ -83,7 +84,7 @@ def finished(tmp_path_factory) -> Path:
     """Return a run whose benchmarks ran on made-up rows."""
     run = benchmark_runs.make_run(tmp_path_factory.mktemp("benchmarks") / "run", songs=40)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "contenders", benchmark_runs.rows)
+        patch.setattr(measure, "rows_of", benchmark_runs.rows)
         patch.setattr(measure.latency, "pin_threads", lambda threads: {"torch": threads})  # imports for seconds
         patch.setattr(measure.latency, "pin_torch", lambda threads: threads)  # other tests keep their threads
         command_line.main(["--preset", "smoke", "--run", str(run), *QUICK])
@@ -109,8 +110,10 @@ def test_a_failure_in_one_row_leaves_the_others_whole(finished):
     assert rows["model.int8.pte"]["latency_ms_median"] > 0 and rows["model.int8.pte"]["ccc_mean"] is not None
     assert rows["model.fp32.mlpackage"]["status"] == "not run: needs macOS"
     assert rows["model.fp32.mlpackage"]["ccc_mean"] is None
-    peer = rows["librosa + mobilevit_xxs"]
-    assert peer["ccc_mean"] is None and "random" in peer["reason"] and peer["latency_ms_median"] > 0
+    alternative = rows["librosa + mobilevit_xxs"]
+    assert (
+        alternative["ccc_mean"] is None and "random" in alternative["reason"] and alternative["latency_ms_median"] > 0
+    )
     assert rows["teacher"]["ccc_drop"] == pytest.approx(0, abs=1e-12)
     wanted = rows["teacher"]["ccc_mean"] - rows["ridge floor"]["ccc_mean"]
     assert rows["ridge floor"]["ccc_drop"] == pytest.approx(wanted, abs=1e-9)
@@ -123,13 +126,13 @@ def test_the_second_run_says_up_to_date_and_prints_the_table_again(finished, cap
     assert said.startswith("benchmarks: up to date\n")
     assert (finished / "benchmarks" / "table.txt").read_text() in said
     *_, more, report, last = said.splitlines()
-    assert more == f"four peers, one thread, all cores: make benchmarks RUN={finished}"
+    assert more == f"four alternatives, one thread, all cores: make benchmarks RUN={finished}"
     assert report == f"report: {finished / 'benchmarks' / 'report.html'}"
     assert json.loads(last)["rows"]["teacher"]["status"] == "measured"
 
 
 def test_a_missing_stage_names_the_command(tmp_path):
-    with pytest.raises(RunError, match="pocketmood data"):
+    with pytest.raises(RunError, match=r"Type `make data RUN="):
         command_line.main(["--run", str(tmp_path / "nothing")])
 
 
@@ -139,6 +142,28 @@ def test_the_page_needs_no_network_and_closes_its_tags(html):
     assert all(place.startswith(("data:", "#")) for place in page.fetched)
     assert "url(http" not in html and "@import" not in html and "default-src 'none'" in html
     assert len(html) < 5_000_000
+
+
+def figures(values: object) -> set[str]:
+    """Return every number of a result that has eight digits or more: such do not meet one of another by chance."""
+    if isinstance(values, dict | list):
+        parts = values.values() if isinstance(values, dict) else values
+        return set().union(*map(figures, parts))
+    return {repr(values)} if isinstance(values, float) and len(repr(values)) > 9 else set()
+
+
+def test_nothing_on_the_page_was_measured_elsewhere(html):
+    results = [json.loads(path.read_text()) for path in (ROOT / "benchmarks" / "studies" / "results").glob("*.json")]
+    assert len(results) > 5 and len(set().union(*map(figures, results))) > 100
+    for result in results:
+        assert [figure for figure in figures(result) if figure in html] == []
+        assert result["command"] not in html
+
+
+def test_no_module_of_the_report_reads_what_was_measured_elsewhere():
+    modules = list((ROOT / "benchmarks" / "report").glob("*.py"))
+    assert len(modules) > 4
+    assert [path.name for path in modules if "studies" in path.read_text()] == []
 
 
 def test_ids_on_the_page_are_unique(html):
@@ -223,7 +248,7 @@ def test_pictures_beyond_the_budget_are_named_not_shown(tmp_path, monkeypatch):
     for name in ("a", "b"):
         (tmp_path / "data" / "plots" / f"{name}.png").write_bytes(b"x" * 60)
     monkeypatch.setattr(sections, "IMAGE_BUDGET_BYTES", 100)
-    text = sections.pictures(tmp_path)
+    text = sections.pictures(RunFolder(tmp_path))
     assert text.count("<img") == 1 and "data/plots/b.png" in text
 
 

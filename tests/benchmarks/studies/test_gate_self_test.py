@@ -1,4 +1,4 @@
-"""A damaged program: same format, a hash that fits, wrong answers. Only the gate can tell."""
+"""A damaged program: same format, a hash that fits, wrong predictions. Only the gate can tell."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from benchmarks.gate import GateConfig, broken_limits
 from benchmarks.studies import gate_self_test
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import Clip, ClipStore
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.emotion import Emotion
-from pocketmood.runs import file_hash, link_or_copy, write_json
+from pocketmood.runs import link_or_copy
 from pocketmood.spec import MelSpec
 from tests.helpers import benchmark_runs
 
@@ -48,7 +49,7 @@ def program() -> onnx.ModelProto:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """Return a run whose songs are two levels, and whose one program answers them rightly."""
+    """Return a run whose songs are two levels, and whose one program predicts them rightly."""
     run = benchmark_runs.make_run(tmp_path / "run", songs=24)
     store = ClipStore.open(run / "data" / "store")
     labels = store.labels(store.ids)
@@ -59,17 +60,16 @@ def run(tmp_path: Path) -> Path:
     ClipStore.write(run / "data" / "store", clips, waves, SPEC)
     bundle = run / "bundle"
     onnx.save(program(), bundle / gate_self_test.DAMAGED)
-    about = {"schema": 2, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, SPEC.samples]}}
-    write_json(
-        bundle / "bundle.json", about | {"files": {gate_self_test.DAMAGED: file_hash(bundle / gate_self_test.DAMAGED)}}
-    )
+    benchmark_runs.describe_bundle(bundle, SPEC, gate_self_test.DAMAGED)
     return run
 
 
 def lines(run: Path, work: Path) -> list[str]:
     """Measure a run's program for real, and return what the gate says."""
-    config = BenchmarksConfig(run=run, warmup=0, repeats=1, bootstrap=20, memory="none", peers="none", work_rounds=0)
-    return broken_limits(LIMITS, measure.measure(config, work).records)
+    config = BenchmarksConfig(
+        run=run, warmup=0, repeats=1, bootstrap=20, memory="none", alternatives="none", work_rounds=0
+    )
+    return broken_limits(LIMITS, measure.measure(config, RunFolder(run), work).records)
 
 
 def test_the_gate_is_green_then_red(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_the_gate_is_green_then_red(run: Path, tmp_path: Path, monkeypatch: pyte
     copy = tmp_path / "copy"
     shutil.copytree(run, copy, copy_function=link_or_copy)
     assert gate_self_test.damage(copy / "bundle") == "weights"
-    Bundle.open(copy / "bundle").verify()  # its hash fits: nothing but its answers is wrong
+    Bundle.open(copy / "bundle").verify()  # its hash fits: nothing but its predictions is wrong
     red = lines(copy, tmp_path / "damaged")
     assert [line.split(" is ")[0] for line in red] == [
         f"{gate_self_test.DAMAGED}: CCC drop against the teacher", f"{gate_self_test.DAMAGED}: mean CCC"

@@ -42,3 +42,10 @@ def test_the_students_facts(tmp_path: Path) -> None:
 def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no stage called 'teecher'"):
         RunFolder(tmp_path).folder("teecher")
+
+
+def test_what_lies_beside_the_stages(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert run.results == tmp_path / "benchmarks" / "results.json"
+    assert run.device_results == tmp_path / "device" / "results.json"
+    assert run.alternatives == tmp_path / "alternatives"
