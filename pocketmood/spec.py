@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pocketmood.errors import DataError
+from pocketmood.records import from_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,10 +78,7 @@ class MelSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MelSpec:
         """Rebuild a spec from `to_dict`; unknown or missing keys are a DataError."""
-        names = {field.name for field in fields(cls)}
-        if set(values) != names:
-            raise DataError(f"a mel spec needs exactly {sorted(names)}, found {sorted(values)}")
-        return cls(**values)
+        return from_json(cls, values, "a mel spec", error=DataError)
 
     @property
     def hash(self) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pocketmood.audio import quiet_decoder
 from pocketmood.data.clips import ClipStore
+from pocketmood.data.record import DataRecord
 from pocketmood.data.split import PARTS, Split
 from pocketmood.emotion import Emotion, quadrant
 from pocketmood.spec import MelSpec
@@ -51,10 +52,10 @@ _TICKS = [-1, -0.5, 0, 0.5, 1]
 _SILENCE_DB = -96.0
 
 
-def draw(store: ClipStore, split: Split, folder: Path, spec: MelSpec, facts: dict[str, Any]) -> list[str]:
+def draw(store: ClipStore, split: Split, folder: Path, spec: MelSpec, record: DataRecord) -> list[str]:
     """Write all pictures as PNG files; return their names, or none (with a word about it) without matplotlib.
 
-    facts: the stage's record, for titles (`corpus`, `synthetic_labels`, `label_fix`).
+    record: names the corpus and what its labels are worth, for titles.
     """
     try:
         import matplotlib
@@ -66,10 +67,10 @@ def draw(store: ClipStore, split: Split, folder: Path, spec: MelSpec, facts: dic
 
     folder.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Callable[[], Figure]] = {
-        "plane.png": lambda: plane(store, split, facts),
-        "ratings.png": lambda: ratings(store, split, facts),
-        "spectrograms.png": lambda: spectrograms(store, split, spec, facts),
-        "sound.png": lambda: sound(store, facts),
+        "plane.png": lambda: plane(store, split, record),
+        "ratings.png": lambda: ratings(store, split, record),
+        "spectrograms.png": lambda: spectrograms(store, split, spec, record),
+        "sound.png": lambda: sound(store, record),
     }
     with style.context(["default", _STYLE]):
         for name, picture in pictures.items():
@@ -79,7 +80,7 @@ def draw(store: ClipStore, split: Split, folder: Path, spec: MelSpec, facts: dic
     return list(pictures)
 
 
-def plane(store: ClipStore, split: Split, facts: dict[str, Any]) -> Figure:
+def plane(store: ClipStore, split: Split, record: DataRecord) -> Figure:
     """Draw the songs on the valence-arousal plane, over their density, with a histogram along each axis."""
     from matplotlib import pyplot
 
@@ -110,11 +111,11 @@ def plane(store: ClipStore, split: Split, facts: dict[str, Any]) -> Figure:
     for margin in (top, side):
         margin.axis("off")
     r = _correlation(everyone[:, 0], everyone[:, 1])
-    _headline(figure, f"{_name(facts)}: {len(everyone)} songs\nvalence with arousal: r = {r:.2f}")
+    _headline(figure, f"{_name(record)}: {len(everyone)} songs\nvalence with arousal: r = {r:.2f}")
     return figure
 
 
-def ratings(store: ClipStore, split: Split, facts: dict[str, Any]) -> Figure:
+def ratings(store: ClipStore, split: Split, record: DataRecord) -> Figure:
     """Draw how both scales were used, part by part, and how far raters of one song were apart."""
     from matplotlib import pyplot
 
@@ -140,11 +141,11 @@ def ratings(store: ClipStore, split: Split, facts: dict[str, Any]) -> Figure:
         row[0].set_ylabel("songs")
         row[0].locator_params(axis="y", integer=True)
     rows[0, 0].legend()
-    _headline(figure, f"{_name(facts)}: ratings, in units of [-1, 1] (one point of 1-9 is 0.25)")
+    _headline(figure, f"{_name(record)}: ratings, in units of [-1, 1] (one point of 1-9 is 0.25)")
     return figure
 
 
-def spectrograms(store: ClipStore, split: Split, spec: MelSpec, facts: dict[str, Any]) -> Figure:
+def spectrograms(store: ClipStore, split: Split, spec: MelSpec, record: DataRecord) -> Figure:
     """Draw what the models see of one training song per quadrant: the one that lies furthest out in it."""
     import torch
     from matplotlib import pyplot
@@ -175,11 +176,11 @@ def spectrograms(store: ClipStore, split: Split, spec: MelSpec, facts: dict[str,
     _mel_ticks(cells, spec)
     if image is not None:
         figure.colorbar(image, ax=cells, label="dB re a power of 1", pad=0.01, aspect=40)
-    _headline(figure, f"{_name(facts)}: what the models see")
+    _headline(figure, f"{_name(record)}: what the models see")
     return figure
 
 
-def sound(store: ClipStore, facts: dict[str, Any]) -> Figure:
+def sound(store: ClipStore, record: DataRecord) -> Figure:
     """Draw lengths and sizes of the files, the levels of the clips, and how arousal goes with level."""
     from matplotlib import pyplot
 
@@ -200,7 +201,7 @@ def sound(store: ClipStore, facts: dict[str, Any]) -> Figure:
     axes.set(xlabel="RMS in dB re full scale", ylabel="arousal", ylim=(-1, 1), yticks=_TICKS)
     axes.locator_params(axis="x", nbins=6)
     raw = f"{len(store)} clips of {store.samples / store.sample_rate:.0f} s, {store.raw.nbytes / 1e6:,.0f} MB decoded"
-    _headline(figure, f"{_name(facts)}: {raw}")
+    _headline(figure, f"{_name(record)}: {raw}")
     return figure
 
 
@@ -244,10 +245,10 @@ def _headline(figure: Figure, text: str) -> None:
     figure.suptitle(text[0].upper() + text[1:], x=0.01, ha="left", fontsize=12)
 
 
-def _name(facts: dict[str, Any]) -> str:
+def _name(record: DataRecord) -> str:
     """Name the data set, and say what its labels are worth."""
-    name = str(facts["corpus"]) + (" (synthetic labels)" if facts["synthetic_labels"] else "")
-    return name if facts["label_fix"] == "none" else f"{name}, label fix {facts['label_fix']}"
+    name = record.corpus + (" (synthetic labels)" if record.synthetic_labels else "")
+    return name if record.label_fix == "none" else f"{name}, label fix {record.label_fix}"
 
 
 def _paper() -> Colormap:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import ClipStore
+from pocketmood.data.record import DataRecord
 from pocketmood.data.split import Split
 from pocketmood.errors import RunError
 from pocketmood.runs import STAGE_FILE, STAGES, read_json
@@ -67,6 +68,11 @@ class RunFolder:
     def fingerprint(self, stage: str) -> str:
         """Return the fingerprint of a finished stage, to be an input of the next."""
         return str(self.stage_file(stage)["fingerprint"])
+
+    @cached_property
+    def data_record(self) -> DataRecord:
+        """What the data are and what their labels are worth: corpus, label set, numbers of songs."""
+        return DataRecord.from_json(self.record("data"), str(self.folder("data") / STAGE_FILE))
 
     @cached_property
     def store(self) -> ClipStore:

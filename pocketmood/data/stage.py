@@ -10,22 +10,22 @@ import csv
 import io
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pocketmood import audio, command
 from pocketmood.data import decode, plots
 from pocketmood.data.clips import Clip, ClipStore
 from pocketmood.data.corpora import deam, deam_audit
 from pocketmood.data.corpora.deam import Files, Reject
+from pocketmood.data.record import DataRecord, SplitSizes
+from pocketmood.data.run_folder import REJECTS_FILE, SPLIT_FILE, TRUTH_FILE
 from pocketmood.data.split import PARTS, Split, artist_key, natural, refuse_leaks, split_clips
 from pocketmood.errors import DataError
 from pocketmood.runs import Stage, file_hash, fingerprint, write_text
 from pocketmood.spec import MelSpec
 
 SPEC = MelSpec()
-TRUTH_FILE = "truth.csv"
 SYNTHETIC_NAME = "rendered stand-in corpus"
 SYNTHETIC_LABEL_SET = "simulated raters on rendered music, in DEAM's layout"
 _SHOWN_REJECTS = 5
@@ -56,20 +56,25 @@ class DataConfig:
             raise DataError(f"workers ({self.workers}) and seed ({self.seed}) cannot be negative")
 
 
-def main(config: DataConfig | Sequence[str] | None = None) -> int:
-    """Run the stage with a config, or with the words of a command line."""
-    if not isinstance(config, DataConfig):
-        config = _parse(config)
+def main(args: Sequence[str] | None = None) -> int:
+    """Read the words of a command line and run the stage."""
+    description = "Decode, label, audit and split a folder of rated music into RUN/data."
+    return run(command.parse(DataConfig, "pocketmood data", description, args))
+
+
+def run(config: DataConfig) -> int:
+    """Bring `RUN/data` up to date with the config and the files it names; returns 0."""
     files = deam.find(config.deam, exclude=config.unlabelled)
     extra = unlabelled_files(config.unlabelled)
     inputs = {"corpus": _corpus_fingerprint(files), "unlabelled": fingerprint([_named_hash(path) for path in extra])}
+    # Without the folders' own paths: the same music elsewhere is the same data.
     settings = {"label_fix": config.label_fix, "seed": config.seed, "spec": SPEC.to_dict()}
     stage = Stage(config.run, "data", settings, inputs, f"pocketmood data --run {config.run} --deam {config.deam}")
     if stage.up_to_date():
         return 0
     with stage.work() as folder:
-        stage.record |= _make(config, files, extra, folder)
-    print(f"data: done, in {config.run / 'data'}", flush=True)
+        stage.record |= asdict(_fill(config, files, extra, folder))
+    print(f"data: done, in {stage.folder}", flush=True)
     return 0
 
 
@@ -98,85 +103,81 @@ def unlabelled_clips(paths: Sequence[Path]) -> tuple[list[Clip], list[Reject]]:
     return list(clips.values()), rejects
 
 
-def _parse(words: Sequence[str] | None) -> DataConfig:
-    description = "Decode, label, audit and split a folder of rated music into RUN/data."
-    from tyro import MISSING
-
-    return command.parse({"default": DataConfig(run=MISSING, deam=MISSING)}, "pocketmood data", description, words)
-
-
-def _make(config: DataConfig, files: Files, extra: Sequence[Path], folder: Path) -> dict[str, Any]:
-    """Do the work in the stage's folder; return the stage's record."""
+def _fill(config: DataConfig, files: Files, extra: Sequence[Path], folder: Path) -> DataRecord:
+    """Do the work in the stage's folder; return what is to be said of it."""
     songs, rejects = deam.clips(files, config.label_fix)
     more, more_rejects = unlabelled_clips(extra)
     rejects += more_rejects
     _refuse_nothing(songs, rejects, files, folder)
+
     store, failures = decode.build([*songs, *more], SPEC, folder, config.workers)
     places = {clip.id: _place(clip, files) for clip in [*songs, *more]}
     paths = {clip.id: clip.path for clip in [*songs, *more]}
+    # A decoder's reason begins with the file's whole path, which the table's own column shows shorter.
     rejects += [Reject(id_, places[id_], reason.removeprefix(f"{paths[id_]}: ")) for id_, reason in failures]
+
+    # Asked again: all songs may have had ratings, and none of them sound that can be decoded.
     labelled = [clip for clip in store.clips if clip.label is not None]
     _refuse_nothing(labelled, rejects, files, folder)
     rejects.sort(key=lambda reject: (natural(reject.id), reject.file, reject.reason))
-    _write_rejects(folder / "rejects.csv", rejects)
+    _write_rejects(folder / REJECTS_FILE, rejects)
     split = split_clips(labelled, config.seed)
     refuse_leaks(split, store.clips)
-    split.save(folder / "split.json")
+    split.save(folder / SPLIT_FILE)
+
     verdict, lines = deam_audit.report(files, deam.ratings(files, []), config.label_fix)
     write_text(folder / "audit.txt", f"{verdict}\n{lines}\n")
-    synthetic = (config.deam / TRUTH_FILE).is_file()
-    if synthetic:
-        shutil.copyfile(config.deam / TRUTH_FILE, folder / TRUTH_FILE)
-    record = _record(config, store, split, len(rejects), verdict, synthetic)
+    truth = config.deam / TRUTH_FILE
+    if truth.is_file():
+        shutil.copyfile(truth, folder / TRUTH_FILE)
+    record = replace(_record(config, store, split, truth.is_file()), rejects=len(rejects), audit=verdict)
     _summarise(record, rejects, store, split)
-    record["plots"] = plots.draw(store, split, folder / "plots", SPEC, record)
-    return record
+    return replace(record, plots=tuple(plots.draw(store, split, folder / "plots", SPEC, record)))
 
 
-def _record(
-    config: DataConfig, store: ClipStore, split: Split, rejects: int, verdict: str, synthetic: bool
-) -> dict[str, Any]:
-    """Tell later stages what the data are, and what their labels are worth."""
+def _record(config: DataConfig, store: ClipStore, split: Split, synthetic: bool) -> DataRecord:
+    """Tell later stages what the data are, and what their labels are worth; rejects and audit are still to come."""
     labelled = [clip for clip in store.clips if clip.label is not None]
-    return {
-        "corpus": SYNTHETIC_NAME if synthetic else deam.NAME,
-        "synthetic_labels": synthetic,
-        "label_set": SYNTHETIC_LABEL_SET if synthetic else deam.LABEL_SET,
-        "label_fix": config.label_fix,
-        "songs": len(labelled),
-        "unlabelled": len(store) - len(labelled),
-        "rejects": rejects,
-        "split": {part: len(getattr(split, part)) for part in PARTS} | {"by": split.by},
-        "artists": len({artist_key(clip) for clip in labelled if clip.artist}),
-        "audit": verdict,
-        "citation": "" if synthetic else deam.CITATION,
-        "licence": "" if synthetic else deam.LICENCE,
-    }
+    return DataRecord(
+        corpus=SYNTHETIC_NAME if synthetic else deam.NAME,
+        synthetic_labels=synthetic,
+        label_set=SYNTHETIC_LABEL_SET if synthetic else deam.LABEL_SET,
+        label_fix=config.label_fix,
+        songs=len(labelled),
+        unlabelled=len(store) - len(labelled),
+        rejects=0,
+        split=SplitSizes(len(split.train), len(split.validation), len(split.test), split.by),
+        artists=len({artist_key(clip) for clip in labelled if clip.artist}),
+        citation="" if synthetic else deam.CITATION,
+        licence="" if synthetic else deam.LICENCE,
+    )
 
 
 def _refuse_nothing(songs: Sequence[Clip], rejects: Sequence[Reject], files: Files, folder: Path) -> None:
     if not songs:
-        _write_rejects(folder / "rejects.csv", rejects)
+        _write_rejects(folder / REJECTS_FILE, rejects)
         first = f" First: {rejects[0].file}: {rejects[0].reason}." if rejects else ""
         raise DataError(
             f"{files.root}: no usable song; {len(rejects)} things were left out.{first} All: {folder / 'rejects.csv'}"
         )
 
 
-def _summarise(record: dict[str, Any], rejects: Sequence[Reject], store: ClipStore, split: Split) -> None:
+def _summarise(record: DataRecord, rejects: Sequence[Reject], store: ClipStore, split: Split) -> None:
     """Print what was made, for people."""
-    made = f"{record['songs']} songs of {record['corpus']}"
-    if record["synthetic_labels"]:
+    made = f"{record.songs} songs of {record.corpus}"
+    if record.synthetic_labels:
         made += " (synthetic labels on rendered music: proves the toolchain, not the taste of a model)"
-    if record["unlabelled"]:
-        made += f", {record['unlabelled']} more without ratings"
+    if record.unlabelled:
+        made += f", {record.unlabelled} more without ratings"
     print(f"data: {made}; {store.raw.nbytes / 1e6:.0f} MB")
-    print(f"  labels: {record['label_set']}; label fix: {record['label_fix']}")
-    print(f"  {record['audit']}")
-    sizes = ", ".join(f"{record['split'][part]} {part}" for part in PARTS)
-    by = f"by artist ({record['artists']} known)" if split.by == "artist" else "by song (no artists known)"
+    print(f"  labels: {record.label_set}; label fix: {record.label_fix}")
+    print(f"  {record.audit}")
+
+    sizes = ", ".join(f"{getattr(record.split, part)} {part}" for part in PARTS)
+    by = f"by artist ({record.artists} known)" if split.by == "artist" else "by song (no artists known)"
     print(f"  split {by}: {sizes}; seed {split.seed}")
     print(f"  left out: {len(rejects)}" + (", all in rejects.csv" if rejects else ""), flush=True)
+    # A mirror that lacks a folder gives hundreds of rejects, and they are all alike.
     for reject in rejects[:_SHOWN_REJECTS]:
         print(f"    {reject.file}: {reject.reason}")
     if len(rejects) > _SHOWN_REJECTS:

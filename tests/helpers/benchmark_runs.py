@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from benchmarks.rows import CEILING, FLOOR, STUDENT, TEACHER, Row
 from benchmarks.torch_rows import OpenedRow
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.clips import Clip, ClipStore
+from pocketmood.data.record import DataRecord, SplitSizes
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.emotion import Emotion
 from pocketmood.predictions import Predictions, write_predictions
@@ -119,8 +121,8 @@ def _data(
             lines = [f"{id_},{v!r},{a!r},0,0" for id_, (v, a) in zip(ids, true.tolist(), strict=True)]
             header = "song_id,true_valence,true_arousal,cue_valence,cue_arousal"
             write_text(folder / "truth.csv", "\n".join([header, *lines]) + "\n")
-        stage.record |= {"songs": len(ids), "rejects": 1, "corpus": "made-up noise", "synthetic_labels": synthetic}
-        stage.record |= {"label_set": "made up", "label_fix": "none"}
+        sizes = SplitSizes(len(parts.get("train", ())), 0, len(parts.get("test", ())), "song")
+        stage.record |= asdict(DataRecord("made-up noise", synthetic, "made up", "none", len(ids), 0, 1, sizes))
     return stage
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketmood.data.clips import Clip, ClipStore
+from pocketmood.data.record import DataRecord, SplitSizes
 from pocketmood.emotion import Emotion
 from pocketmood.runs import Stage, write_json
 from pocketmood.spec import MelSpec
@@ -39,12 +41,7 @@ def make_data(run: Path, songs: int = SONGS, seed: int = 0) -> Path:
         ids, held = [clip.id for clip in clips], max(songs // 6, 1)
         parts = {"train": ids[: -2 * held], "validation": ids[-2 * held : -held], "test": ids[-held:]}
         write_json(folder / "split.json", {**parts, "seed": seed, "by": "song"})
-        stage.record |= {
-            "songs": songs,
-            "rejects": 0,
-            "label_set": "tones made for tests",
-            "label_fix": "none",
-            "corpus": "tests.helpers.tiny",
-            "synthetic_labels": True,
-        }
+        sizes = SplitSizes(*map(len, parts.values()), "song")
+        record = DataRecord("tests.helpers.tiny", True, "tones made for tests", "none", songs, 0, 0, sizes)
+        stage.record |= asdict(record)
     return run

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pocketmood import command
+from pocketmood.data.run_folder import TRUTH_FILE
 from pocketmood.errors import DataError
 from pocketmood.processes import cores, start_worker
 from pocketmood.runs import fingerprint, read_json, write_json
 
 PLAN_FILE = "corpus.json"
-TRUTH_FILE = "truth.csv"
 AUDIO_FOLDER = Path("DEAM_audio/MEMD_audio")
 UNLABELLED_FOLDER = Path("unlabelled")
 # Every tenth song goes to the second file (ids from 2001), the others in turn to the blocks of DEAM's first two years.
@@ -69,14 +69,20 @@ class Task(NamedTuple):
     path: Path
 
 
-def main(config: RenderConfig | Sequence[str] | None = None) -> int:
-    """Render a corpus, with a config or with the words of a command line."""
-    if not isinstance(config, RenderConfig):
-        config = _parse(config)
+def main(args: Sequence[str] | None = None) -> int:
+    """Read the words of a command line and render."""
+    description = "Render a stand-in corpus (composed music, simulated ratings) in DEAM's layout."
+    return run(command.parse(RenderConfig, "pocketmood render", description, args))
+
+
+def run(config: RenderConfig) -> int:
+    """Render what the folder still lacks of a corpus, then write its tables; returns 0."""
+    from pocketmood.data.corpora.rendered_tables import write_tables
     from pocketmood.data.corpora.synthesis import check_tools
 
     tasks = plan(config)
     claim_folder(config)
+    # The tables come last, so that their presence says that nothing was stopped halfway.
     if (config.out / TRUTH_FILE).is_file() and all(task.path.is_file() for task in tasks):
         print(f"corpus: up to date ({config.out})", flush=True)
         return 0
@@ -84,11 +90,10 @@ def main(config: RenderConfig | Sequence[str] | None = None) -> int:
     missing = [task for task in tasks if not task.path.is_file()]
     kept = f"; {len(tasks) - len(missing)} are there already" if len(missing) < len(tasks) else ""
     print(f"corpus: rendering {len(missing)} songs into {config.out}{kept}", flush=True)
+
     started = time.perf_counter()
     render_all(missing, config.workers or cores())
     seconds = time.perf_counter() - started
-    from pocketmood.data.corpora.rendered_tables import write_tables
-
     numbers = [task.song for task in tasks if task.song < UNLABELLED_SONG]
     print(write_tables(config.out, config.seed, {song_id(song): song for song in numbers}))
     print("Synthetic labels on rendered music: they prove the toolchain, not the taste of a model.")
@@ -159,19 +164,19 @@ def render_all(tasks: Sequence[Task], workers: int) -> None:
     """Make all files, in parallel; when it stops for any reason, what is finished stays."""
     from tqdm import tqdm
 
-    done = render_one_by_one(tasks) if workers == 1 or len(tasks) < 2 else render_in_pool(tasks, workers)
+    done = _render_here(tasks) if workers == 1 or len(tasks) < 2 else _render_in_pool(tasks, workers)
     for _ in tqdm(done, total=len(tasks), unit="song", disable=not sys.stderr.isatty()):
         pass
 
 
-def render_one_by_one(tasks: Sequence[Task]) -> Iterator[None]:
+def _render_here(tasks: Sequence[Task]) -> Iterator[None]:
     """Make files in this process."""
     for task in tasks:
         render(task)
         yield None
 
 
-def render_in_pool(tasks: Sequence[Task], workers: int) -> Iterator[None]:
+def _render_in_pool(tasks: Sequence[Task], workers: int) -> Iterator[None]:
     """Make files in several processes, which end when this one does, however it ends."""
     # Spawned, not forked: the caller may have threads (torch, BLAS), which a fork would leave in an undefined state.
     context = multiprocessing.get_context("spawn")
@@ -193,13 +198,6 @@ def render(task: Task) -> None:
     sample_rate, channels = sound_format(task.song)
     sound = play(compose(task.seed, task.song), max(sample_rate, LEAST_RATE), channels)
     write_bytes(task.path, mp3(at_rate(sound, max(sample_rate, LEAST_RATE), sample_rate), sample_rate))
-
-
-def _parse(words: Sequence[str] | None) -> RenderConfig:
-    from tyro import MISSING
-
-    description = "Render a stand-in corpus (composed music, simulated ratings) in DEAM's layout."
-    return command.parse({"default": RenderConfig(out=MISSING)}, "pocketmood render", description, words)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,22 @@ def test_what_lies_beside_the_stages(tmp_path: Path) -> None:
     assert run.results == tmp_path / "benchmarks" / "results.json"
     assert run.device_results == tmp_path / "device" / "results.json"
     assert run.alternatives == tmp_path / "alternatives"
+
+
+def test_the_data_record_is_typed_and_whole(tiny_run: Path, tmp_path: Path) -> None:
+    record = RunFolder(tiny_run).data_record
+    assert (record.label_set, record.label_fix, record.synthetic_labels) == ("tones made for tests", "none", True)
+    assert record.songs == record.split.train + record.split.validation + record.split.test == 24
+    assert record.plots == ()
+
+    values = asdict(record)
+    for change in ({"mood": "glad"}, {"split": {"train": 1}}):
+        write_json(tmp_path / "data" / "stage.json", {"record": values | change})
+        with pytest.raises(
+            RunError, match=r"data/stage.json: the .* of a data stage needs exactly .* run the data stage"
+        ):
+            _ = RunFolder(tmp_path).data_record
+    del values["audit"]
+    write_json(tmp_path / "data" / "stage.json", {"record": values})
+    with pytest.raises(RunError, match="the record of a data stage needs exactly"):
+        _ = RunFolder(tmp_path).data_record

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ import pytest
 from pocketmood import audio
 from pocketmood.data import decode, plots, stage
 from pocketmood.data.clips import ClipStore, to_int16
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.data.split import PARTS, Split, refuse_leaks
 from pocketmood.data.stage import DataConfig
 from pocketmood.errors import DataError
-from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
 from tests.helpers import ROOT
 from tests.helpers import deam_miniature as miniature
@@ -50,7 +51,7 @@ def run(mini: Miniature, more: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "draw", lambda *_: [])
-        assert stage.main(DataConfig(folder, mini.root, unlabelled=more, workers=1)) == 0
+        assert stage.run(DataConfig(folder, mini.root, unlabelled=more, workers=1)) == 0
     return folder
 
 
@@ -75,7 +76,7 @@ def test_rejects_name_every_file_that_was_left_out(run: Path) -> None:
     assert rejects["unlabelled-copied", "copied.mp3"] == "sounds exactly like clip 3, which is used"
     assert "cut short" in rejects["unlabelled-damaged", "damaged.ogg"]
     assert rejects["unlabelled-one", "one.mp3"].startswith("second unlabelled file of this name")
-    assert len(rejects) == 11 == read_json(run / "data" / "stage.json")["record"]["rejects"]
+    assert len(rejects) == 11 == RunFolder(run).data_record.rejects
 
 
 def test_the_split_is_honest_and_the_record_says_what_it_is(run: Path) -> None:
@@ -83,10 +84,11 @@ def test_the_split_is_honest_and_the_record_says_what_it_is(run: Path) -> None:
     split = Split.load(run / "data" / "split.json")
     refuse_leaks(split, store.clips)
     assert sorted(map(int, split.part_of())) == list(miniature.GOOD)
-    record = read_json(run / "data" / "stage.json")["record"]
-    assert record["split"] == {part: len(getattr(split, part)) for part in PARTS} | {"by": "artist"}
-    assert (record["songs"], record["unlabelled"], record["label_fix"]) == (len(miniature.GOOD), 2, "none")
-    assert (record["corpus"], record["synthetic_labels"]) == ("DEAM", False)
+    record = RunFolder(run).data_record
+    assert asdict(record.split) == {part: len(getattr(split, part)) for part in PARTS} | {"by": "artist"}
+    assert (record.songs, record.unlabelled, record.label_fix) == (len(miniature.GOOD), 2, "none")
+    assert (record.corpus, record.synthetic_labels) == ("DEAM", False)
+    assert record.audit.startswith("Audit: valence and arousal look swapped for ids 1-1000")
     assert "look swapped for ids 1-1000" in (run / "data" / "audit.txt").read_text()
     assert not (run / "data" / "truth.csv").exists()
 
@@ -96,7 +98,7 @@ def test_the_same_inputs_are_up_to_date_wherever_they_lie(
 ) -> None:
     shutil.copytree(mini.root, tmp_path / "moved")
     before = (run / "data" / "stage.json").stat().st_mtime_ns
-    assert stage.main(DataConfig(run, tmp_path / "moved", unlabelled=more, workers=2)) == 0
+    assert stage.run(DataConfig(run, tmp_path / "moved", unlabelled=more, workers=2)) == 0
     assert capsys.readouterr().out == "data: up to date\n"
     assert (run / "data" / "stage.json").stat().st_mtime_ns == before
 
@@ -114,7 +116,7 @@ def test_another_fix_seed_or_table_is_another_stage(
     monkeypatch.setattr(plots, "draw", lambda *_: [])
     labels = []
     for config in (DataConfig(tmp_path, root), DataConfig(tmp_path, root, "swap-2013"), DataConfig(tmp_path, root)):
-        stage.main(config)
+        stage.run(config)
         labels.append(ClipStore.open(tmp_path / "data" / "store").labels(["3", "1001"]))
         with (root / miniature.STATIC_2).open("a") as file:
             file.write("\n")
@@ -136,11 +138,11 @@ def test_stopped_while_drawing_it_continues_without_decoding_again(
     config = DataConfig(tmp_path, mini.root, unlabelled=more, workers=1)
     monkeypatch.setattr(plots, "draw", stop)
     with pytest.raises(KeyboardInterrupt):
-        stage.main(config)
+        stage.run(config)
     assert not (tmp_path / "data").exists()
     monkeypatch.setattr(plots, "draw", lambda *_: [])
     monkeypatch.setattr(decode, "_decode", stop)
-    stage.main(config)
+    stage.run(config)
     for name in ("split.json", "rejects.csv", "audit.txt", "store/clips.i16"):
         assert (tmp_path / "data" / name).read_bytes() == (run / "data" / name).read_bytes()
 
@@ -150,15 +152,15 @@ def test_nothing_usable_is_an_error_that_points_to_the_reasons(mini: Miniature, 
     root.mkdir()
     shutil.copy(mini.static(), root)
     with pytest.raises(DataError, match=r"silent: no usable song; \d+ things were left out\. First: .*All: .*rejects"):
-        stage.main(DataConfig(tmp_path, root))
+        stage.run(DataConfig(tmp_path, root))
     assert "no audio file of this name" in (tmp_path / "data.part" / "rejects.csv").read_text()
 
 
 def test_wrong_folders_and_words_are_refused_before_work(mini: Miniature, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder of unlabelled music"):
-        stage.main(DataConfig(tmp_path, mini.root, unlabelled=tmp_path / "nowhere"))
+        stage.run(DataConfig(tmp_path, mini.root, unlabelled=tmp_path / "nowhere"))
     with pytest.raises(DataError, match="no audio files in or below it"):
-        stage.main(DataConfig(tmp_path, mini.root, unlabelled=mini.folders["song_level"]))
+        stage.run(DataConfig(tmp_path, mini.root, unlabelled=mini.folders["song_level"]))
     with pytest.raises(DataError, match='label fix "swap" is unknown'):
         DataConfig(tmp_path, mini.root, label_fix="swap")
     assert not (tmp_path / "data.part").exists()
@@ -177,7 +179,7 @@ def test_without_matplotlib_the_pictures_are_left_out_by_name(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     store, split = ClipStore.open(run / "data" / "store"), Split.load(run / "data" / "split.json")
-    assert plots.draw(store, split, tmp_path / "plots", MelSpec(), {}) == []
+    assert plots.draw(store, split, tmp_path / "plots", MelSpec(), RunFolder(run).data_record) == []
     assert "no plots, because matplotlib is not installed" in capsys.readouterr().out
 
 

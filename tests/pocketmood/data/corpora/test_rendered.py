@@ -20,7 +20,7 @@ import pytest
 from pocketmood.data.corpora import deam, synthesis
 from pocketmood.data.corpora.composer import DRUMS, Note, compose
 from pocketmood.data.corpora.raters import rate
-from pocketmood.data.corpora.rendered import RenderConfig, main, plan, render, song_id, sound_format
+from pocketmood.data.corpora.rendered import RenderConfig, main, plan, render, run, song_id, sound_format
 from pocketmood.data.corpora.rendered_tables import FIRST_HEADER, SECOND_HEADER, write_tables
 from pocketmood.errors import DataError
 from tests.helpers import ROOT
@@ -194,13 +194,13 @@ def test_formats_are_mostly_mono_at_22050():
 
 def test_another_corpus_in_the_folder_is_refused_with_what_to_do(tmp_path):
     out = tmp_path / "corpus"
-    assert main(RenderConfig(out=out, songs=2, workers=1)) == 0
+    assert run(RenderConfig(out=out, songs=2, workers=1)) == 0
     with pytest.raises(DataError, match=r"seed 0, not 1.*another --out"):
-        main(RenderConfig(out=out, songs=2, seed=1, workers=1))
+        run(RenderConfig(out=out, songs=2, seed=1, workers=1))
     (tmp_path / "music").mkdir()
     (tmp_path / "music/mine.mp3").touch()
     with pytest.raises(DataError, match=r"no rendered corpus.*another --out"):
-        main(RenderConfig(out=tmp_path / "music", songs=2))
+        run(RenderConfig(out=tmp_path / "music", songs=2))
 
 
 @pytest.mark.parametrize("wrong", [{"songs": 1}, {"songs": 2001}, {"seed": -1}, {"unlabelled": -1}, {"workers": -1}])
@@ -229,7 +229,7 @@ def hashes(root: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_a_killed_render_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys):
     alone = RenderConfig(out=tmp_path / "alone", songs=4, unlabelled=1, workers=1)
-    assert main(alone) == 0
+    assert run(alone) == 0
     words = ["--out", str(tmp_path / "pool"), "--songs", "4", "--unlabelled", "1", "--workers", "2"]
     module = [sys.executable, "-m", "pocketmood.data.corpora.rendered", *words]
     process = subprocess.Popen(module, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
