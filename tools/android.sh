@@ -74,6 +74,8 @@ ask_python() {
 # Offline as soon as a run with the same pom.xml and the same goals has fetched everything.
 maven() {
   local mark sum offline=()
+  # The Kotlin compiler reads what lies there: classes of a file that is gone would be found beside their successors.
+  rm -rf "$built/classes" "$built/test-classes"
   sum=$(sha256sum < android/pom.xml)
   mark=$cache/fetched-$1
   if [ -f "$mark" ] && [ "$(cat "$mark")" = "$sum" ]; then offline=(-o); fi

@@ -208,9 +208,9 @@ def test_schema_and_limits_are_those_of_python() -> None:
 def test_moods_and_quadrants_are_those_of_python() -> None:
     words = " ".join([*emotion._WORDS, "neutral"])
     corners = [emotion.quadrant(emotion.Emotion(*at)) for at in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
-    sentences = (ANDROID / "tests/kotlin/org/pocketmood/ui/SentencesTest.kt").read_text()
-    assert f'"{words}"' in sentences
-    assert f'"{" ".join(corners)}"' in sentences
+    labels = (ANDROID / "tests/kotlin/org/pocketmood/ui/LabelsTest.kt").read_text()
+    assert f'"{words}"' in labels
+    assert f'"{" ".join(corners)}"' in labels
 
 
 def test_every_text_is_german_too() -> None:

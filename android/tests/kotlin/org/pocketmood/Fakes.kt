@@ -4,34 +4,34 @@ import java.io.File
 import java.util.concurrent.Executor
 import org.pocketmood.audio.AudioSource
 import org.pocketmood.audio.SoundFormat
-import org.pocketmood.audio.SoundListener
+import org.pocketmood.audio.SoundSink
 import org.pocketmood.bundle.Bundle
 import org.pocketmood.bundle.ShippedBundle
-import org.pocketmood.model.Answer
 import org.pocketmood.model.Contract
 import org.pocketmood.model.Emotion
 import org.pocketmood.model.EmotionModel
 import org.pocketmood.model.ModelLoader
+import org.pocketmood.model.Prediction
 
 /** A clip of 30 s in small: 1000 samples a second. */
 const val RATE = 1000
 const val SAMPLES = 30 * RATE
 const val MEL_HASH = "0123456789abcdef"
 
-val contract = Contract(schema = 1, RATE, SAMPLES, MEL_HASH, labels = "nobody", exporter = "a test")
+val contract = Contract(schema = 2, RATE, SAMPLES, MEL_HASH, labels = "nobody", exporter = "a test")
 
-fun answer(valence: Float, arousal: Float, spread: Float = .25f) = Answer(Emotion(valence, arousal), Emotion(spread, spread))
+fun prediction(valence: Float, arousal: Float, interval68: Float = .25f) = Prediction(Emotion(valence, arousal), Emotion(interval68, interval68))
 
 /** Feels the newest two samples: valence is the last, arousal the one before. */
 class FakeModel(
     override val contract: Contract = org.pocketmood.contract,
-    private val feel: (FloatArray) -> Answer = ::newest,
+    private val feel: (FloatArray) -> Prediction = ::newest,
 ) : EmotionModel {
     override val backends = listOf("FakeBackend")
     val heard = mutableListOf<FloatArray>()
     var closed = false
 
-    override fun predict(waveform: FloatArray): Answer {
+    override fun predict(waveform: FloatArray): Prediction {
         check(!closed)
         heard += waveform
         return feel(waveform)
@@ -42,7 +42,7 @@ class FakeModel(
     }
 
     companion object {
-        fun newest(waveform: FloatArray) = answer(waveform[waveform.size - 1], waveform[waveform.size - 2])
+        fun newest(waveform: FloatArray) = prediction(waveform[waveform.size - 1], waveform[waveform.size - 2])
     }
 }
 
@@ -57,11 +57,11 @@ class FakeSource(
 ) : AudioSource {
     @Volatile var stopped = false
 
-    override fun listen(listener: SoundListener) {
-        listener.onFormat(SoundFormat(rate, seconds))
+    override fun deliver(to: SoundSink) {
+        to.onFormat(SoundFormat(rate, seconds))
         for (chunk in chunks) {
             if (stopped) return
-            listener.onSound(chunk, chunk.size)
+            to.onSound(chunk, chunk.size)
         }
         problem?.let { throw PocketmoodException(it) }
     }
@@ -75,7 +75,7 @@ class FakeSource(
 fun tone(seconds: Number, value: Float = .5f, rate: Int = RATE): Sequence<FloatArray> =
     generateSequence { FloatArray(rate / 10) { value } }.take((seconds.toDouble() * 10).toInt())
 
-/** Runs tasks when told to. */
+/** Keeps tasks until a test runs them, on its own thread. */
 class Later : Executor {
     private val tasks = ArrayDeque<Runnable>()
     val size get() = tasks.size

@@ -50,7 +50,7 @@ class LevelTest {
         assertEquals(listOf(1f, -.25f), heard)
     }
 
-    private class Ear(private val heard: MutableList<Float>) : SoundListener {
+    private class Ear(private val heard: MutableList<Float>) : SoundSink {
         override fun onFormat(format: SoundFormat) = Unit
 
         override fun onSound(samples: FloatArray, count: Int) {

@@ -1,19 +1,25 @@
 package org.pocketmood.bundle
 
 import java.io.File
+import org.json.JSONArray
+import org.json.JSONObject
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotEquals
 import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
+import org.pocketmood.FakeModel
 import org.pocketmood.Problem
 import org.pocketmood.RATE
 import org.pocketmood.SAMPLES
 import org.pocketmood.TinyBundle
 import org.pocketmood.contract
 import org.pocketmood.model.SelfTestResult
+import org.pocketmood.model.selfTest
 import org.pocketmood.problem
 
 class BundleTest {
@@ -33,16 +39,43 @@ class BundleTest {
     }
 
     @Test
-    fun anInt8ProgramMayLieAsFarAsItsGraphAndItsRuntimeTogether() {
-        val limits = Bundle.open(TinyBundle(two).write(folder)).programs.associate { it.file to it.limit }
-        assertEquals(.008f, limits.getValue("model.int8.pte"), 1e-7f)
-        assertEquals(.005f, limits.getValue("model.fp32.pte"), 1e-7f)
+    fun everyProgramHasTheToleranceOfItsRecord() {
+        val tolerances = Bundle.open(TinyBundle(two).write(folder)).programs.associate { it.file to it.tolerance }
+        assertEquals(.008f, tolerances.getValue("model.int8.pte"), 1e-7f)
+        assertEquals(.005f, tolerances.getValue("model.fp32.pte"), 1e-7f)
+    }
+
+    @Test
+    fun aChangedToleranceChangesTheVerdict() {
+        // The first golden pair is .006 away from what the model predicts.
+        fun verdict(tolerance: Double): Boolean {
+            val made = TinyBundle(goldenValence = .306f, tolerance = mapOf("model.int8.pte" to tolerance))
+            val bundle = Bundle.open(made.write(File(folder, "$tolerance")))
+            return selfTest(FakeModel(), bundle.golden(), bundle.programs.single().tolerance) { 0 }.passed
+        }
+        assertTrue(verdict(.007))
+        assertFalse(verdict(.005))
+    }
+
+    @Test
+    fun aRecordWithoutToleranceIsDamaged() {
+        TinyBundle(tolerance = emptyMap()).write(folder)
+        assertEquals(Problem.FileDamaged("parity.json"), problem { Bundle.open(folder) })
+    }
+
+    @Test
+    fun theRecordOfWhatIsNoProgramNeedsNone() {
+        TinyBundle().write(folder)
+        val records = JSONArray(File(folder, "parity.json").readText())
+        records.put(JSONObject(mapOf("artefact" to "model.mlpackage", "verdict" to "failed", "reason" to "could not be made")))
+        File(folder, "parity.json").writeText("$records")
+        assertEquals(.008f, Bundle.open(folder).programs.single().tolerance, 1e-7f)
     }
 
     @Test
     fun readsItsGoldenPairs() {
         val pairs = Bundle.open(TinyBundle().write(folder)).golden().toList()
-        assertEquals(listOf(.3f, -.2f), pairs.map { it.answer.emotion.valence })
+        assertEquals(listOf(.3f, -.2f), pairs.map { it.prediction.emotion.valence })
         assertArrayEquals(FloatArray(SAMPLES).also { it[SAMPLES - 1] = .3f }, pairs[0].waveform, 0f)
     }
 
@@ -55,8 +88,17 @@ class BundleTest {
 
     @Test
     fun anotherSchemaIsNamed() {
-        TinyBundle(schema = 2).write(folder)
-        assertEquals(Problem.OtherSchema(2, 1), problem { Bundle.open(folder) })
+        TinyBundle(schema = 3).write(folder)
+        assertEquals(Problem.OtherSchema(3, 2), problem { Bundle.open(folder) })
+        File(folder, "bundle.json").writeText("{}")
+        assertEquals(Problem.OtherSchema(-1, 2), problem { Bundle.open(folder) })
+    }
+
+    @Test
+    fun anOlderSchemaIsNamedWhateverElseIsMissing() {
+        folder.mkdirs()
+        File(folder, "bundle.json").writeText("{\"schema\": 1}")
+        assertEquals(Problem.OlderSchema(1, 2), problem { Bundle.open(folder) })
     }
 
     @Test
@@ -72,7 +114,7 @@ class BundleTest {
         assertEquals(Problem.FileDamaged("parity.json"), problem { Bundle.open(folder) })
         File(folder, "parity.json").delete()
         assertEquals(Problem.FileMissing("parity.json"), problem { Bundle.open(folder) })
-        File(folder, "bundle.json").writeText("{\"schema\": 1}")
+        File(folder, "bundle.json").writeText("{\"schema\": 2}")
         File(folder, "parity.json").writeText("[]")
         assertEquals(Problem.FileDamaged("bundle.json"), problem { Bundle.open(folder) })
         File(folder, "bundle.json").writeText("no json")
@@ -83,7 +125,8 @@ class BundleTest {
     fun everyConstantOfTheProgramIsCompared() {
         val bundle = Bundle.open(TinyBundle().write(folder))
         bundle.check(contract)
-        assertEquals(Problem.OtherSchema(7, 1), problem { bundle.check(contract.copy(schema = 7)) })
+        assertEquals(Problem.OtherSchema(7, 2), problem { bundle.check(contract.copy(schema = 7)) })
+        assertEquals(Problem.OlderSchema(1, 2), problem { bundle.check(contract.copy(schema = 1)) })
         assertEquals(Problem.ContractBroken("sample_rate", "16000", "1000"), problem { bundle.check(contract.copy(sampleRate = 16_000)) })
         assertEquals(Problem.ContractBroken("samples", "5", "30000"), problem { bundle.check(contract.copy(samples = 5)) })
         assertEquals(Problem.ContractBroken("mel_hash", "x", "0123456789abcdef"), problem { bundle.check(contract.copy(melHash = "x")) })
@@ -116,7 +159,7 @@ class BundleTest {
     }
 
     @Test
-    fun aChosenBundleThatBrokeIsToldAbout() {
+    fun aChosenBundleThatBrokeIsNamed() {
         val made = TinyBundle().write(temporary.newFolder("made"))
         val bundle = BundleImporter(home).import(TinyBundle.zip(made).inputStream())
         val store = BundleStore(home)

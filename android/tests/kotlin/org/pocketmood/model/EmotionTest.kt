@@ -10,7 +10,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.pocketmood.FakeModel
 import org.pocketmood.SAMPLES
-import org.pocketmood.answer
+import org.pocketmood.prediction
 
 class EmotionTest {
     @Test
@@ -43,36 +43,36 @@ class EmotionTest {
         assertEquals(Mood.RELAXED, at(-22.6))
     }
 
-    private fun pair(valence: Float, golden: Answer) = GoldenPair(FloatArray(SAMPLES).also { it[SAMPLES - 1] = valence }, golden)
+    private fun pair(valence: Float, golden: Prediction) = GoldenPair(FloatArray(SAMPLES).also { it[SAMPLES - 1] = valence }, golden)
 
     @Test
     fun aSelfTestFindsTheLargestDifference() {
-        val pairs = sequenceOf(pair(.5f, answer(.5f, .001f)), pair(-.2f, answer(-.2f, -.004f)))
-        val result = selfTest(FakeModel(), pairs, limit = .005f, nanoTime = { 0 })
+        val pairs = sequenceOf(pair(.5f, prediction(.5f, .001f)), pair(-.2f, prediction(-.2f, -.004f)))
+        val result = selfTest(FakeModel(), pairs, tolerance = .005f, nanoTime = { 0 })
         assertEquals(2, result.pairs)
         assertEquals(.004f, result.difference, 1e-7f)
         assertTrue(result.passed)
-        assertFalse(result.copy(limit = .003f).passed)
+        assertFalse(result.copy(tolerance = .003f).passed)
     }
 
     @Test
-    fun theSpreadCountsToo() {
-        val result = selfTest(FakeModel(), sequenceOf(pair(.5f, answer(.5f, 0f, spread = .35f))), .05f) { 0 }
+    fun theIntervalCountsToo() {
+        val result = selfTest(FakeModel(), sequenceOf(pair(.5f, prediction(.5f, 0f, interval68 = .35f))), .05f) { 0 }
         assertEquals(.1f, result.difference, 1e-6f)
         assertFalse(result.passed)
     }
 
     @Test
     fun noNumberAndNoPairsFail() {
-        val broken = FakeModel { answer(Float.NaN, 0f) }
-        assertFalse(selfTest(broken, sequenceOf(pair(0f, answer(0f, 0f))), 1f) { 0 }.passed)
+        val broken = FakeModel { prediction(Float.NaN, 0f) }
+        assertFalse(selfTest(broken, sequenceOf(pair(0f, prediction(0f, 0f))), 1f) { 0 }.passed)
         assertFalse(selfTest(FakeModel(), emptySequence(), 1f) { 0 }.passed)
     }
 
     @Test
     fun theMedianTimeIsTaken() {
         val ticks = listOf(0L, 9_000_000, 10_000_000, 12_000_000, 20_000_000, 60_000_000).iterator()
-        val pairs = sequenceOf(pair(0f, answer(0f, 0f)), pair(0f, answer(0f, 0f)), pair(0f, answer(0f, 0f)))
+        val pairs = sequenceOf(pair(0f, prediction(0f, 0f)), pair(0f, prediction(0f, 0f)), pair(0f, prediction(0f, 0f)))
         assertEquals(9f, selfTest(FakeModel(), pairs, 1f) { ticks.next() }.latencyMs, 0f) // of 9, 2 and 40 ms
     }
 

@@ -45,7 +45,7 @@ fun bundleFolder(): File {
     return folder
 }
 
-/** What Python said of the same sound: `tools/android_reference.py` writes it. */
+/** What Python predicted for the same sound: `tools/android_reference.py` writes it. */
 fun reference(name: String): FloatArray {
     val file = File(System.getProperty("pocketmood.reference").orEmpty(), name)
     assumeTrue("skipped: no $name from Python (tools/android.sh test makes it)", file.isFile)

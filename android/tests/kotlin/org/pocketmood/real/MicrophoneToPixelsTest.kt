@@ -15,9 +15,9 @@ import org.pocketmood.ShippedFolder
 import org.pocketmood.audio.AudioSource
 import org.pocketmood.audio.Microphone
 import org.pocketmood.bundle.Bundle
-import org.pocketmood.model.Answer
 import org.pocketmood.model.Emotion
 import org.pocketmood.model.ExecuTorchModel
+import org.pocketmood.model.Prediction
 import org.pocketmood.model.quadrant
 import org.pocketmood.session.UiState
 import org.pocketmood.session.run
@@ -31,7 +31,7 @@ import org.robolectric.shadows.ShadowAudioRecord
 
 /**
  * The whole road: samples in a synthetic microphone -> the AudioRecord loop -> resampler -> ring buffer -> the shipped
- * program -> words and pixels, compared with what Python's runtime answers for the same bundle.
+ * program -> words and pixels, compared with what Python's runtime predictions for the same bundle.
  */
 class MicrophoneToPixelsTest : ScreenTest() {
     private val bundle by lazy { Bundle.open(bundleFolder()) }
@@ -51,31 +51,31 @@ class MicrophoneToPixelsTest : ScreenTest() {
 
     private fun shorts(sound: FloatArray) = ShortArray(sound.size) { (sound[it] * 32_768).roundToInt().coerceIn(-32_768, 32_767).toShort() }
 
-    /** Lets the app hear [sound] and returns the last answer on its screen, after drawing it as [name]. */
-    private fun hear(sound: FloatArray, microphone: AudioSource, name: String): Answer {
+    /** Lets the app hear [sound] and returns the last prediction on its screen, after drawing it as [name]. */
+    private fun hear(sound: FloatArray, microphone: AudioSource, name: String): Prediction {
         HostRuntime.install()
         shadowOf(app).grantPermissions(Manifest.permission.RECORD_AUDIO)
-        val tape = Tape(shorts(sound + FloatArray(TAIL))) // the resampler answers 3 ms late
+        val tape = Tape(shorts(sound + FloatArray(TAIL))) // the resampler is 3 ms late
         ShadowAudioRecord.setSourceProvider { tape }
         Stage.loader = ExecuTorchModel
         Stage.shipped = ShippedFolder(bundleFolder())
         Stage.source = microphone
         val threads = Executors.newCachedThreadPool()
-        // The answers themselves are waited for: on a slow machine they would be skipped.
+        // The predictions themselves are waited for: on a slow machine they would be skipped.
         val listening = Thread.currentThread()
         Stage.background = Executor { if (Thread.currentThread() === listening) threads.execute(it) else it.run() }
-        var answer: Answer? = null
+        var prediction: Prediction? = null
         open<ListenActivity> {
             waitFor("the model") { app.session.state is UiState.Ready }
             it.get().touch(R.id.listen)
-            waitFor("the last answer") { (app.session.state.run?.moments?.lastOrNull()?.atS ?: 0f) >= 30f }
-            answer = app.session.state.run?.moments?.last()?.answer
-            check(it.get(), checkNotNull(answer), name)
+            waitFor("the last prediction") { (app.session.state.run?.moments?.lastOrNull()?.atS ?: 0f) >= 30f }
+            prediction = app.session.state.run?.moments?.last()?.prediction
+            check(it.get(), checkNotNull(prediction), name)
             it.get().touch(R.id.listen)
         }
         threads.shutdown()
         assertTrue(threads.awaitTermination(10, TimeUnit.SECONDS))
-        return checkNotNull(answer)
+        return checkNotNull(prediction)
     }
 
     private fun waitFor(what: String, done: () -> Boolean) {
@@ -88,16 +88,16 @@ class MicrophoneToPixelsTest : ScreenTest() {
         settle()
     }
 
-    /** The picture shows the answer: its numbers as words, and its point in its quadrant's colour. */
-    private fun check(activity: ListenActivity, answer: Answer, name: String) {
+    /** The picture shows the prediction: its numbers as words, and its point in its quadrant's colour. */
+    private fun check(activity: ListenActivity, prediction: Prediction, name: String) {
         val picture = shot(activity, name)
-        val (valence, arousal) = answer.emotion
+        val (valence, arousal) = prediction.emotion
         val words = activity.text(R.id.numbers)
         assertTrue(words, "%+.2f".format(valence) in words && "%+.2f".format(arousal) in words)
         val plane = activity.findViewById<PlaneView>(R.id.plane)
         val at = IntArray(2).also(plane::getLocationInWindow)
-        val pixel = picture.getPixel((at[0] + plane.x(answer.emotion)).toInt(), (at[1] + plane.y(answer.emotion)).toInt())
-        assertEquals(activity.getColor(answer.emotion.quadrant.color), pixel)
+        val pixel = picture.getPixel((at[0] + plane.x(prediction.emotion)).toInt(), (at[1] + plane.y(prediction.emotion)).toInt())
+        assertEquals(activity.getColor(prediction.emotion.quadrant.color), pixel)
         assertEquals(View.VISIBLE, activity.findViewById<View>(R.id.hearing).visibility)
     }
 
@@ -111,17 +111,17 @@ class MicrophoneToPixelsTest : ScreenTest() {
     fun sixteenBitsFromTheMicrophoneChangeLittle() {
         val loudest = reference("loudest.f32")[0].toInt()
         val pair = bundle.golden().elementAt(loudest)
-        val answer = hear(pair.waveform, Microphone(app, rates = listOf(22_050)), "real/microphone-22050")
+        val prediction = hear(pair.waveform, Microphone(app, rates = listOf(22_050)), "real/microphone-22050")
         val expected = reference("golden.f32").copyOfRange(4 * loudest, 4 * loudest + 4)
-        assertNear(expected, answer.emotion, 2e-3f, "16-bit rounding alone")
+        assertNear(expected, prediction.emotion, 2e-3f, "16-bit rounding alone")
     }
 
     @Test
     fun theMicrophoneAt44100HertzTellsWhatPythonTells() {
         val sound = reference("music44.f32") // soxr: 30 s at 44 100 Hz
-        val answer = hear(sound, Microphone(app), "real/microphone-44100")
+        val prediction = hear(sound, Microphone(app), "real/microphone-44100")
         // Python brings the same sound to 22 050 Hz with soxr.
-        assertNear(reference("music44-answer.f32"), answer.emotion, 2e-3f, "16-bit rounding and resampling")
+        assertNear(reference("music44-answer.f32"), prediction.emotion, 2e-3f, "16-bit rounding and resampling")
     }
 
     private companion object {

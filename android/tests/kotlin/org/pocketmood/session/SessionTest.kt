@@ -1,49 +1,20 @@
 package org.pocketmood.session
 
-import java.io.File
-import java.util.concurrent.Executor
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
-import org.junit.Rule
 import org.junit.Test
-import org.junit.rules.TemporaryFolder
 import org.pocketmood.FakeModel
 import org.pocketmood.FakeSource
 import org.pocketmood.Later
 import org.pocketmood.Problem
-import org.pocketmood.ShippedFolder
 import org.pocketmood.TinyBundle
-import org.pocketmood.answer
-import org.pocketmood.bundle.BundleImporter
-import org.pocketmood.bundle.BundleStore
-import org.pocketmood.bundle.ModelEntry
 import org.pocketmood.contract
 import org.pocketmood.loaderOf
-import org.pocketmood.model.ModelLoader
+import org.pocketmood.prediction
 import org.pocketmood.tone
 
-class SessionTest {
-    @get:Rule val temporary = TemporaryFolder()
-    private val made by lazy { TinyBundle().write(temporary.newFolder("made")) }
-    private val home get() = File(temporary.root, "home")
-    private val seen = mutableListOf<UiState>()
-    private var library = emptyList<ModelEntry>()
-
-    private fun session(
-        shipped: File? = made,
-        loader: ModelLoader = loaderOf(FakeModel()),
-        background: Executor = Executor(Runnable::run),
-    ): Session {
-        val workshop = Workshop(BundleStore(home), BundleImporter(home), loader, ShippedFolder(shipped), { 0 })
-        return Session(workshop, background, Runnable::run) { 0 }.also {
-            it.observe { state, entries ->
-                seen += state
-                library = entries
-            }
-        }
-    }
-
+class SessionTest : SessionFixture() {
     private fun steps() = seen.filterIsInstance<UiState.Preparing>().map { it.step }.distinct()
 
     @Test
@@ -91,13 +62,13 @@ class SessionTest {
 
     @Test
     fun aFailedSelfTestKeepsTheModelOutOfService() {
-        val model = FakeModel { answer(.9f, .9f) }
+        val model = FakeModel { prediction(.9f, .9f) }
         val session = session(loader = loaderOf(model))
         session.start()
         val failed = seen.last() as UiState.Failed
-        val (difference, limit) = failed.problem as Problem.SelfTestFailed
+        val (difference, tolerance) = failed.problem as Problem.SelfTestFailed
         assertEquals(1.1f, difference, 1e-6f)
-        assertEquals(.008f, limit, 0f)
+        assertEquals(.008f, tolerance, 0f)
         assertTrue(model.closed)
         session.listen(Source.Microphone, FakeSource(tone(9)))
         assertEquals(failed, seen.last())
@@ -121,9 +92,7 @@ class SessionTest {
     @Test
     fun stoppingSilencesTheSource() {
         val background = Later()
-        val session = session(background = background)
-        session.start()
-        background.runAll()
+        val session = ready(background)
         val source = FakeSource(tone(9))
         session.listen(Source.Microphone, source)
         session.stop()
@@ -136,9 +105,7 @@ class SessionTest {
     @Test
     fun aNewSourceReplacesTheOldOne() {
         val background = Later()
-        val session = session(background = background)
-        session.start()
-        background.runAll()
+        val session = ready(background)
         val first = FakeSource(tone(9))
         session.listen(Source.Microphone, first)
         session.listen(Source.File("song"), FakeSource(tone(6), seconds = 6.0))
@@ -207,7 +174,7 @@ class SessionTest {
     @Test
     fun theSelfTestCanBeRunAgain() {
         var drift = 0f
-        val session = session(loader = loaderOf2 { FakeModel { answer(it.last() + drift, 0f) } })
+        val session = session(loader = { _ -> FakeModel { prediction(it.last() + drift, 0f) } })
         session.start()
         assertTrue(seen.last() is UiState.Ready)
         drift = .5f
@@ -215,23 +182,21 @@ class SessionTest {
         assertTrue((seen.last() as UiState.Failed).problem is Problem.SelfTestFailed)
     }
 
-    private fun loaderOf2(make: () -> FakeModel) = ModelLoader { make() }
-
     @Test
-    fun whatNobodyForesawHasASentenceToo() {
+    fun whatNobodyForesawHasAMessageToo() {
         session(loader = { throw IllegalStateException("surprise") }).start()
         assertEquals(Problem.Unexpected("IllegalStateException: surprise"), (seen.last() as UiState.Failed).problem)
     }
 
     @Test
-    fun whoeverForgetsToListenHearsNothing() {
+    fun whoeverNoLongerObservesIsNotShownAnything() {
         val session = session()
-        val heard = mutableListOf<UiState>()
-        val observer = Observer { state, _ -> heard += state }
+        val shown = mutableListOf<UiState>()
+        val observer = Observer { state, _ -> shown += state }
         session.observe(observer)
         session.forget(observer)
         session.start()
-        assertEquals(1, heard.size)
+        assertEquals(1, shown.size)
         assertFalse(seen.size == 1)
     }
 }

@@ -30,7 +30,7 @@ class ScreensTest : ScreenTest() {
     }
 
     @Test
-    fun theMoodIsSaidWithItsNumbers() =
+    fun theMoodIsShownWithItsNumbers() =
         listened(6) {
             assertEquals("happy", it.text(R.id.headline))
             assertEquals("valence +0.50 ± 0.25 · arousal +0.50 ± 0.25", it.text(R.id.numbers))
@@ -40,8 +40,8 @@ class ScreensTest : ScreenTest() {
     @Test
     fun aScreenReaderSaysThePoint() =
         listened(6) {
-            val said = it.findViewById<View>(R.id.plane).contentDescription.toString()
-            assertTrue(said, said.startsWith("The music feels happy: valence +0.50, give or take 0.25, arousal +0.50"))
+            val spoken = it.findViewById<View>(R.id.plane).contentDescription.toString()
+            assertTrue(spoken, spoken.startsWith("The music feels happy: valence +0.50, give or take 0.25, arousal +0.50"))
             assertEquals("Level 6 decibels below full scale", it.findViewById<View>(R.id.meter).contentDescription)
             assertEquals("Timeline with 2 answers over 0:06", it.findViewById<View>(R.id.timeline).contentDescription)
             assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, it.findViewById<View>(R.id.headline).accessibilityLiveRegion)

@@ -15,9 +15,9 @@ import org.pocketmood.R
 import org.pocketmood.RATE
 import org.pocketmood.SAMPLES
 import org.pocketmood.TinyBundle
-import org.pocketmood.answer
 import org.pocketmood.contract
 import org.pocketmood.loaderOf
+import org.pocketmood.prediction
 import org.pocketmood.session.Source
 import org.pocketmood.session.run
 import org.robolectric.RuntimeEnvironment
@@ -35,7 +35,7 @@ class ScreenshotsTest : ScreenTest() {
         return FakeModel(contract.copy(labels = labels, exporter = "pocketmood 0.1.0")) { waveform ->
             if (step == 0 && waveform[0] == 0f) return@FakeModel FakeModel.newest(waveform) // the self-test
             val t = step++ / 85.0
-            answer((.62 * cos(3.9 - 4.0 * t) + .06 * sin(40 * t)).toFloat(), (.6 * sin(3.9 - 4.0 * t) + .05 * cos(33 * t)).toFloat(), .22f)
+            prediction((.62 * cos(3.9 - 4.0 * t) + .06 * sin(40 * t)).toFloat(), (.6 * sin(3.9 - 4.0 * t) + .05 * cos(33 * t)).toFloat(), .22f)
         }
     }
 
@@ -94,47 +94,35 @@ class ScreenshotsTest : ScreenTest() {
         return FloatArray(1)
     }
 
+    /** Pictures of a screen with a model in service, after [first] has happened. */
+    private inline fun <reified A : Activity> pictures(name: String, crossinline first: () -> Unit = {}) =
+        everywhere(name) { where ->
+            dressed(wandering())
+            first()
+            open<A> { keep(it.get(), where) }
+        }
+
     @Test
     fun file() =
-        everywhere("file") { name ->
-            dressed(wandering())
-            app.session.start()
+        pictures<ListenActivity>("file") {
             app.session.listen(Source.File("Goldberg Variations - Aria.flac"), FakeSource(chunks(240), seconds = 240.0))
-            open<ListenActivity> { keep(it.get(), name) }
         }
 
     @Test
-    fun ready() =
-        everywhere("ready") { name ->
-            dressed(wandering())
-            open<ListenActivity> { keep(it.get(), name) }
-        }
+    fun ready() = pictures<ListenActivity>("ready")
 
     @Test
-    fun problem() =
-        everywhere("problem") { name ->
-            dressed(wandering())
-            app.session.start()
-            app.session.fail(Problem.MicrophoneBusy)
-            open<ListenActivity> { keep(it.get(), name) }
-        }
+    fun problem() = pictures<ListenActivity>("problem") { app.session.fail(Problem.MicrophoneBusy) }
 
     @Test
-    fun details() =
-        everywhere("details") { name ->
-            dressed(wandering())
-            open<DetailsActivity> { keep(it.get(), name) }
-        }
+    fun details() = pictures<DetailsActivity>("details")
 
     @Test
     fun models() =
-        everywhere("models") { name ->
-            dressed(wandering())
+        pictures<ModelsActivity>("models") {
             val programs = mapOf("model.int8.pte" to ByteArray(43_677) { 1 }, "model.fp32.pte" to ByteArray(57_623) { 2 })
             val more = TinyBundle(programs, name = "mobilevit_s").write(temporary.newFolder())
-            app.session.start()
             app.session.import { TinyBundle.zip(more).inputStream() }
-            open<ModelsActivity> { keep(it.get(), name) }
         }
 
     @Test
@@ -155,7 +143,7 @@ class ScreenshotsTest : ScreenTest() {
 
     @Test
     fun selfTestFailed() {
-        dressed(FakeModel { answer(.9f, .9f) })
+        dressed(FakeModel { prediction(.9f, .9f) })
         open<DetailsActivity> {
             keep(it.get(), "self-test-failed")
             assertTrue(it.get().words(), "Self-test: Failed" in it.get().words())

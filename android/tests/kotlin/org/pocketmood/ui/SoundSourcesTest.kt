@@ -13,7 +13,7 @@ import org.pocketmood.Problem
 import org.pocketmood.audio.Microphone
 import org.pocketmood.audio.MusicFile
 import org.pocketmood.audio.SoundFormat
-import org.pocketmood.audio.SoundListener
+import org.pocketmood.audio.SoundSink
 import org.pocketmood.bundle.AssetBundle
 import org.pocketmood.bundle.Bundle
 import org.pocketmood.problem
@@ -25,7 +25,7 @@ import org.robolectric.shadows.util.DataSource
 
 /** The app's own AudioRecord and MediaCodec loops, over Robolectric's devices. */
 class SoundSourcesTest : ScreenTest() {
-    private class Ear(private val enough: Int = Int.MAX_VALUE, private val stop: () -> Unit = {}) : SoundListener {
+    private class Ear(private val enough: Int = Int.MAX_VALUE, private val stop: () -> Unit = {}) : SoundSink {
         lateinit var heardFormat: SoundFormat
         val heard = mutableListOf<Float>()
 
@@ -68,24 +68,24 @@ class SoundSourcesTest : ScreenTest() {
         ShadowAudioRecord.setSourceProvider { counting }
         val microphone = Microphone(app)
         val ear = Ear(enough = 10_000, stop = microphone::stop)
-        microphone.listen(ear)
+        microphone.deliver(ear)
         assertEquals(SoundFormat(44_100, null), ear.heardFormat)
         assertEquals(13_230, ear.heard.size) // three tenths of a second
         for (i in ear.heard.indices) assertEquals(i / 32_768f, ear.heard[i], 0f)
     }
 
     @Test
-    fun withoutPermissionNothingIsOpened() = assertEquals(Problem.MicrophoneNotAllowed, problem { Microphone(app).listen(Ear()) })
+    fun withoutPermissionNothingIsOpened() = assertEquals(Problem.MicrophoneNotAllowed, problem { Microphone(app).deliver(Ear()) })
 
     @Test
-    fun aMicrophoneThatStopsIsToldAbout() {
+    fun aMicrophoneThatStopsIsReported() {
         shadowOf(app).grantPermissions(Manifest.permission.RECORD_AUDIO)
         ShadowAudioRecord.setSourceProvider {
             object : ShadowAudioRecord.AudioRecordSource {
                 override fun readInShortArray(data: ShortArray, offset: Int, size: Int, blocking: Boolean) = -6 // ERROR_DEAD_OBJECT
             }
         }
-        assertEquals(Problem.MicrophoneLost, problem { Microphone(app).listen(Ear()) })
+        assertEquals(Problem.MicrophoneLost, problem { Microphone(app).deliver(Ear()) })
     }
 
     @Test
@@ -93,7 +93,7 @@ class SoundSourcesTest : ScreenTest() {
         val format = MediaFormat.createAudioFormat("audio/raw", 22_050, 1).apply { setLong(MediaFormat.KEY_DURATION, 2_000_000) }
         song(format, pcm(44_100) { (it % 1000).toShort() })
         val ear = Ear()
-        MusicFile(app, uri, "song.wav").listen(ear)
+        MusicFile(app, uri, "song.wav").deliver(ear)
         assertEquals(SoundFormat(22_050, 2.0), ear.heardFormat)
         assertEquals(44_100, ear.heard.size)
         for (i in ear.heard.indices) assertEquals(i % 1000 / 32_768f, ear.heard[i], 0f)
@@ -104,7 +104,7 @@ class SoundSourcesTest : ScreenTest() {
         val format = MediaFormat.createAudioFormat("audio/raw", 8_000, 2)
         song(format, pcm(32_000) { if (it % 2 == 0) 16_384 else 0 })
         val ear = Ear()
-        MusicFile(app, uri, "song.wav").listen(ear)
+        MusicFile(app, uri, "song.wav").deliver(ear)
         assertEquals(16_000, ear.heard.size)
         assertTrue(ear.heard.all { it == .25f })
     }
@@ -112,16 +112,16 @@ class SoundSourcesTest : ScreenTest() {
     @Test
     fun aFileOfHalfASecondIsTooShort() {
         song(MediaFormat.createAudioFormat("audio/raw", 8_000, 1), pcm(4_000) { 1 })
-        assertEquals(Problem.SoundTooShort("song.wav"), problem { MusicFile(app, uri, "song.wav").listen(Ear()) })
+        assertEquals(Problem.SoundTooShort("song.wav"), problem { MusicFile(app, uri, "song.wav").deliver(Ear()) })
     }
 
     @Test
-    fun aDecoderThatBreaksOffIsToldAbout() {
+    fun aDecoderThatBreaksOffIsReported() {
         val format = MediaFormat.createAudioFormat("audio/mpeg", 8_000, 1)
         ShadowMediaExtractor.addTrack(DataSource.toDataSource(app, uri, null), format, ByteArray(9000))
         val broken = ShadowMediaCodec.CodecConfig(512, 512) { _, _ -> throw IllegalStateException("broken frame") }
         ShadowMediaCodec.addDecoder("audio/mpeg", broken)
-        assertEquals(Problem.SoundDamaged("song.wav"), problem { MusicFile(app, uri, "song.wav").listen(Ear()) })
+        assertEquals(Problem.SoundDamaged("song.wav"), problem { MusicFile(app, uri, "song.wav").deliver(Ear()) })
     }
 
     @Test
@@ -135,10 +135,10 @@ class SoundSourcesTest : ScreenTest() {
     }
 
     @Test
-    fun aDecoderThatTellsNoEncodingSpeaks16Bit() {
+    fun aDecoderThatNamesNoEncodingGives16Bit() {
         song(MediaFormat.createAudioFormat("audio/raw", 8_000, 1), pcm(16_000) { -32_768 })
         val ear = Ear()
-        MusicFile(app, uri, "song.wav").listen(ear)
+        MusicFile(app, uri, "song.wav").deliver(ear)
         assertEquals(-1f, ear.heard.min(), 0f)
     }
 }

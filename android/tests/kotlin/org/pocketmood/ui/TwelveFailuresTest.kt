@@ -13,49 +13,49 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.pocketmood.FakeModel
 import org.pocketmood.Later
+import org.pocketmood.PocketmoodException
+import org.pocketmood.Problem
 import org.pocketmood.R
 import org.pocketmood.ShippedFolder
 import org.pocketmood.TinyBundle
 import org.pocketmood.contract
 import org.pocketmood.loaderOf
 import org.pocketmood.model.ModelLoader
-import org.pocketmood.PocketmoodException
-import org.pocketmood.Problem
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.shadows.ShadowAudioRecord
 import org.robolectric.shadows.ShadowMediaExtractor
 import org.robolectric.shadows.util.DataSource
 
-/** Twelve ways of failing, each with the sentence that the user reads. */
+/** Twelve ways of failing, each with the message that the user reads. */
 class TwelveFailuresTest : ScreenTest() {
     private fun allow() = shadowOf(app).grantPermissions(Manifest.permission.RECORD_AUDIO)
 
     /** Opens the app, does [first], and returns what stands on the screen. */
-    private fun sentence(first: (ListenActivity) -> Unit = {}): String {
-        var said = ""
+    private fun message(first: (ListenActivity) -> Unit = {}): String {
+        var shown = ""
         open<ListenActivity> {
             first(it.get())
             settle()
-            said = it.get().text(R.id.headline) + ": " + it.get().text(R.id.numbers)
+            shown = it.get().text(R.id.headline) + ": " + it.get().text(R.id.numbers)
         }
-        return said
+        return shown
     }
 
     /** Opens a zip from the file picker of the models screen; returns what stands there afterwards. */
     private fun import(zip: ByteArray): String {
         val uri = Uri.parse("content://files/bundle.zip")
         shadowOf(app.contentResolver).registerInputStream(uri, ByteArrayInputStream(zip))
-        var said = ""
+        var shown = ""
         open<ModelsActivity> {
             val activity = it.get()
             activity.touch(R.id.page_button)
             val asked = shadowOf(activity).nextStartedActivityForResult.intent
             shadowOf(activity).receiveResult(asked, Activity.RESULT_OK, Intent().setData(uri))
             settle()
-            said = activity.words()
+            shown = activity.words()
         }
-        return said
+        return shown
     }
 
     private fun openMusic(activity: ListenActivity, uri: Uri) {
@@ -66,7 +66,7 @@ class TwelveFailuresTest : ScreenTest() {
 
     @Test
     fun `1 no permission`() {
-        val said = sentence {
+        val shown = message {
             it.touch(R.id.listen)
             assertEquals(listOf(Manifest.permission.RECORD_AUDIO), shadowOf(it).lastRequestedPermission.requestedPermissions.toList())
             it.onRequestPermissionsResult(1, arrayOf(Manifest.permission.RECORD_AUDIO), intArrayOf(-1))
@@ -74,7 +74,7 @@ class TwelveFailuresTest : ScreenTest() {
         assertEquals(
             "The microphone is not allowed: pocketmood hears music through the microphone, and nothing leaves this device. " +
                 "Allow it, or open a music file instead.",
-            said,
+            shown,
         )
     }
 
@@ -84,39 +84,47 @@ class TwelveFailuresTest : ScreenTest() {
         val revoke = { count: Int -> if (count == 20) shadowOf(app).denyPermissions(Manifest.permission.RECORD_AUDIO) }
         val source = record(revoke)
         ShadowAudioRecord.setSourceProvider { source }
-        val said = sentence { it.touch(R.id.listen) }
-        assertTrue(said, said.startsWith("The microphone was taken away: The permission was withdrawn while listening. Allow it again"))
+        val shown = message { it.touch(R.id.listen) }
+        assertTrue(shown, shown.startsWith("The microphone was taken away: The permission was withdrawn while listening. Allow it again"))
     }
 
     @Test
     @Config(shadows = [BusyAudioRecord::class])
     fun `3 microphone busy`() {
         allow()
-        val said = sentence { it.touch(R.id.listen) }
-        assertEquals("The microphone is busy: Another app is using it, perhaps a call or a recorder. Close that app and try again.", said)
+        val shown = message { it.touch(R.id.listen) }
+        assertEquals("The microphone is busy: Another app is using it, perhaps a call or a recorder. Close that app and try again.", shown)
     }
 
     @Test
     fun `4 damaged program`() {
-        sentence() // installs the shipped bundle
+        message() // installs the shipped bundle
         val installed = File(app.filesDir, "models").listFiles()!!.single { it.isDirectory }
         File(installed, "model.int8.pte").writeText("not what was exported")
         app.session.restart()
-        val said = sentence()
-        assertTrue(said, said.startsWith("The model is damaged: model.int8.pte is not as it was exported: truncated, or changed"))
+        val shown = message()
+        assertTrue(shown, shown.startsWith("The model is damaged: model.int8.pte is not as it was exported: truncated, or changed"))
     }
 
     @Test
     fun `4b program that the runtime cannot load`() {
         Stage.loader = ModelLoader { throw PocketmoodException(Problem.FileDamaged(it.name)) }
-        assertTrue(sentence().startsWith("The model is damaged: model.int8.pte"))
+        assertTrue(message().startsWith("The model is damaged: model.int8.pte"))
     }
 
     @Test
     fun `5 wrong schema`() {
         val newer = TinyBundle(schema = 9).write(temporary.newFolder("newer"))
-        val said = import(TinyBundle.zip(newer))
-        assertTrue(said, "It has schema 9, and this app reads schema 1. Export it again, or install the app that fits." in said)
+        val shown = import(TinyBundle.zip(newer))
+        assertTrue(shown, "It has schema 9, and this app reads schema 2. Export it again, or install the app that fits." in shown)
+    }
+
+    @Test
+    fun `5b a bundle of an older version`() {
+        val older = TinyBundle(schema = 1).write(temporary.newFolder("older"))
+        val shown = import(TinyBundle.zip(older))
+        val made = "An older version made it (schema 1; this app reads 2), and its outputs have other names."
+        assertTrue(shown, "This bundle is too old\n$made Export it again with make export, and import the new zip." in shown)
     }
 
     @Test
@@ -124,7 +132,7 @@ class TwelveFailuresTest : ScreenTest() {
         Stage.loader = loaderOf(FakeModel(contract.copy(sampleRate = 16_000)))
         assertEquals(
             "Program and bundle do not fit: The program says sample_rate = 16000, its bundle says 1000. Export the bundle again.",
-            sentence(),
+            message(),
         )
     }
 
@@ -133,30 +141,30 @@ class TwelveFailuresTest : ScreenTest() {
         val folder = TinyBundle().write(temporary.newFolder("cut"))
         File(folder, "golden/waveform.f32").run { writeBytes(readBytes().copyOf(1000)) }
         Stage.shipped = ShippedFolder(folder)
-        val said = sentence()
-        assertTrue(said, said.startsWith("The model is damaged: golden/waveform.f32 is not as it was exported: truncated"))
+        val shown = message()
+        assertTrue(shown, shown.startsWith("The model is damaged: golden/waveform.f32 is not as it was exported: truncated"))
     }
 
     @Test
     fun `8 zip that climbs out`() {
-        val said = import(TinyBundle.zip(mapOf("../outside.pte" to ByteArray(4))))
-        assertTrue(said, "It wants to write outside of its folder (../outside.pte). Nothing was imported" in said)
+        val shown = import(TinyBundle.zip(mapOf("../outside.pte" to ByteArray(4))))
+        assertTrue(shown, "It wants to write outside of its folder (../outside.pte). Nothing was imported" in shown)
     }
 
     @Test
     fun `9 huge zip`() {
-        val said = import(TinyBundle.zip((0..1000).associate { "file$it" to ByteArray(0) }))
-        assertTrue(said, "Unpacked it takes more than 256 MB or a thousand files, and no bundle does. Nothing was imported" in said)
+        val shown = import(TinyBundle.zip((0..1000).associate { "file$it" to ByteArray(0) }))
+        assertTrue(shown, "Unpacked it takes more than 256 MB or a thousand files, and no bundle does. Nothing was imported" in shown)
     }
 
     @Test
     fun `10 no music`() {
         val uri = Uri.parse("content://files/letter.pdf")
         ShadowMediaExtractor.addTrack(DataSource.toDataSource(app, uri, null), format("text/plain", 60), ByteArray(4))
-        val said = sentence { openMusic(it, uri) }
+        val shown = message { openMusic(it, uri) }
         assertEquals(
             "This is no music: letter.pdf holds no sound that this device can decode. Open an MP3, AAC, Ogg, FLAC or WAV file.",
-            said,
+            shown,
         )
     }
 
@@ -164,8 +172,8 @@ class TwelveFailuresTest : ScreenTest() {
     fun `11 ten hours`() {
         val uri = Uri.parse("content://files/rain.mp3")
         ShadowMediaExtractor.addTrack(DataSource.toDataSource(app, uri, null), format("audio/mpeg", 36_000), ByteArray(4))
-        val said = sentence { openMusic(it, uri) }
-        assertEquals("This is too long: rain.mp3 plays for 10.0 hours; up to 4 hours are read. Cut it into pieces first.", said)
+        val shown = message { openMusic(it, uri) }
+        assertEquals("This is too long: rain.mp3 plays for 10.0 hours; up to 4 hours are read. Cut it into pieces first.", shown)
     }
 
     @Test

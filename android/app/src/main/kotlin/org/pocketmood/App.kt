@@ -19,22 +19,26 @@ import org.pocketmood.bundle.BundleStore
 import org.pocketmood.bundle.ShippedBundle
 import org.pocketmood.model.ExecuTorchModel
 import org.pocketmood.model.ModelLoader
+import org.pocketmood.session.ModelManager
 import org.pocketmood.session.Session
 import org.pocketmood.session.Source
-import org.pocketmood.session.Workshop
 
-/** Puts the parts together. Tests replace the open ones. */
+/** Composition root: builds every part and hands each what it needs. Tests replace the open ones. */
 open class App : Application() {
-    /** Two tasks at a time: a source that listens, and the answer to what it heard. */
+    /** Up to two tasks at a time: a source that delivers sound, and a prediction for it; or a change of the model. */
     protected open val background: Executor = Executors.newCachedThreadPool { Thread(it, "pocketmood").apply { isDaemon = true } }
     protected open val loader: ModelLoader = ExecuTorchModel
     protected open val shipped: ShippedBundle get() = AssetBundle(assets)
 
+    private val handler = Handler(Looper.getMainLooper())
+
+    /** Runs at once what the main thread itself hands in, and posts the rest. */
+    private val main = Executor { task -> if (handler.looper.isCurrentThread) task.run() else handler.post(task) }
+
     val session: Session by lazy {
         val home = File(filesDir, "models")
-        val workshop = Workshop(BundleStore(home), BundleImporter(home), loader, shipped, System::nanoTime)
-        val main = Handler(Looper.getMainLooper())
-        Session(workshop, background, { task -> main.post(task) }, System::nanoTime)
+        val models = ModelManager(BundleStore(home), BundleImporter(home), loader, shipped, System::nanoTime)
+        Session(models, background, main, System::nanoTime)
     }
 
     open fun microphone(): AudioSource = Microphone(this)
@@ -47,7 +51,7 @@ open class App : Application() {
     fun listenTo(uri: Uri) =
         background.execute {
             val name = nameOf(uri)
-            session.listen(Source.File(name), musicFile(uri, name))
+            main.execute { session.listen(Source.File(name), musicFile(uri, name)) }
         }
 
     fun importFrom(uri: Uri) = session.import { openZip(uri) }

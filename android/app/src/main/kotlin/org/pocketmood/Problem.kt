@@ -1,7 +1,7 @@
 package org.pocketmood
 
 /**
- * Everything that can go wrong on purpose. Each has a sentence on the screen that says what to do (`ui/Sentences.kt`);
+ * Everything that can go wrong on purpose. Each has a message on the screen that says what to do (`ui/ErrorMessages.kt`);
  * nothing here knows about Android, so that every layer may raise one.
  */
 sealed interface Problem {
@@ -29,7 +29,10 @@ sealed interface Problem {
     /** The file picked is no zip, or holds no bundle.json that can be read. */
     data object NotABundle : Problem
 
-    /** Bundle or program is of another schema than this app reads. */
+    /** Bundle or program was exported before the schema that this app reads. */
+    data class OlderSchema(val found: Long, val known: Int) : Problem
+
+    /** Bundle or program is of a schema that this app does not know: a newer one, or none. */
     data class OtherSchema(val found: Long, val known: Int) : Problem
 
     /** The bundle names [file] and does not hold it. */
@@ -51,8 +54,8 @@ sealed interface Problem {
 
     data object NoSpace : Problem
 
-    /** The golden pairs came out differently on this device. */
-    data class SelfTestFailed(val difference: Float, val limit: Float) : Problem
+    /** The golden pairs came out further apart on this device than the bundle's tolerance. */
+    data class SelfTestFailed(val difference: Float, val tolerance: Float) : Problem
 
     /** This device's processor has no ExecuTorch library in the app. */
     data object NoRuntime : Problem
@@ -68,3 +71,12 @@ class PocketmoodException(val problem: Problem, cause: Throwable? = null) : Exce
 fun problemOf(error: Throwable): Problem =
     (error as? PocketmoodException)?.problem
         ?: Problem.Unexpected("${error.javaClass.simpleName}: ${error.message?.trimEnd('.') ?: "no message"}")
+
+/** Runs [work] and returns what it failed with; null where it did not. */
+inline fun problemIn(work: () -> Unit): Problem? =
+    try {
+        work()
+        null
+    } catch (error: Exception) {
+        problemOf(error)
+    }

@@ -1,10 +1,10 @@
 package org.pocketmood.audio
 
-/** What a source will deliver. [seconds] is null where it ends only when told to. */
+/** What a source will deliver: samples per second, and [seconds], null where it ends only by [AudioSource.stop]. */
 data class SoundFormat(val sampleRate: Int, val seconds: Double?)
 
-/** Receives what a source hears, on the source's thread. */
-interface SoundListener {
+/** Where a source's sound goes, on the source's thread. */
+interface SoundSink {
     /** Called once, before any sound. */
     fun onFormat(format: SoundFormat)
 
@@ -15,8 +15,8 @@ interface SoundListener {
 /** Where sound comes from: the microphone, a file, or a test. Used once. */
 interface AudioSource {
     /** Delivers sound until the end or [stop], on the calling thread; a Problem comes as a PocketmoodException. */
-    fun listen(listener: SoundListener)
+    fun deliver(to: SoundSink)
 
-    /** Makes [listen] return soon. May be called from any thread, and before it. */
+    /** Makes [deliver] return soon. May be called from any thread, and before it. */
     fun stop()
 }

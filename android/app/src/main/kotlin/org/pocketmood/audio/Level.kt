@@ -29,7 +29,7 @@ data class Level(val rmsDb: Float, val peakDb: Float) {
 
 /**
  * Whether there is nothing to score. Quiet music lies above -50 dB; phones' microphones hear a silent room at -65 to
- * -75 dB. A model would answer for noise too, and its answer would mean nothing.
+ * -75 dB. A model would prediction for noise too, and its prediction would mean nothing.
  */
 val Level.silent: Boolean get() = rmsDb < SILENCE_DB
 

@@ -20,15 +20,15 @@ import org.pocketmood.Problem
 class Microphone(private val context: Context, private val rates: List<Int> = listOf(44_100, 22_050)) : AudioSource {
     @Volatile private var stopped = false
 
-    override fun listen(listener: SoundListener) {
+    override fun deliver(to: SoundSink) {
         if (!allowed()) throw PocketmoodException(Problem.MicrophoneNotAllowed)
         val (record, rate) = open()
         try {
             record.startRecording()
             // Another app may hold the microphone: start "succeeds" without recording.
             if (record.recordingState != AudioRecord.RECORDSTATE_RECORDING) throw PocketmoodException(Problem.MicrophoneBusy)
-            listener.onFormat(SoundFormat(rate, seconds = null))
-            deliver(record, rate / CHUNKS_PER_SECOND, listener)
+            to.onFormat(SoundFormat(rate, seconds = null))
+            copy(record, rate / CHUNKS_PER_SECOND, to)
         } catch (error: IllegalStateException) {
             throw PocketmoodException(Problem.MicrophoneBusy, error)
         } finally {
@@ -40,7 +40,7 @@ class Microphone(private val context: Context, private val rates: List<Int> = li
         stopped = true
     }
 
-    private fun deliver(record: AudioRecord, chunk: Int, listener: SoundListener) {
+    private fun copy(record: AudioRecord, chunk: Int, to: SoundSink) {
         val pcm = ShortArray(chunk)
         val samples = FloatArray(chunk)
         while (!stopped) {
@@ -49,7 +49,7 @@ class Microphone(private val context: Context, private val rates: List<Int> = li
             if (!allowed()) throw PocketmoodException(Problem.MicrophoneRevoked)
             if (count < 0) throw PocketmoodException(Problem.MicrophoneLost)
             for (i in 0 until count) samples[i] = pcm[i] / FULL_SCALE
-            listener.onSound(samples, count)
+            to.onSound(samples, count)
         }
     }
 
@@ -63,7 +63,7 @@ class Microphone(private val context: Context, private val rates: List<Int> = li
     }
 
     /** Returns null where the device does not take the rate. */
-    @SuppressLint("MissingPermission") // `listen` has checked
+    @SuppressLint("MissingPermission") // `deliver` has checked
     private fun record(rate: Int): AudioRecord? {
         val least = AudioRecord.getMinBufferSize(rate, AudioFormat.CHANNEL_IN_MONO, AudioFormat.ENCODING_PCM_16BIT)
         if (least <= 0) return null
@@ -77,7 +77,7 @@ class Microphone(private val context: Context, private val rates: List<Int> = li
             AudioRecord.Builder()
                 .setAudioSource(quietestProcessing())
                 .setAudioFormat(format)
-                .setBufferSizeInBytes(maxOf(least, rate)) // half a second: an answer may take its time
+                .setBufferSizeInBytes(maxOf(least, rate)) // half a second: a prediction may take its time
                 .build()
         } catch (_: UnsupportedOperationException) {
             null

@@ -14,7 +14,7 @@ import org.pocketmood.Problem
 class MusicFile(private val context: Context, private val uri: Uri, private val name: String) : AudioSource {
     @Volatile private var stopped = false
 
-    override fun listen(listener: SoundListener) {
+    override fun deliver(to: SoundSink) {
         val extractor = MediaExtractor()
         try {
             val format = open(extractor)
@@ -23,7 +23,7 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
             try {
                 decoder.configure(format, null, null, 0)
                 decoder.start()
-                decode(extractor, decoder, listener, durationOf(format))
+                decode(extractor, decoder, to, durationOf(format))
             } catch (error: IllegalStateException) { // MediaCodec.CodecException is one
                 throw PocketmoodException(Problem.SoundDamaged(name), error)
             } finally {
@@ -71,7 +71,7 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
             throw PocketmoodException(Problem.NotMusic(name), error)
         }
 
-    private fun decode(extractor: MediaExtractor, decoder: MediaCodec, listener: SoundListener, seconds: Double?) {
+    private fun decode(extractor: MediaExtractor, decoder: MediaCodec, to: SoundSink, seconds: Double?) {
         val info = MediaCodec.BufferInfo()
         var mixer: PcmMixer? = null
         var fed = false
@@ -80,12 +80,12 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
             if (!fed) fed = feed(extractor, decoder)
             val index = decoder.dequeueOutputBuffer(info, WAIT_US)
             if (index < 0) continue // nothing yet, or a change of format, which is read with the first buffer
-            val mix = mixer ?: PcmMixer.of(decoder.outputFormat).also { mixer = it; listener.onFormat(SoundFormat(it.rate, seconds)) }
+            val mix = mixer ?: PcmMixer.of(decoder.outputFormat).also { mixer = it; to.onFormat(SoundFormat(it.rate, seconds)) }
             decoder.getOutputBuffer(index)?.let { buffer ->
                 val window: Buffer = buffer // ByteBuffer has its own position() from Android 14 on only
                 window.limit(info.offset + info.size)
                 window.position(info.offset)
-                frames += mix.deliver(buffer, listener)
+                frames += mix.deliver(buffer, to)
             }
             decoder.releaseOutputBuffer(index, false)
             // Some files do not say how long they are.

@@ -10,7 +10,7 @@ class PcmMixer(val rate: Int, private val channels: Int, private val float: Bool
     private var mono = FloatArray(0)
 
     /** Delivers what remains in [buffer]; returns how many frames that were. */
-    fun deliver(buffer: ByteBuffer, listener: SoundListener): Int {
+    fun deliver(buffer: ByteBuffer, to: SoundSink): Int {
         val pcm = buffer.order(ByteOrder.nativeOrder())
         val frames = pcm.remaining() / (channels * if (float) Float.SIZE_BYTES else Short.SIZE_BYTES)
         if (mono.size < frames) mono = FloatArray(frames)
@@ -20,7 +20,7 @@ class PcmMixer(val rate: Int, private val channels: Int, private val float: Bool
             // Decoders overshoot full scale a little; models were taught on clipped sound.
             mono[frame] = (sum / channels).coerceIn(-1f, 1f)
         }
-        if (frames > 0) listener.onSound(mono, frames)
+        if (frames > 0) to.onSound(mono, frames)
         return frames
     }
 
@@ -29,8 +29,8 @@ class PcmMixer(val rate: Int, private val channels: Int, private val float: Bool
 
         /** Reads a decoder's output format; 16 bit where it does not say. */
         fun of(format: MediaFormat): PcmMixer {
-            val said = format.containsKey(MediaFormat.KEY_PCM_ENCODING)
-            val encoding = if (said) format.getInteger(MediaFormat.KEY_PCM_ENCODING) else AudioFormat.ENCODING_PCM_16BIT
+            val named = format.containsKey(MediaFormat.KEY_PCM_ENCODING)
+            val encoding = if (named) format.getInteger(MediaFormat.KEY_PCM_ENCODING) else AudioFormat.ENCODING_PCM_16BIT
             check(encoding == AudioFormat.ENCODING_PCM_16BIT || encoding == AudioFormat.ENCODING_PCM_FLOAT) { "PCM encoding $encoding" }
             return PcmMixer(
                 rate = format.getInteger(MediaFormat.KEY_SAMPLE_RATE),

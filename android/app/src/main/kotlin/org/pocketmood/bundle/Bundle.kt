@@ -1,8 +1,8 @@
 package org.pocketmood.bundle
 
 import java.io.File
-import java.io.InputStream
 import java.io.IOException
+import java.io.InputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.security.MessageDigest
@@ -11,17 +11,17 @@ import org.json.JSONException
 import org.json.JSONObject
 import org.pocketmood.PocketmoodException
 import org.pocketmood.Problem
-import org.pocketmood.model.Answer
 import org.pocketmood.model.Contract
 import org.pocketmood.model.Emotion
 import org.pocketmood.model.GoldenPair
+import org.pocketmood.model.Prediction
 import org.pocketmood.model.SCHEMA
 
-/** One program of a bundle, and how far the export's own proof allows it to lie from PyTorch. */
-data class Program(val file: String, val sizeBytes: Long, val limit: Float)
+/** One program of a bundle; [tolerance] is the largest difference from the golden pairs that it may show on a device. */
+data class Program(val file: String, val sizeBytes: Long, val tolerance: Float)
 
 /** A folder that `make export` wrote, or the part of it that a phone needs. Reading and hashing: not on the main thread. */
-class Bundle private constructor(val folder: File, about: JSONObject, private val parity: Map<String, Float>) {
+class Bundle private constructor(val folder: File, about: JSONObject, tolerances: Map<String, Float>) {
     /** Tells bundles apart: the beginning of the SHA-256 of bundle.json, which holds the hashes of all other files. */
     val id: String = File(folder, ABOUT).inputStream().use(::idOf)
     val name: String = about.getString("name")
@@ -36,7 +36,7 @@ class Bundle private constructor(val folder: File, about: JSONObject, private va
     val programs: List<Program> =
         files.keys
             .filter { it.endsWith(PROGRAM_SUFFIX) && File(folder, it).isFile }
-            .map { Program(it, File(folder, it).length(), parity[it] ?: throw PocketmoodException(Problem.NotProven(it))) }
+            .map { Program(it, File(folder, it).length(), tolerances[it] ?: throw PocketmoodException(Problem.NotProven(it))) }
             .sortedBy { it.sizeBytes }
 
     /** Returns a file after comparing its SHA-256 with the one in bundle.json. */
@@ -50,7 +50,7 @@ class Bundle private constructor(val folder: File, about: JSONObject, private va
 
     /** Compares what a program says about itself with this bundle. */
     fun check(contract: Contract) {
-        if (contract.schema != SCHEMA.toLong()) throw PocketmoodException(Problem.OtherSchema(contract.schema, SCHEMA))
+        refuseOtherSchema(contract.schema)
         refuse("sample_rate", contract.sampleRate, sampleRate)
         refuse("samples", contract.samples, samples)
         refuse("mel_hash", contract.melHash, melHash)
@@ -58,18 +58,22 @@ class Bundle private constructor(val folder: File, about: JSONObject, private va
 
     /** Reads the golden pairs one after the other: raw little-endian float32, checked against their hashes first. */
     fun golden(): Sequence<GoldenPair> {
-        val (waveform, emotions, spreads) = GOLDEN.map(::checked)
+        val (waveform, emotions, intervals) = GOLDEN.map(::checked)
         val emotion = floats(emotions.readBytes())
-        val spread = floats(spreads.readBytes())
+        val interval68 = floats(intervals.readBytes())
+
         val pairs = emotion.size / 2
-        if (pairs == 0 || spread.size != emotion.size || waveform.length() != pairs.toLong() * samples * Float.SIZE_BYTES) {
+        if (pairs == 0 || interval68.size != emotion.size || waveform.length() != pairs.toLong() * samples * Float.SIZE_BYTES) {
             throw PocketmoodException(Problem.FileDamaged(GOLDEN[0]))
         }
+
+        fun at(i: Int, values: FloatArray) = Emotion(values[2 * i], values[2 * i + 1])
         return sequence {
+            // One at a time: a pair takes 2.6 MB.
             waveform.inputStream().use { stream ->
                 for (i in 0 until pairs) {
-                    val answer = Answer(Emotion(emotion[2 * i], emotion[2 * i + 1]), Emotion(spread[2 * i], spread[2 * i + 1]))
-                    yield(GoldenPair(floats(readFully(stream, samples * Float.SIZE_BYTES)), answer))
+                    val sound = floats(readFully(stream, samples * Float.SIZE_BYTES))
+                    yield(GoldenPair(sound, Prediction(at(i, emotion), at(i, interval68))))
                 }
             }
         }
@@ -83,22 +87,29 @@ class Bundle private constructor(val folder: File, about: JSONObject, private va
         const val ABOUT = "bundle.json"
         const val PARITY = "parity.json"
         const val PROGRAM_SUFFIX = ".pte"
-        val GOLDEN = listOf("golden/waveform.f32", "golden/emotion.f32", "golden/spread.f32")
+        val GOLDEN = listOf("golden/waveform.f32", "golden/emotion.f32", "golden/interval68.f32")
 
         /** The id of a bundle, from the bytes of its bundle.json. */
         fun idOf(about: InputStream): String = sha256(about).take(12)
 
-        /** Reads bundle.json and parity.json; raises NotABundle, OtherSchema, FileMissing, FileDamaged or NotProven. */
+        /** Reads bundle.json and parity.json; raises NotABundle, OlderSchema, OtherSchema, FileMissing, FileDamaged or NotProven. */
         fun open(folder: File): Bundle {
             val about = File(folder, ABOUT)
             if (!about.isFile) throw PocketmoodException(Problem.NotABundle)
             val json = parse(Problem.NotABundle) { JSONObject(about.readText()) }
-            val schema = json.optLong("schema", -1)
-            if (schema != SCHEMA.toLong()) throw PocketmoodException(Problem.OtherSchema(schema, SCHEMA))
+            // Before anything else is read: other schemas have other files and fields.
+            refuseOtherSchema(json.optLong("schema", -1))
+
             val record = File(folder, PARITY)
             if (!record.isFile) throw PocketmoodException(Problem.FileMissing(PARITY))
-            val limits = parse(Problem.FileDamaged(PARITY)) { limits(JSONArray(record.readText())) }
-            return parse(Problem.FileDamaged(ABOUT)) { Bundle(folder, json, limits) }
+            val tolerances = parse(Problem.FileDamaged(PARITY)) { tolerances(JSONArray(record.readText())) }
+            return parse(Problem.FileDamaged(ABOUT)) { Bundle(folder, json, tolerances) }
+        }
+
+        /** An older bundle wants another export; for a newer one the app may be what is old. */
+        private fun refuseOtherSchema(found: Long) {
+            if (found == SCHEMA.toLong()) return
+            throw PocketmoodException(if (found in 1 until SCHEMA) Problem.OlderSchema(found, SCHEMA) else Problem.OtherSchema(found, SCHEMA))
         }
 
         private fun <T> parse(problem: Problem, read: () -> T): T =
@@ -109,14 +120,14 @@ class Bundle private constructor(val folder: File, about: JSONObject, private va
             }
 
         /**
-         * Returns, for every program that passed its gate, the largest difference from the golden answers: an int8
-         * program may lie `limit` from its quantised graph, which lies `fp32_max_error` from PyTorch.
+         * Returns the tolerance of every program that passed its gate. Read, not computed: `export/parity.py` alone knows
+         * what kernels may differ by and what a precision costs, and every device obeys the same number.
          */
-        private fun limits(records: JSONArray): Map<String, Float> =
+        private fun tolerances(records: JSONArray): Map<String, Float> =
             (0 until records.length())
                 .map(records::getJSONObject)
                 .filter { it.optString("verdict") == "passed" }
-                .associate { it.getString("artefact") to (it.getDouble("limit") + it.optDouble("fp32_max_error", 0.0)).toFloat() }
+                .associate { it.getString("artefact") to it.getDouble("tolerance").toFloat() }
 
         fun floats(bytes: ByteArray): FloatArray {
             val values = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()

@@ -4,11 +4,14 @@ import kotlin.math.atan2
 import kotlin.math.hypot
 import kotlin.math.round
 
-/** A point on the valence-arousal plane, each axis in [-1, 1]; also used for a spread per axis, in the same unit. */
+/** A point on the valence-arousal plane, each axis in [-1, 1]; also used for a width per axis, in the same unit. */
 data class Emotion(val valence: Float, val arousal: Float)
 
-/** What a model says of 30 s of music. [spread]: the mean rating of 68 % of songs lies this near. */
-data class Answer(val emotion: Emotion, val spread: Emotion)
+/**
+ * Prediction for 30 s of music. [interval68] is half the width of the 68 % interval of a song's mean rating: of 100 songs,
+ * 68 have a mean rating this near to [emotion], axis by axis.
+ */
+data class Prediction(val emotion: Emotion, val interval68: Emotion)
 
 /** The four quarters of the plane, counter-clockwise from the upper right. */
 enum class Quadrant { HAPPY_ENERGETIC, ANGRY_TENSE, SAD_CALM, CONTENT_RELAXED }

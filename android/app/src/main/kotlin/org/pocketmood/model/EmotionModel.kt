@@ -3,7 +3,7 @@ package org.pocketmood.model
 import java.io.File
 
 /** The schema of bundles and programs that this app reads; `SCHEMA` in Python's `pocketmood/bundle.py`. */
-const val SCHEMA = 1
+const val SCHEMA = 2
 
 /** What a program says about itself in its constant methods; names as in Python's `export/contract.py`. */
 data class Contract(
@@ -27,8 +27,8 @@ interface EmotionModel : AutoCloseable {
     /** The delegates that compute the program, for the details screen. */
     val backends: List<String>
 
-    /** Answers for exactly [Contract.samples] mono samples in [-1, 1]. Takes tens of milliseconds. */
-    fun predict(waveform: FloatArray): Answer
+    /** Predicts from exactly [Contract.samples] mono samples in [-1, 1]. Takes tens of milliseconds. */
+    fun predict(waveform: FloatArray): Prediction
 }
 
 /** Opens a program; raises FileDamaged or NoRuntime as a PocketmoodException. */

@@ -15,13 +15,13 @@ class ExecuTorchModel private constructor(private val module: Module) : EmotionM
     private var closed = false
 
     @Synchronized
-    override fun predict(waveform: FloatArray): Answer {
+    override fun predict(waveform: FloatArray): Prediction {
         check(!closed) { "the model was closed" }
         // The runtime would refuse another length too, in words that help nobody.
         require(waveform.size == contract.samples) { "${waveform.size} samples; the model takes ${contract.samples}" }
         val input = Tensor.fromBlob(waveform, longArrayOf(1, waveform.size.toLong()))
-        val (emotion, spread) = module.forward(EValue.from(input)).map { it.toTensor().dataAsFloatArray }
-        return Answer(Emotion(emotion[0], emotion[1]), Emotion(spread[0], spread[1]))
+        val (emotion, interval68) = module.forward(EValue.from(input)).map { it.toTensor().dataAsFloatArray }
+        return Prediction(Emotion(emotion[0], emotion[1]), Emotion(interval68[0], interval68[1]))
     }
 
     @Synchronized

@@ -3,21 +3,22 @@ package org.pocketmood.model
 import java.util.Locale
 import kotlin.math.abs
 
-/** A waveform and what PyTorch answered for it when the bundle was exported. */
-class GoldenPair(val waveform: FloatArray, val answer: Answer)
+/** A waveform and what PyTorch predicted for it when the bundle was exported. */
+class GoldenPair(val waveform: FloatArray, val prediction: Prediction)
 
 /**
  * How far a program lies from its golden pairs on this device.
  *
- * [difference]: the largest over all pairs, both outputs and both axes; NaN where an answer was no number.
- * [limit]: what the bundle's parity record allows. [latencyMs]: median time of one answer.
+ * [difference]: the largest over all pairs, both outputs and both axes; NaN where a prediction was no number.
+ * [tolerance]: the largest that the bundle's parity.json allows this program on any device.
+ * [latencyMs]: median time of one prediction.
  */
-data class SelfTestResult(val pairs: Int, val difference: Float, val limit: Float, val latencyMs: Float) {
+data class SelfTestResult(val pairs: Int, val difference: Float, val tolerance: Float, val latencyMs: Float) {
     // Written so that NaN fails.
-    val passed: Boolean get() = pairs > 0 && difference <= limit
+    val passed: Boolean get() = pairs > 0 && difference <= tolerance
 
     /** One line that [parse] reads. */
-    fun format(): String = String.format(Locale.ROOT, "%d %e %e %.3f", pairs, difference, limit, latencyMs)
+    fun format(): String = String.format(Locale.ROOT, "%d %e %e %.3f", pairs, difference, tolerance, latencyMs)
 
     companion object {
         /** Returns null for a line that [format] did not write. */
@@ -32,24 +33,24 @@ data class SelfTestResult(val pairs: Int, val difference: Float, val limit: Floa
 }
 
 /** Runs the golden pairs through a model. They are read one by one: five take 13 MB. */
-fun selfTest(model: EmotionModel, golden: Sequence<GoldenPair>, limit: Float, nanoTime: () -> Long): SelfTestResult {
+fun selfTest(model: EmotionModel, golden: Sequence<GoldenPair>, tolerance: Float, nanoTime: () -> Long): SelfTestResult {
     val times = mutableListOf<Long>()
     var worst = 0f
     for (pair in golden) {
         val start = nanoTime()
-        val answer = model.predict(pair.waveform)
+        val prediction = model.predict(pair.waveform)
         times += nanoTime() - start
         // maxOf keeps NaN.
-        worst = maxOf(worst, distance(answer, pair.answer))
+        worst = maxOf(worst, distance(prediction, pair.prediction))
     }
-    return SelfTestResult(times.size, worst, limit, medianMs(times))
+    return SelfTestResult(times.size, worst, tolerance, medianMs(times))
 }
 
 /** The largest absolute difference over both outputs and axes. */
-fun distance(one: Answer, other: Answer): Float =
+fun distance(one: Prediction, other: Prediction): Float =
     maxOf(
         maxOf(abs(one.emotion.valence - other.emotion.valence), abs(one.emotion.arousal - other.emotion.arousal)),
-        maxOf(abs(one.spread.valence - other.spread.valence), abs(one.spread.arousal - other.spread.arousal)),
+        maxOf(abs(one.interval68.valence - other.interval68.valence), abs(one.interval68.arousal - other.interval68.arousal)),
     )
 
 /** The middle of times in nanoseconds, in milliseconds; 0 for none. */

@@ -3,8 +3,8 @@ package org.pocketmood.session
 import org.pocketmood.Problem
 import org.pocketmood.audio.Level
 import org.pocketmood.bundle.ModelEntry
-import org.pocketmood.model.Answer
 import org.pocketmood.model.Contract
+import org.pocketmood.model.Prediction
 import org.pocketmood.model.SelfTestResult
 
 /** All that the screens draw. Immutable: a new one is published for every change. */
@@ -43,28 +43,28 @@ data class Run(
     val lengthS: Float? = null,
     val heardS: Float = 0f,
     val level: Level = Level.NONE,
-    val impression: Impression = Impression.Gathering(FIRST_ANSWER_S),
+    val impression: Impression = Impression.Gathering(FIRST_PREDICTION_S),
     val moments: List<Moment> = emptyList(),
-    /** Median time of an answer so far; 0 before the first. */
+    /** Median time of a prediction so far; 0 before the first. */
     val latencyMs: Float = 0f,
 )
 
-/** What can be said of the newest sound. */
+/** What the newest sound came to. */
 sealed interface Impression {
-    /** Too little was heard for an answer. */
+    /** Too little was heard for a prediction. */
     data class Gathering(val secondsLeft: Float) : Impression
 
     /** Nothing to score. */
     data object Silence : Impression
 
-    data class Felt(val answer: Answer) : Impression
+    data class Felt(val prediction: Prediction) : Impression
 }
 
-/** An answer and when it was given. */
-data class Moment(val atS: Float, val answer: Answer)
+/** A prediction and the second of sound at which it was made. */
+data class Moment(val atS: Float, val prediction: Prediction)
 
-/** Sound that must be heard before the first answer. */
-const val FIRST_ANSWER_S = 5f
+/** Sound that must be heard before the first prediction. */
+const val FIRST_PREDICTION_S = 5f
 
 /** The state of [state]'s run, where one is or was. */
 val UiState.run: Run?

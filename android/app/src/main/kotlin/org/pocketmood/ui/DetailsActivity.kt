@@ -18,11 +18,12 @@ class DetailsActivity : PageActivity(R.string.details_title) {
         page.button(Choice(R.string.run_again, enabled = state !is UiState.Preparing, action = again))
         val problem = (state as? UiState.Failed)?.problem
         if (problem != null && problem !is Problem.SelfTestFailed) {
-            val sentence = problem.sentence(resources)
-            page.card(sentence.title, sentence.text, color = R.color.angry_tense)
+            val message = problem.message(resources)
+            page.card(message.title, message.text, color = R.color.angry_tense)
         }
         selfTest(state, problem as? Problem.SelfTestFailed)
         val model = state.model ?: return
+        page.card(getString(R.string.interval), getString(R.string.interval_text))
         speed(model, state.run?.latencyMs ?: 0f)
         model(model)
     }
@@ -36,13 +37,13 @@ class DetailsActivity : PageActivity(R.string.details_title) {
                 result == null -> R.string.self_test_none to R.color.text
                 else -> R.string.self_test_passed to R.color.content_relaxed
             }
-        val said = failed?.sentence(resources)?.text ?: result?.let(::difference)
-        val text = listOfNotNull(said, getString(R.string.self_test_text)).joinToString("\n\n")
+        val outcome = failed?.message(resources)?.text ?: result?.let(::difference)
+        val text = listOfNotNull(outcome, getString(R.string.self_test_text)).joinToString("\n\n")
         page.card("${getString(R.string.self_test)}: ${getString(verdict)}", text, color = color)
     }
 
     private fun difference(result: SelfTestResult) =
-        getString(R.string.self_test_difference, result.difference, result.pairs, result.limit).replaceFirstChar(Char::uppercase) + "."
+        getString(R.string.self_test_difference, result.difference, result.pairs, result.tolerance).replaceFirstChar(Char::uppercase) + "."
 
     private fun speed(model: OpenModel, runMs: Float) {
         fun ms(value: Float) = if (value > 0) getString(R.string.milliseconds, value) else getString(R.string.not_measured)

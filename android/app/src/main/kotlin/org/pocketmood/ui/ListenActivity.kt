@@ -77,7 +77,7 @@ class ListenActivity : Activity() {
     /** Does what the button below a problem offers. */
     private fun help() {
         val failed = session.state as? UiState.Failed ?: return
-        when (failed.problem.sentence(resources).remedy) {
+        when (failed.problem.message(resources).remedy) {
             Remedy.ALLOW -> allow()
             Remedy.TRY_AGAIN -> if (failed.model == null) session.restart() else listen()
             Remedy.CHOOSE_MODEL -> startActivity(Intent(this, ModelsActivity::class.java))

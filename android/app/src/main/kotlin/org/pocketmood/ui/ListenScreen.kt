@@ -38,7 +38,7 @@ class ListenScreen(private val activity: Activity) {
         openFile.isEnabled = state.model != null
         listOf(listen, openFile).forEach { it.alpha = if (it.isEnabled) 1f else DISABLED }
         plane.keepScreenOn = listening
-        plane.show(state.run?.moments.orEmpty().map { it.answer })
+        plane.show(state.run?.moments.orEmpty().map { it.prediction })
         remedy.visibility = shown(state is UiState.Failed)
         hearing.visibility = shown(state.run != null)
         state.run?.let(::showRun)
@@ -46,9 +46,9 @@ class ListenScreen(private val activity: Activity) {
             is UiState.Preparing -> say(activity.getString(state.step.label), activity.getString(R.string.preparing_text))
             is UiState.Ready -> say(activity.getString(R.string.ready_title), activity.getString(R.string.ready_text))
             is UiState.Failed -> {
-                val sentence = state.problem.sentence(resources)
-                say(sentence.title, sentence.text)
-                remedy.setText(sentence.remedy.label)
+                val message = state.problem.message(resources)
+                say(message.title, message.text)
+                remedy.setText(message.remedy.label)
             }
             is UiState.Listening, is UiState.Stopped -> Unit
         }
@@ -65,8 +65,8 @@ class ListenScreen(private val activity: Activity) {
             }
             Impression.Silence -> say(activity.getString(R.string.silence_title), activity.getString(R.string.silence_text))
             is Impression.Felt -> {
-                val emotion = impression.answer.emotion
-                say(activity.getString(emotion.mood.label), resources.numbersOf(impression.answer), emotion.quadrant.color)
+                val emotion = impression.prediction.emotion
+                say(activity.getString(emotion.mood.label), resources.numbersOf(impression.prediction), emotion.quadrant.color)
             }
         }
     }

@@ -19,8 +19,8 @@ class ModelsActivity : PageActivity(R.string.models_title) {
         page.button(Choice(R.string.import_bundle, idle, ::pickBundle))
         if (state is UiState.Preparing) page.card(getString(state.step.label), getString(R.string.preparing_text))
         if (state is UiState.Failed) {
-            val sentence = state.problem.sentence(resources)
-            page.card(sentence.title, sentence.text, color = R.color.angry_tense)
+            val message = state.problem.message(resources)
+            page.card(message.title, message.text, color = R.color.angry_tense)
         }
         for (entry in library) card(entry, entry.id == state.model?.entry?.id, idle)
         if (library.isEmpty() && idle) page.card(getString(R.string.models_title), getString(R.string.models_empty))

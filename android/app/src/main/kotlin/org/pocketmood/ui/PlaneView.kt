@@ -10,12 +10,12 @@ import android.graphics.Typeface
 import android.util.AttributeSet
 import android.view.View
 import org.pocketmood.R
-import org.pocketmood.model.Answer
 import org.pocketmood.model.Emotion
+import org.pocketmood.model.Prediction
 import org.pocketmood.model.Quadrant
 import org.pocketmood.model.quadrant
 
-/** The valence-arousal plane: four named quadrants, the newest answer with its spread, and a fading trail behind it. */
+/** The valence-arousal plane: four named quadrants, the newest prediction in its ellipse, and a fading trail behind it. */
 class PlaneView @JvmOverloads constructor(context: Context, attributes: AttributeSet? = null) : View(context, attributes) {
     private val density = resources.displayMetrics.density
     private val plane = RectF()
@@ -25,15 +25,15 @@ class PlaneView @JvmOverloads constructor(context: Context, attributes: Attribut
     private val stroke = Paint(Paint.ANTI_ALIAS_FLAG).apply { style = Paint.Style.STROKE }
     private val words = Paint(Paint.ANTI_ALIAS_FLAG).apply { textSize = resources.getDimension(R.dimen.text_plane) }
     private val medium = Typeface.create("sans-serif-medium", Typeface.NORMAL)
-    private var trail: List<Answer> = emptyList()
+    private var trail: List<Prediction> = emptyList()
 
     init {
         contentDescription = resources.descriptionOf(null)
     }
 
-    /** Shows the last of [answers], oldest first; none clears the plane. */
-    fun show(answers: List<Answer>) {
-        trail = answers.takeLast(TRAIL)
+    /** Shows the last of [predictions], oldest first; none clears the plane. */
+    fun show(predictions: List<Prediction>) {
+        trail = predictions.takeLast(TRAIL)
         contentDescription = resources.descriptionOf(trail.lastOrNull())
         invalidate()
     }
@@ -129,27 +129,28 @@ class PlaneView @JvmOverloads constructor(context: Context, attributes: Attribut
         }
     }
 
-    private fun drawPoint(canvas: Canvas, answer: Answer) {
-        val (x, y) = x(answer.emotion) to y(answer.emotion)
-        val (wide, high) = answer.spread.valence * plane.width() / 2 to answer.spread.arousal * plane.height() / 2
+    /** The half-axes of the ellipse are the half-widths of the 68 % intervals, so that it shows what the numbers' ± says. */
+    private fun drawPoint(canvas: Canvas, prediction: Prediction) {
+        val (x, y) = x(prediction.emotion) to y(prediction.emotion)
+        val (wide, high) = prediction.interval68.valence * plane.width() / 2 to prediction.interval68.arousal * plane.height() / 2
         canvas.save()
         canvas.clipPath(outline)
-        fill.color = faded(accent(answer), .16f)
+        fill.color = faded(accent(prediction), .16f)
         canvas.drawOval(x - wide, y - high, x + wide, y + high, fill)
-        stroke.color = faded(accent(answer), .55f)
+        stroke.color = faded(accent(prediction), .55f)
         stroke.strokeWidth = 1.5f * density
         canvas.drawOval(x - wide, y - high, x + wide, y + high, stroke)
         canvas.restore()
         fill.color = context.getColor(R.color.card)
         canvas.drawCircle(x, y, 13 * density, fill)
-        fill.color = accent(answer)
+        fill.color = accent(prediction)
         canvas.drawCircle(x, y, 10 * density, fill)
     }
 
-    private fun accent(answer: Answer) = context.getColor(answer.emotion.quadrant.color)
+    private fun accent(prediction: Prediction) = context.getColor(prediction.emotion.quadrant.color)
 
     private companion object {
-        /** Answers in the trail: twenty seconds of a microphone's. */
+        /** Predictions in the trail: twenty seconds of a microphone's. */
         const val TRAIL = 20
         const val SHARE_OF_SCREEN = .5f
     }

@@ -53,8 +53,8 @@ class TimelineView @JvmOverloads constructor(context: Context, attributes: Attri
         drawFrame(canvas)
         val shown = moments.filter { it.atS >= fromS }
         drawRibbon(canvas, shown)
-        drawLine(canvas, shown, dashed = false) { it.answer.emotion.valence }
-        drawLine(canvas, shown, dashed = true) { it.answer.emotion.arousal }
+        drawLine(canvas, shown, dashed = false) { it.prediction.emotion.valence }
+        drawLine(canvas, shown, dashed = true) { it.prediction.emotion.arousal }
     }
 
     private fun drawLegend(canvas: Canvas) {
@@ -82,7 +82,7 @@ class TimelineView @JvmOverloads constructor(context: Context, attributes: Attri
         canvas.drawRoundRect(ribbon, ribbon.height() / 2, ribbon.height() / 2, fill)
         fill.isAntiAlias = false // no seams between neighbours
         shown.forEachIndexed { i, moment ->
-            fill.color = context.getColor(moment.answer.emotion.quadrant.color)
+            fill.color = context.getColor(moment.prediction.emotion.quadrant.color)
             val left = x(if (i == 0) moment.atS - 1 else shown[i - 1].atS)
             canvas.drawRect(maxOf(ribbon.left, left), ribbon.top, x(moment.atS), ribbon.bottom, fill)
         }

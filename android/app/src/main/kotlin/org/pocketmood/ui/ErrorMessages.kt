@@ -12,12 +12,13 @@ enum class Remedy(val label: Int) {
     OTHER_FILE(R.string.other_file),
 }
 
-/** A problem in the user's words: what it is, what to do, and the button that does it. */
-data class Sentence(val title: String, val text: String, val remedy: Remedy)
+/** A problem for the screen: a title, a text that says what to do, and the button that does it. */
+data class ErrorMessage(val title: String, val text: String, val remedy: Remedy)
 
-fun Problem.sentence(resources: Resources): Sentence {
+/** The message of every problem; a new one that has none does not compile. */
+fun Problem.message(resources: Resources): ErrorMessage {
     fun say(title: Int, text: Int, remedy: Remedy, vararg values: Any) =
-        Sentence(resources.getString(title), resources.getString(text, *values), remedy)
+        ErrorMessage(resources.getString(title), resources.getString(text, *values), remedy)
     return when (this) {
         Problem.MicrophoneNotAllowed -> say(R.string.microphone_not_allowed_title, R.string.microphone_not_allowed, Remedy.ALLOW)
         Problem.MicrophoneRevoked -> say(R.string.microphone_revoked_title, R.string.microphone_revoked, Remedy.ALLOW)
@@ -29,6 +30,7 @@ fun Problem.sentence(resources: Resources): Sentence {
         is Problem.SoundDamaged -> say(R.string.sound_damaged_title, R.string.sound_damaged, Remedy.OTHER_FILE, file)
         Problem.NoModel -> say(R.string.no_model_title, R.string.no_model, Remedy.CHOOSE_MODEL)
         Problem.NotABundle -> say(R.string.not_a_bundle_title, R.string.not_a_bundle, Remedy.CHOOSE_MODEL)
+        is Problem.OlderSchema -> say(R.string.older_schema_title, R.string.older_schema, Remedy.CHOOSE_MODEL, found, known)
         is Problem.OtherSchema -> say(R.string.other_schema_title, R.string.other_schema, Remedy.CHOOSE_MODEL, found, known)
         is Problem.FileMissing -> say(R.string.file_missing_title, R.string.file_missing, Remedy.CHOOSE_MODEL, file)
         is Problem.FileDamaged -> say(R.string.file_damaged_title, R.string.file_damaged, Remedy.CHOOSE_MODEL, file)
@@ -39,7 +41,7 @@ fun Problem.sentence(resources: Resources): Sentence {
         is Problem.TooLarge -> say(R.string.too_large_title, R.string.too_large, Remedy.CHOOSE_MODEL, limitMegabytes)
         Problem.NoSpace -> say(R.string.no_space_title, R.string.no_space, Remedy.CHOOSE_MODEL)
         is Problem.SelfTestFailed ->
-            say(R.string.self_test_failed_title, R.string.self_test_failed_text, Remedy.CHOOSE_MODEL, difference, limit)
+            say(R.string.self_test_failed_title, R.string.self_test_failed_text, Remedy.CHOOSE_MODEL, difference, tolerance)
         Problem.NoRuntime -> say(R.string.no_runtime_title, R.string.no_runtime, Remedy.CHOOSE_MODEL)
         is Problem.Unexpected -> say(R.string.unexpected_title, R.string.unexpected, Remedy.TRY_AGAIN, what)
     }

@@ -13,26 +13,26 @@ import org.pocketmood.RATE
 import org.pocketmood.SAMPLES
 import org.pocketmood.tone
 
-class ListenerTest {
+class InferenceLoopTest {
     private val model = FakeModel()
     private val states = mutableListOf<Run>()
     private val now = Executor(Runnable::run)
 
     private fun hear(source: FakeSource, what: Source = Source.Microphone, executor: Executor = now): Run {
-        source.listen(Listener(model, Run(what), executor, { 0L }, states::add))
+        source.deliver(InferenceLoop(model, Run(what), executor, { 0L }, states::add))
         return states.last()
     }
 
     private fun felt() = states.flatMap { it.moments }.map { it.atS }.distinct()
 
     @Test
-    fun theFirstAnswerComesAfterFiveSecondsAndThenOneEverySecond() {
+    fun theFirstPredictionComesAfterFiveSecondsAndThenOneEverySecond() {
         hear(FakeSource(tone(8.05)))
         assertEquals(listOf(5f, 6f, 7f, 8f), felt())
     }
 
     @Test
-    fun beforeThatItSaysHowLongItTakes() {
+    fun beforeThatItShowsHowLongItTakes() {
         hear(FakeSource(tone(2)))
         val impression = states.last().impression as Impression.Gathering
         assertEquals(3f, impression.secondsLeft, .11f)
@@ -56,14 +56,14 @@ class ListenerTest {
     }
 
     @Test
-    fun silenceIsSaidAndNotScored() {
+    fun silenceIsShownAndNotScored() {
         hear(FakeSource(tone(6) + tone(5, value = 0f)))
         assertEquals(Impression.Silence, states.last().impression)
-        assertEquals(listOf(5f, 6f, 7f, 8f), felt()) // three seconds of silence, then no more answers
+        assertEquals(listOf(5f, 6f, 7f, 8f), felt()) // three seconds of silence, then no more predictions
     }
 
     @Test
-    fun aSlowModelSkipsAnswersOfTheMicrophone() {
+    fun aSlowModelSkipsPredictionsOfTheMicrophone() {
         val later = Later()
         hear(FakeSource(tone(9)), executor = later)
         assertEquals(1, later.size) // one is on its way, four were skipped
@@ -72,20 +72,20 @@ class ListenerTest {
     }
 
     @Test
-    fun aFileGetsAllItsAnswersFiveSecondsApart() {
+    fun aFileGetsAllItsPredictionsFiveSecondsApart() {
         hear(FakeSource(tone(21), seconds = 21.0), Source.File("song"), Later())
         assertEquals(listOf(5f, 10f, 15f, 20f), felt())
         assertEquals(21f, states.last().lengthS)
     }
 
     @Test
-    fun aLongFileGetsNoMoreThan120Answers() {
+    fun aLongFileGetsNoMoreThan120Predictions() {
         hear(FakeSource(tone(3600), seconds = 3600.0), Source.File("opera"))
         assertEquals(120, model.heard.size)
     }
 
     @Test
-    fun aShortFileIsAnsweredNearItsEnd() {
+    fun aShortFileIsPredictedNearItsEnd() {
         hear(FakeSource(tone(2), seconds = 2.0), Source.File("jingle"))
         assertEquals(listOf(1.8f), felt())
     }
@@ -100,8 +100,8 @@ class ListenerTest {
     @Test
     fun aFailingModelEndsTheRun() {
         val broken = FakeModel { throw IllegalStateException("out of order") }
-        val listener = Listener(broken, Run(Source.Microphone), now, { 0L }, states::add)
-        val error = assertThrows(IllegalStateException::class.java) { FakeSource(tone(7)).listen(listener) }
+        val loop = InferenceLoop(broken, Run(Source.Microphone), now, { 0L }, states::add)
+        val error = assertThrows(IllegalStateException::class.java) { FakeSource(tone(7)).deliver(loop) }
         assertEquals("out of order", error.message)
     }
 
@@ -114,7 +114,7 @@ class ListenerTest {
     @Test
     fun latencyIsTheMedian() {
         val ticks = listOf(0L, 4_000_000, 10_000_000, 16_000_000, 20_000_000, 70_000_000).iterator()
-        FakeSource(tone(7.05)).listen(Listener(model, Run(Source.Microphone), now, { ticks.next() }, states::add))
+        FakeSource(tone(7.05)).deliver(InferenceLoop(model, Run(Source.Microphone), now, { ticks.next() }, states::add))
         assertEquals(6f, states.last().latencyMs, 0f) // of 4, 6 and 50 ms
     }
 }

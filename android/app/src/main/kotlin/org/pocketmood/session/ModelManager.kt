@@ -12,8 +12,14 @@ import org.pocketmood.model.ModelLoader
 import org.pocketmood.model.SelfTestResult
 import org.pocketmood.model.selfTest
 
-/** Brings models into service: unpacked, imported, loaded, checked against their contract, tested. Everything here blocks. */
-class Workshop(
+/** A program that is open, and what the screens show of it. Whoever opened it closes [program]. */
+class LoadedModel(val program: EmotionModel, val about: OpenModel)
+
+/**
+ * Life cycle of models: unpacks, imports, loads, checks them against their contract and tests them. Everything here
+ * blocks and keeps no state but files: one call at a time, not on the main thread.
+ */
+class ModelManager(
     private val store: BundleStore,
     private val importer: BundleImporter,
     private val loader: ModelLoader,
@@ -32,17 +38,20 @@ class Workshop(
         store.choose(ModelEntry(bundle, bundle.programs.first()).id)
     }
 
-    /** Opens the chosen model. */
-    fun open(report: (Step) -> Unit): Pair<EmotionModel, OpenModel> {
+    /** Opens the chosen model; raises why it cannot be used. */
+    fun open(report: (Step) -> Unit): LoadedModel {
         val entry = store.chosen() ?: throw PocketmoodException(Problem.NoModel)
         report(Step.LOADING)
+
         // Before loading: a damaged program may take the process down with it.
         val model = loader.load(entry.bundle.checked(entry.program.file))
+
         try {
             entry.bundle.check(model.contract)
+            // Once on each device and for each program: kernels differ between processors, not between starts.
             val result = store.selfTest(entry) ?: test(model, entry, report)
-            if (!result.passed) throw PocketmoodException(Problem.SelfTestFailed(result.difference, result.limit))
-            return model to OpenModel(entry, model.contract, model.backends, result)
+            if (!result.passed) throw PocketmoodException(Problem.SelfTestFailed(result.difference, result.tolerance))
+            return LoadedModel(model, OpenModel(entry, model.contract, model.backends, result))
         } catch (error: Exception) {
             model.close()
             throw error
@@ -52,7 +61,7 @@ class Workshop(
     /** Runs the golden pairs of a loaded model and keeps the result. */
     fun test(model: EmotionModel, entry: ModelEntry, report: (Step) -> Unit): SelfTestResult {
         report(Step.TESTING)
-        return selfTest(model, entry.bundle.golden(), entry.program.limit, nanoTime).also { store.keep(entry, it) }
+        return selfTest(model, entry.bundle.golden(), entry.program.tolerance, nanoTime).also { store.keep(entry, it) }
     }
 
     /** Imports a zip and chooses its smallest program. */

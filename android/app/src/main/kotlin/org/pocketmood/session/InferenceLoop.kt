@@ -6,59 +6,50 @@ import org.pocketmood.audio.Level
 import org.pocketmood.audio.Resampler
 import org.pocketmood.audio.RingBuffer
 import org.pocketmood.audio.SoundFormat
-import org.pocketmood.audio.SoundListener
+import org.pocketmood.audio.SoundSink
 import org.pocketmood.audio.silent
 import org.pocketmood.model.EmotionModel
 import org.pocketmood.model.medianMs
 
 /**
- * The road from sound to answers: resample, keep the newest 30 s, and every second ask the model what it feels.
+ * Inference over a stream: resamples what a source delivers, keeps the newest 30 s, and lets the model predict every second.
  *
- * Lives on the source's thread. Of endless sound a model that is slower than a second skips answers; a file waits for
- * each of its own. [publish] receives every new state of the run.
+ * Lives on the source's thread. Of endless sound a model that is slower than a second skips predictions; a file waits for
+ * each of its own. [publish] receives every new state of the run, on the thread that made it.
  */
-class Listener(
+class InferenceLoop(
     private val model: EmotionModel,
     private var run: Run,
     private val background: Executor,
     private val nanoTime: () -> Long,
     private val publish: (Run) -> Unit,
-) : SoundListener {
+) : SoundSink {
     private val rate = model.contract.sampleRate
     private val ring = RingBuffer(model.contract.samples)
     private lateinit var resampler: Resampler
     private var stepSamples = rate.toLong()
-    private var nextAnswer = (FIRST_ANSWER_S * rate).toLong()
+    private var nextPrediction = (FIRST_PREDICTION_S * rate).toLong()
     private val endless = run.source is Source.Microphone
     private val busy = AtomicBoolean()
     private var published = 0L
 
-    /** What an answer on the other thread failed with; raised on the source's thread. */
+    /** What a prediction on the other thread failed with; raised on the source's thread. */
     @Volatile private var failure: Exception? = null
     private val times = mutableListOf<Long>()
 
     override fun onFormat(format: SoundFormat) {
         resampler = Resampler(format.sampleRate, rate)
         val length = format.seconds?.toFloat()
-        // At most MOST_ANSWERS for a file, however long: a symphony takes no more time than a song.
-        if (!endless) stepSamples = (rate * maxOf(FILE_STEP_S, (length ?: 0f) / MOST_ANSWERS)).toLong()
-        if (length != null && length < FIRST_ANSWER_S) nextAnswer = (length * SHORT_SHARE * rate).toLong()
+        // At most MAX_PREDICTIONS for a file, however long: a symphony takes no more time than a song.
+        if (!endless) stepSamples = (rate * maxOf(FILE_STEP_S, (length ?: 0f) / MAX_PREDICTIONS)).toLong()
+        if (length != null && length < FIRST_PREDICTION_S) nextPrediction = (length * SHORT_SHARE * rate).toLong()
         update { it.copy(lengthS = length) }
     }
 
     override fun onSound(samples: FloatArray, count: Int) {
         failure?.let { throw it }
-        val sound = resampler.process(samples, count)
-        var from = 0
-        while (from < sound.size) {
-            val length = minOf(sound.size - from, maxOf(1, (nextAnswer - ring.total).toInt()))
-            ring.append(sound.copyOfRange(from, from + length))
-            from += length
-            if (ring.total >= nextAnswer) {
-                nextAnswer += stepSamples
-                if (endless) answerLater() else answer(ring.snapshot(), heardS())
-            }
-        }
+        keep(resampler.process(samples, count))
+
         // The screen needs no more than ten pictures a second, a file delivers a hundred times faster than that.
         if (ring.total - published < rate / (if (endless) 20 else 1)) return
         published = ring.total
@@ -66,18 +57,32 @@ class Listener(
         update { it.copy(heardS = heardS(), level = level, impression = waiting() ?: it.impression) }
     }
 
+    /** Fills the ring buffer piece by piece, so that a prediction sees no sound after its second, however large a chunk is. */
+    private fun keep(sound: FloatArray) {
+        var from = 0
+        while (from < sound.size) {
+            val length = minOf(sound.size - from, maxOf(1, (nextPrediction - ring.total).toInt()))
+            ring.append(sound.copyOfRange(from, from + length))
+            from += length
+            if (ring.total < nextPrediction) continue
+            nextPrediction += stepSamples
+            if (endless) predictLater() else predict(ring.snapshot(), heardS(), quiet())
+        }
+    }
+
     private fun heardS() = ring.total.toFloat() / rate
 
-    private fun waiting(): Impression? = (FIRST_ANSWER_S - heardS()).takeIf { it > 0 && run.moments.isEmpty() }?.let(Impression::Gathering)
+    private fun waiting(): Impression? = (FIRST_PREDICTION_S - heardS()).takeIf { it > 0 && run.moments.isEmpty() }?.let(Impression::Gathering)
 
-    private fun answerLater() {
+    /** On another thread, or AudioRecord's half a second of buffer would run over while a slow model computes. */
+    private fun predictLater() {
         if (!busy.compareAndSet(false, true)) return
         val waveform = ring.snapshot()
         val at = heardS()
         val quiet = quiet()
         background.execute {
             try {
-                answer(waveform, at, quiet)
+                predict(waveform, at, quiet)
             } catch (error: Exception) {
                 failure = error
             } finally {
@@ -88,19 +93,20 @@ class Listener(
 
     private fun quiet() = Level.of(ring.newest((SILENCE_S * rate).toInt())).silent
 
-    private fun answer(waveform: FloatArray, atS: Float, quiet: Boolean = quiet()) {
+    private fun predict(waveform: FloatArray, atS: Float, quiet: Boolean) {
         if (quiet) return update { it.copy(impression = Impression.Silence) }
         val start = nanoTime()
-        val answer = model.predict(waveform)
+        val prediction = model.predict(waveform)
         val took = nanoTime() - start
+
         update {
             times += took
-            val moments = (it.moments + Moment(atS, answer)).takeLast(MOST_MOMENTS)
-            it.copy(impression = Impression.Felt(answer), moments = moments, latencyMs = medianMs(times))
+            val moments = (it.moments + Moment(atS, prediction)).takeLast(MAX_MOMENTS)
+            it.copy(impression = Impression.Felt(prediction), moments = moments, latencyMs = medianMs(times))
         }
     }
 
-    /** Answers come on another thread than sound. */
+    /** The run is this loop's own until it is published; predictions change it on another thread than sound. */
     @Synchronized
     private fun update(change: (Run) -> Run) {
         run = change(run)
@@ -109,15 +115,15 @@ class Listener(
 
     private companion object {
         const val FILE_STEP_S = 5f
-        const val MOST_ANSWERS = 120
+        const val MAX_PREDICTIONS = 120
 
         /** Of a file of 1 to 5 s this share must be heard: decoders may end a little early. */
         const val SHORT_SHARE = .9f
 
-        /** So much of the newest sound must be silent before it is said. */
+        /** So much of the newest sound must be silent before the screen says so. */
         const val SILENCE_S = 3f
 
         /** An hour of the microphone. */
-        const val MOST_MOMENTS = 3600
+        const val MAX_MOMENTS = 3600
     }
 }

@@ -3,30 +3,24 @@ package org.pocketmood.ui
 import android.content.res.Resources
 import java.util.Locale
 import org.pocketmood.R
-import org.pocketmood.model.Answer
 import org.pocketmood.model.Mood
+import org.pocketmood.model.Prediction
 import org.pocketmood.model.Quadrant
 import org.pocketmood.model.mood
 import org.pocketmood.session.Run
 import org.pocketmood.session.Source
 import org.pocketmood.session.Step
 
-val Quadrant.label: Int
-    get() =
-        when (this) {
-            Quadrant.HAPPY_ENERGETIC -> R.string.quadrant_happy_energetic
-            Quadrant.ANGRY_TENSE -> R.string.quadrant_angry_tense
-            Quadrant.SAD_CALM -> R.string.quadrant_sad_calm
-            Quadrant.CONTENT_RELAXED -> R.string.quadrant_content_relaxed
-        }
+val Quadrant.label: Int get() = labelAndColor.first
+val Quadrant.color: Int get() = labelAndColor.second
 
-val Quadrant.color: Int
+private val Quadrant.labelAndColor: Pair<Int, Int>
     get() =
         when (this) {
-            Quadrant.HAPPY_ENERGETIC -> R.color.happy_energetic
-            Quadrant.ANGRY_TENSE -> R.color.angry_tense
-            Quadrant.SAD_CALM -> R.color.sad_calm
-            Quadrant.CONTENT_RELAXED -> R.color.content_relaxed
+            Quadrant.HAPPY_ENERGETIC -> R.string.quadrant_happy_energetic to R.color.happy_energetic
+            Quadrant.ANGRY_TENSE -> R.string.quadrant_angry_tense to R.color.angry_tense
+            Quadrant.SAD_CALM -> R.string.quadrant_sad_calm to R.color.sad_calm
+            Quadrant.CONTENT_RELAXED -> R.string.quadrant_content_relaxed to R.color.content_relaxed
         }
 
 val Mood.label: Int
@@ -70,12 +64,12 @@ fun Resources.sourceOf(run: Run): String {
     }
 }
 
-fun Resources.numbersOf(answer: Answer): String =
-    getString(R.string.numbers, answer.emotion.valence, answer.spread.valence, answer.emotion.arousal, answer.spread.arousal)
+fun Resources.numbersOf(prediction: Prediction): String = getString(R.string.numbers, *prediction.numbers)
 
 /** What a screen reader says of the point. */
-fun Resources.descriptionOf(answer: Answer?): String {
-    val emotion = answer?.emotion ?: return getString(R.string.plane_empty)
-    val mood = getString(emotion.mood.label)
-    return getString(R.string.plane_point, mood, emotion.valence, answer.spread.valence, emotion.arousal, answer.spread.arousal)
-}
+fun Resources.descriptionOf(prediction: Prediction?): String =
+    if (prediction == null) getString(R.string.plane_empty)
+    else getString(R.string.plane_point, getString(prediction.emotion.mood.label), *prediction.numbers)
+
+/** Valence and its half-width, arousal and its: the order in which the strings take them. */
+private val Prediction.numbers get() = arrayOf(emotion.valence, interval68.valence, emotion.arousal, interval68.arousal)
