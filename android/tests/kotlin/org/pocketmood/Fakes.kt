@@ -20,7 +20,8 @@ const val MEL_HASH = "0123456789abcdef"
 
 val contract = Contract(schema = 2, RATE, SAMPLES, MEL_HASH, labels = "nobody", exporter = "a test")
 
-fun prediction(valence: Float, arousal: Float, interval68: Float = .25f) = Prediction(Emotion(valence, arousal), Emotion(interval68, interval68))
+fun prediction(valence: Float, arousal: Float, interval68: Float = .25f) =
+    Prediction(Emotion(valence, arousal), Emotion(interval68, interval68))
 
 /** Feels the newest two samples: valence is the last, arousal the one before. */
 class FakeModel(

@@ -15,6 +15,7 @@ import org.pocketmood.Later
 import org.pocketmood.Problem
 import org.pocketmood.TinyBundle
 import org.pocketmood.bundle.ModelEntry
+import org.pocketmood.model.ModelLoader
 import org.pocketmood.tone
 
 /** What may happen while something else is still on its way. */
@@ -90,7 +91,11 @@ class SessionQueueTest : SessionFixture() {
     fun theModelBeforeStaysOpenUntilTheNextOneIs() {
         val background = Later()
         val closedWhileOpening = mutableListOf<Boolean>()
-        val session = ready(background, loader = { _ -> FakeModel().also { models.lastOrNull()?.run { closedWhileOpening += closed }; models += it } })
+        val loader = ModelLoader { _ ->
+            models.forEach { closedWhileOpening += it.closed }
+            FakeModel().also(models::add)
+        }
+        val session = ready(background, loader)
         session.choose(library.single().id)
         background.runAll()
         assertEquals(listOf(false), closedWhileOpening)

@@ -12,9 +12,10 @@ class ErrorMessagesTest : ScreenTest() {
         listOf(
             Problem.MicrophoneNotAllowed, Problem.MicrophoneRevoked, Problem.MicrophoneBusy, Problem.MicrophoneLost,
             Problem.NotMusic("a.txt"), Problem.SoundTooLong("b.mp3", 10.0), Problem.SoundTooShort("c.mp3"), Problem.SoundDamaged("d.mp3"),
-            Problem.NoModel, Problem.NotABundle, Problem.OlderSchema(1, 2), Problem.OtherSchema(3, 2), Problem.FileMissing("e.pte"), Problem.FileDamaged("f.pte"),
-            Problem.ContractBroken("samples", "1", "2"), Problem.NotProven("g.pte"), Problem.UnsafePath("../h"), Problem.TooLarge(256),
-            Problem.NoSpace, Problem.SelfTestFailed(.1f, .01f), Problem.NoRuntime, Problem.Unexpected("i"),
+            Problem.NoModel, Problem.NotABundle, Problem.OlderSchema(1, 2), Problem.OtherSchema(3, 2), Problem.FileMissing("e.pte"),
+            Problem.FileDamaged("f.pte"), Problem.ContractBroken("samples", "1", "2"), Problem.NotProven("g.pte"),
+            Problem.UnsafePath("../h"), Problem.TooLarge(256), Problem.NoSpace, Problem.SelfTestFailed(.1f, .01f),
+            Problem.NoRuntime, Problem.Unexpected("i"),
         )
 
     private fun messages() = problems.map { it.message(app.resources) }

@@ -35,7 +35,8 @@ class ScreenshotsTest : ScreenTest() {
         return FakeModel(contract.copy(labels = labels, exporter = "pocketmood 0.1.0")) { waveform ->
             if (step == 0 && waveform[0] == 0f) return@FakeModel FakeModel.newest(waveform) // the self-test
             val t = step++ / 85.0
-            prediction((.62 * cos(3.9 - 4.0 * t) + .06 * sin(40 * t)).toFloat(), (.6 * sin(3.9 - 4.0 * t) + .05 * cos(33 * t)).toFloat(), .22f)
+            val (valence, arousal) = .62 * cos(3.9 - 4.0 * t) + .06 * sin(40 * t) to .6 * sin(3.9 - 4.0 * t) + .05 * cos(33 * t)
+            prediction(valence.toFloat(), arousal.toFloat(), .22f)
         }
     }
 

@@ -109,7 +109,8 @@ class Bundle private constructor(val folder: File, about: JSONObject, tolerances
         /** An older bundle wants another export; for a newer one the app may be what is old. */
         private fun refuseOtherSchema(found: Long) {
             if (found == SCHEMA.toLong()) return
-            throw PocketmoodException(if (found in 1 until SCHEMA) Problem.OlderSchema(found, SCHEMA) else Problem.OtherSchema(found, SCHEMA))
+            val older = found in 1 until SCHEMA
+            throw PocketmoodException(if (older) Problem.OlderSchema(found, SCHEMA) else Problem.OtherSchema(found, SCHEMA))
         }
 
         private fun <T> parse(problem: Problem, read: () -> T): T =

@@ -72,7 +72,11 @@ class InferenceLoop(
 
     private fun heardS() = ring.total.toFloat() / rate
 
-    private fun waiting(): Impression? = (FIRST_PREDICTION_S - heardS()).takeIf { it > 0 && run.moments.isEmpty() }?.let(Impression::Gathering)
+    /** Null as soon as there was a prediction, which of a short file is before its fifth second. */
+    private fun waiting(): Impression? {
+        val left = FIRST_PREDICTION_S - heardS()
+        return if (left > 0 && run.moments.isEmpty()) Impression.Gathering(left) else null
+    }
 
     /** On another thread, or AudioRecord's half a second of buffer would run over while a slow model computes. */
     private fun predictLater() {
