@@ -1,6 +1,6 @@
-"""Whether the full preset fits: an optimiser step of each of its real networks, with its time and its peak of memory.
+"""Peak memory and time of one optimiser step of each network of the full preset: whether it fits.
 
-`python -m benchmarks.studies.full_preset_memory` trains on made-up sounds of the right shapes: one step of the
+`python -m benchmarks.studies.full_preset_memory` trains on noise of the right shapes: one step of the
 adversary and one of the generator at the recipe's batch, and one of ViT-B/16 with every layer learning (more than the
 recipe ever lets learn at once) from random weights. Each step runs once untimed first, after which the optimisers'
 moments are there for good.
@@ -12,8 +12,6 @@ and in float32 where a GPU computes most of it in bfloat16.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.machine import describe
-from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
 from teacher.config import PRESETS, TeacherConfig, VitConfig
 
@@ -40,8 +38,20 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 4_700_000_000
 """Peak memory that no step of the recipe may exceed."""
 SONGS = 8
-"""Made-up songs; a batch takes them over and over."""
+"""Songs of noise; a batch takes them over and over."""
 ON_CPU, ON_GPU = "tensor memory by torch.profiler on the CPU, float32", "torch.cuda.max_memory_allocated"
+
+
+@dataclass(frozen=True)
+class FullPresetMemoryConfig:
+    """Which steps to measure."""
+
+    gan: bool = False
+    """Only the GAN's steps."""
+    vit: bool = False
+    """Only the ViT's step."""
+    out: Path = RESULTS / "full-size"
+    """Result files without their endings."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Step:
         return asdict(self) | rate | {"verdict": self.verdict}
 
 
-def made_up_songs(folder: Path, count: int = SONGS) -> tuple[ClipStore, Split]:
+def noise_songs(folder: Path, count: int = SONGS) -> tuple[ClipStore, Split]:
     """Write a store of rated noise, `count` songs of it for training."""
     from pocketmood.data.clips import Clip, ClipStore
     from pocketmood.data.split import Split
@@ -98,6 +108,7 @@ def measured(step: Callable[[], object], place: torch.device, before: int) -> tu
     from torch.profiler import ProfilerActivity, profile
 
     if place.type == "cuda":
+        # Kernels run behind Python's back: without waiting, the step would seem to take no time.
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         start = time.perf_counter()
@@ -119,6 +130,7 @@ def tensor_bytes(modules: Iterable[nn.Module], optimizers: Iterable[Any], others
     found += [tensor.grad for tensor in found if tensor.grad is not None]
     found += [value for optimizer in optimizers for state in optimizer.state.values() for value in state.values()]
     found += list(others)
+    # By address: tied weights and views of one storage are there once.
     unique = {tensor.data_ptr(): tensor for tensor in found if isinstance(tensor, torch.Tensor)}
     return sum(tensor.untyped_storage().nbytes() for tensor in unique.values())
 
@@ -130,7 +142,7 @@ def gan_steps(config: TeacherConfig, folder: Path) -> list[Step]:
 
     accelerator = make_accelerator()
     place = accelerator.device
-    store, split = made_up_songs(folder)
+    store, split = noise_songs(folder)
     training = Training(TrainingSongs(store, split, place), config.gan, accelerator, config.seed)
     adversary, generator = training.adversary, training.generator
     modules = (generator, adversary.network, training.songs.front)
@@ -141,6 +153,7 @@ def gan_steps(config: TeacherConfig, folder: Path) -> list[Step]:
         "GAN, adversary": (training._adversary_step, adversary.network, 2 * clips),
         "GAN, generator": (training._generator_step, generator, clips),
     }
+    # Untimed: optimisers make their moments at the first step, and keep them.
     for step, _, _ in steps.values():
         step(0, 0, 0)
     found = []
@@ -162,10 +175,12 @@ def vit_step(config: TeacherConfig, folder: Path) -> Step:
 
     place, train = default_device(), config.training
     torch.manual_seed(config.seed)
-    teacher = build_teacher(config.vit, architecture={})  # the published size, without asking for its weights
+    # The published size, without asking for its weights.
+    teacher = build_teacher(config.vit, architecture={})
     model = FineTune(teacher, MelFrontEnd(stride=config.vit.stride, frames=config.vit.frames), train).to(place).train()
     optimizer = torch.optim.AdamW(parameter_groups(teacher, train), fused=True)
     batch = {name: value.to(place) for name, value in _batch(config, folder).items()}
+    # As the trainer chooses: half precision where the device has it, float32 on a CPU.
     half = torch.bfloat16 if place.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
 
     def step() -> None:
@@ -176,6 +191,7 @@ def vit_step(config: TeacherConfig, folder: Path) -> Step:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
+    # Untimed, for the optimiser's moments, as with the GAN.
     step()
     before = tensor_bytes([model], [optimizer], batch.values())
     name = f"fine-tuning, {_title(config.vit)}"
@@ -194,39 +210,36 @@ def table(steps: Sequence[Step]) -> str:
     return markdown_table(headings, rows)
 
 
-def main(args: Sequence[str] | None = None, config: TeacherConfig | None = None) -> None:
-    """Measure and write both files; `config` stands in for the full preset in tests."""
-    args = sys.argv[1:] if args is None else list(args)
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.full_preset_memory", description=__doc__)
-    parser.add_argument("--gan", action="store_true", help="only the GAN's steps")
-    parser.add_argument("--vit", action="store_true", help="only the ViT's step")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/studies/results/full-size"), help="files without ending"
-    )
-    chosen = parser.parse_args(args)
-    config, both = config or PRESETS["full"], chosen.gan == chosen.vit
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure and write both files."""
+    return run(*parse_command(FullPresetMemoryConfig, "benchmarks.studies.full_preset_memory", __doc__, args))
+
+
+def run(config: FullPresetMemoryConfig, typed: str, preset: TeacherConfig = PRESETS["full"]) -> int:
+    """Measure and write both files; typed: the command for the result's head; preset: another one in tests."""
+    both = config.gan == config.vit
     steps: list[Step] = []
     with tempfile.TemporaryDirectory() as folder:
-        if chosen.gan or both:
-            steps += gan_steps(config, Path(folder) / "gan")
-        if chosen.vit or both:
-            steps.append(vit_step(config, Path(folder) / "vit"))
+        if config.gan or both:
+            steps += gan_steps(preset, Path(folder) / "gan")
+        if config.vit or both:
+            steps.append(vit_step(preset, Path(folder) / "vit"))
+
     place = describe() | {"device": _device_name()}
     values = {"steps": [step.values() for step in steps], "machine": place}
-    about = f"One optimiser step each on {place['device']}, after an untimed one. Peak: {steps[0].memory}."
-    verdicts = "\n".join(f"- {step.verdict}" for step in steps)
-    parts = [table(steps), about, verdicts]
-    typed = command_line("benchmarks.studies.full_preset_memory", args)
-    write_result(chosen.out, "One step of the full preset", typed, values, parts)
+    how = f"One optimiser step each on {place['device']}, after an untimed one. Peak: {steps[0].memory}."
+    parts = [table(steps), how, "\n".join(f"- {step.verdict}" for step in steps)]
+    write_result(config.out, "One step of the full preset", typed, values, parts)
     print("\n\n".join(parts), flush=True)
+    return 0
 
 
 def _batch(config: TeacherConfig, folder: Path) -> dict[str, torch.Tensor]:
-    """Cut one batch of training crops from made-up songs."""
+    """Cut one batch of training crops from songs of noise."""
     from pocketmood.training.crops import Augment, CropDataset, collate
 
     train = config.training
-    store, split = made_up_songs(folder)
+    store, split = noise_songs(folder)
     augment = Augment(train.gain_db, train.mask_bands, train.mask_frames)
     ids = [split.train[row % len(split.train)] for row in range(train.schedule.batch_size)]
     dataset = CropDataset(store, ids, stride=config.vit.stride, frames=train.crop_frames, augment=augment)
@@ -238,6 +251,7 @@ def _peak(profiler: Any) -> int:
     from torch.autograd import DeviceType
 
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    # In the order of time, which a running sum needs.
     on_cpu = sorted((e for e in events if e.device_type() == DeviceType.CPU), key=lambda event: event.start_ns())
     return max(accumulate((event.nbytes() for event in on_cpu), initial=0))
 

@@ -1,4 +1,4 @@
-"""What each improvement of the generator is worth: the quality score, with the improvements added one after the other.
+"""Ablation of the generator: its quality score, with the improvements added one after the other.
 
 `python -m benchmarks.studies.gan_improvements --run runs/demo` trains the demo preset's generator once per improvement
 and seed, draws from it, and has the clips judged by the run's own ridge. Finished ones stay in RUN/gan_steps, so that
@@ -7,27 +7,46 @@ the same command continues after a kill. Writes OUT.json and OUT.md.
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.machine import describe
-from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from benchmarks.table import number
 from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
-from pocketmood.runs import Stage, file_hash, stage_fingerprint
+from pocketmood.runs import Stage, file_hash
 from teacher.config import PRESETS
 from teacher.gan.config import GanConfig
 
-RIDGE = Path("teacher/floor/ridge.safetensors")
+RIDGE = Path("floor/ridge.safetensors")
+"""The ridge floor, in the teacher's folder: it reads back which emotion a drawn clip has."""
 LOSSES = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
 _DEMO = PRESETS["demo"].gan
+
+
+@dataclass(frozen=True)
+class GanImprovementsConfig:
+    """Which run's songs to train on, and how often."""
+
+    run: Path
+    """Run folder with finished data and teacher stages."""
+    epochs: int | None = None
+    """Epochs of each training; as the demo preset if left out."""
+    seeds: int = 1
+    """Trainings per row."""
+    out: Path = RESULTS / "gan-steps"
+    """Result files without their endings."""
+
+    def __post_init__(self) -> None:
+        """Refuse to train nothing."""
+        if self.seeds < 1:
+            raise RunError(f"--seeds {self.seeds}: give at least 1")
 
 
 class Variant(NamedTuple):
@@ -61,38 +80,41 @@ def configs(base: GanConfig, variants: Sequence[Variant] = VARIANTS) -> list[Gan
 
 
 def measure(
-    run: Path, base: GanConfig, synthetic: int, seeds: int = 1, variants: Sequence[Variant] = VARIANTS
+    run: RunFolder, base: GanConfig, synthetic: int, seeds: int = 1, variants: Sequence[Variant] = VARIANTS
 ) -> dict[str, Any]:
     """Train and judge each variant with each seed; returns rows of means over seeds, and the quality table's others.
 
     synthetic: clips to draw. Everything is compared with the same real training clips.
     """
-    from pocketmood.data.clips import ClipStore
-    from pocketmood.data.split import Split
     from pocketmood.training.device import keep_freed_memory
     from teacher.floor import Ridge
 
     keep_freed_memory()
-    if not (run / RIDGE).is_file():
-        raise RunError(f"{run / RIDGE}: no ridge to read emotions back with; run: python -m teacher --run {run}")
-    inputs = {"data": stage_fingerprint(run / "data", f"make data RUN={run}"), "ridge": file_hash(run / RIDGE)}
-    store, split = ClipStore.open(run / "data" / "store"), Split.load(run / "data" / "split.json")
-    ridge = Ridge.load(run / RIDGE)
+    # By file: the teacher's stage need not be finished, nor of these settings; its ridge is all that is read.
+    ridge_file = run.folder("teacher") / RIDGE
+    if not ridge_file.is_file():
+        raise RunError(f"{ridge_file}: no ridge to read emotions back with; run: python -m teacher --run {run.path}")
+    inputs = {"data": run.fingerprint("data"), "ridge": file_hash(ridge_file)}
+    data = (run.store, run.split, Ridge.load(ridge_file))
+
     rows, records = [], []
     for variant, config in zip(variants, configs(base, variants), strict=True):
         found = []
         for seed in range(seeds):
             settings = {"gan": config, "seed": seed, "synthetic": synthetic}
-            stage = Stage(run / "gan_steps", f"{variant.name}-seed{seed}", settings, inputs)
+            # A stage each: a training takes minutes, and whoever stops the command continues with the next one.
+            stage = Stage(run.path / "gan_steps", f"{variant.name}-seed{seed}", settings, inputs)
             if not stage.up_to_date():
                 print(f"gan_steps: {variant.title}, seed {seed}", flush=True)
                 with stage.work() as work:
-                    stage.record |= judged(work, config, seed, synthetic, (store, split, ridge))
+                    stage.record |= judged(work, config, seed, synthetic, data)
             found.append(stage.record)
         rows.append({"name": variant.name, "title": variant.title, "change": variant.change, **mean_row(found)})
         records += found
+
+    # Real clips and noise are the same for every variant, so that the first one's stand for all.
     references = [row for row in records[0]["table"] if row["candidate"] != "synthetic"]
-    facts = {"songs": len(split.train), "seeds": seeds, "steps": records[0]["steps"], "synthetic": synthetic}
+    facts = {"songs": len(run.split.train), "seeds": seeds, "steps": records[0]["steps"], "synthetic": synthetic}
     return {"rows": rows, "references": references, **facts, "machine": describe()}
 
 
@@ -111,19 +133,20 @@ def judged(work: Path, config: GanConfig, seed: int, count: int, data: tuple[Any
     labels = store.labels(split.train)
     synthetic = synthesis.main(work / "gan", labels, count, work / "synthetic", seed)
     verdict = quality.main(store, split, synthetic, ridge, config, work)
-    shutil.rmtree(work / "synthetic")  # a third of a megabyte per clip, drawn again in a second
+    # A third of a megabyte per clip, drawn again in a second.
+    shutil.rmtree(work / "synthetic")
     facts = {"seed": seed, "seconds": seconds, "steps": trained["generator_steps"], "losses": trained["last_epoch"]}
     return {**facts, "table": verdict.table}
 
 
 def mean_row(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Average what was found with several seeds; the score's lowest and highest beside its mean."""
-    drawn = [next(row for row in one["table"] if row["candidate"] == "synthetic") for one in found]
+    drawn = [next(row for row in record["table"] if row["candidate"] == "synthetic") for record in found]
     similarities = [name for name in drawn[0] if name.startswith("similarity_")]
     scores = [row["score"] for row in drawn]
-    row = {name: _mean([one[name] for one in drawn]) for name in ("score", *similarities, "conditioning_ccc")}
-    row |= {name: _mean([one["losses"][name] for one in found]) for name in LOSSES}
-    timed = [one["seconds"] for one in found if one["seconds"] is not None]
+    row = {name: _mean([row[name] for row in drawn]) for name in ("score", *similarities, "conditioning_ccc")}
+    row |= {name: _mean([record["losses"][name] for record in found]) for name in LOSSES}
+    timed = [record["seconds"] for record in found if record["seconds"] is not None]
     return {**row, "score_low": min(scores), "score_high": max(scores), "seconds": _mean(timed) if timed else None}
 
 
@@ -156,31 +179,26 @@ def caption(results: dict[str, Any]) -> str:
     )
 
 
-def main(
-    args: Sequence[str] | None = None,
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure and write both files."""
+    return run(*parse_command(GanImprovementsConfig, "benchmarks.studies.gan_improvements", __doc__, args))
+
+
+def run(
+    config: GanImprovementsConfig,
+    typed: str,
     base: GanConfig = _DEMO,
     synthetic: int = PRESETS["demo"].synthetic,
     variants: Sequence[Variant] = VARIANTS,
-) -> None:
-    """Measure and write both files; all but `args` differ from the demo preset in tests only."""
-    args = sys.argv[1:] if args is None else list(args)
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.gan_improvements", description=__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="run folder with finished data and teacher stages")
-    parser.add_argument("--epochs", type=int, default=None, help="of each training; as the demo preset if left out")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings per row")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/studies/results/gan-steps"), help="files without ending"
-    )
-    chosen = parser.parse_args(args)
-    if chosen.seeds < 1:
-        raise RunError(f"--seeds {chosen.seeds}: give at least 1")
-    if chosen.epochs is not None:
-        base = replace(base, epochs=chosen.epochs)
-    results = measure(chosen.run, base, synthetic, chosen.seeds, variants)
-    typed = command_line("benchmarks.studies.gan_improvements", args)
+) -> int:
+    """Measure and write both files; typed: the command; all behind it differ from the demo preset in tests only."""
+    if config.epochs is not None:
+        base = replace(base, epochs=config.epochs)
+    results = measure(RunFolder(config.run), base, synthetic, config.seeds, variants)
     parts = [table(results), caption(results)]
-    write_result(chosen.out, "What each improvement of the generator is worth", typed, results, parts)
+    write_result(config.out, "What each improvement of the generator is worth", typed, results, parts)
     print("\n\n".join(parts), flush=True)
+    return 0
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""How fast a whole program answers, waveform in to emotion out, beside what a user would build by hand and the teacher.
+"""Latency of whole programs, waveform in to emotion out, beside what a user would build by hand and the teacher.
 
 `python -m benchmarks.studies.program_latency` exports students with random weights (weights do not change times), times
 all rows in turns and writes OUT.json and OUT.md. With `--parts` the fp32 `.pte` is also timed in parts: front end
@@ -7,32 +7,25 @@ alone, network alone, and what is left: handing over and calling. Programs are k
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.alternatives import OURS, OWN, Alternative
-from benchmarks.latency import Turns, pin_threads, quiet, take_turns
+from benchmarks.latency import Turns, pin_threads, take_turns
 from benchmarks.machine import describe
-from benchmarks.studies.result_files import command_line, markdown_table, write_result
-from benchmarks.studies.student_architectures import exporter
+from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
+from benchmarks.studies.timed_programs import FRAMES, SPEC, waves, write_programs
 from benchmarks.table import number
 from pocketmood import command
 from pocketmood.errors import RunError
-from pocketmood.runs import Stage
-from pocketmood.spec import MelSpec
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from export.pipeline import Pipeline
-
-SPEC, STRIDE, FRAMES = MelSpec(), 5, 256
 MODELS = ("mobilevit_s", "mobilevit_xs", "mobilevit_xxs")
 TEACHER = "ViT-B/16 teacher"
 GOALS = {"alternative": {True: 4.0, False: 2.5}, "teacher": {True: 12.0, False: 8.0}}
@@ -41,232 +34,209 @@ DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 Call = Callable[[], object]
 
 
-def student_pipeline(model: str) -> Pipeline:
-    """Return front end and student of random weights, whose norms hold what a short training would leave."""
-    import torch
+@dataclass(frozen=True)
+class ProgramLatencyConfig:
+    """Which programs to time, how often, and beside what."""
 
-    from export.pipeline import build
-    from student.mobilevit import Student
+    models: tuple[str, ...] = MODELS
+    """timm's names."""
+    threads: int = 2
+    """Threads that every runtime may use."""
+    repeats: int = 40
+    """Timed calls per row."""
+    parts: bool = False
+    """Time front end and network of the fp32 program alone, too."""
+    teacher: bool = True
+    """Time the teacher as well, which takes seconds per call."""
+    work: Path = Path("runs/whole_program")
+    """Keeps the programs."""
+    out: Path = RESULTS / "whole-program"
+    """Result files without their endings."""
 
-    torch.manual_seed(0)
-    return build(Student(model, STRIDE, FRAMES, SPEC), SPEC, STRIDE, FRAMES)
-
-
-def waves(count: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return noise [N, 1, S]: what is heard does not change how long it takes."""
-    noise = np.random.default_rng(seed).normal(0, 0.1, (count, 1, SPEC.samples))
-    return np.clip(noise, -1, 1).astype(np.float32)
-
-
-def make(work: Path, model: str, parts: bool) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Write the programs of a student unless they are there: row -> file and the facts that its writer tells."""
-    writers: dict[str, Callable[[Path], dict[str, Any]]] = {
-        "fp32.pte": partial(_write_pte, model),
-        "int8.pte": partial(_write_int8, model),
-        "fp32.onnx": partial(_write_onnx, model),
-    }
-    if parts:
-        writers |= {"front.pte": partial(_write_front, model), "network.pte": partial(_write_network, model)}
-    made = {}
-    for file, write in writers.items():
-        settings = {"spec": SPEC.to_dict(), "exporter": exporter()}
-        stage = Stage(work, f"{model}.{file}", settings, {}, "python -m benchmarks.studies.program_latency")
-        if not stage.up_to_date(quiet=True):
-            print(f"{stage.name}: exporting", flush=True)
-            with stage.work() as folder, quiet():
-                stage.record |= write(folder / file)
-        made[file] = (stage.folder / file, stage.record)
-    return made
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be measured."""
+        if min(self.threads, self.repeats) < 1:
+            raise RunError(f"--threads {self.threads} and --repeats {self.repeats} must be at least 1")
 
 
-def _write_pte(model: str, path: Path) -> dict[str, Any]:
-    from export.rewrite import for_xnnpack
+@dataclass(frozen=True)
+class Opened:
+    """A row that is ready to be timed."""
 
-    return _lower(for_xnnpack(student_pipeline(model)), (1, SPEC.samples), path)
-
-
-def _write_int8(model: str, path: Path) -> dict[str, Any]:
-    import torch
-
-    from export.int8.quantise import quantise
-    from export.rewrite import for_xnnpack
-
-    int8 = quantise(for_xnnpack(student_pipeline(model)), (torch.from_numpy(wave) for wave in waves(4)))
-    return _lower(int8.module, (1, SPEC.samples), path)
+    call: Call
+    size_bytes: int | None = None
+    delegated_subgraphs: int | None = None
+    undelegated_ops: int | None = None
+    """Operators that XNNPACK left to slower kernels."""
 
 
-def _write_onnx(model: str, path: Path) -> dict[str, Any]:
-    from export.contract import contract
-    from export.onnx import to_onnx
-    from export.rewrite import for_onnx
+@dataclass(frozen=True)
+class Timed:
+    """A timed row, as the result keeps it."""
 
-    return to_onnx.write(for_onnx(student_pipeline(model)), path, contract(SPEC, STRIDE, FRAMES, {}))
-
-
-def _write_front(model: str, path: Path) -> dict[str, Any]:
-    from export.rewrite import for_xnnpack
-
-    return _lower(for_xnnpack(student_pipeline(model)).front, (1, SPEC.samples), path)
-
-
-def _write_network(model: str, path: Path) -> dict[str, Any]:
-    from export.rewrite import XnnpackPipeline, for_xnnpack
-
-    whole = for_xnnpack(student_pipeline(model))
-    return _lower(XnnpackPipeline(_nothing(), whole.network, SPEC), (1, 1, SPEC.bands, FRAMES), path)
+    name: str
+    ms: float
+    """Median."""
+    p95_ms: float
+    size_bytes: int | None
+    delegated_subgraphs: int | None
+    undelegated_ops: int | None
 
 
-def _nothing() -> nn.Module:
-    from torch import nn
+@dataclass(frozen=True)
+class Speedup:
+    """How many times faster the best `.pte` of a model is than another row."""
 
-    return nn.Identity()
+    model: str
+    best: str
+    against: str
+    times_faster: float
+    """Median of round-wise ratios."""
 
 
-def _lower(module: nn.Module, shape: tuple[int, ...], path: Path) -> dict[str, Any]:
-    from export.executorch import to_executorch
+@dataclass(frozen=True)
+class Results:
+    """All that one call of this study found out."""
 
-    return to_executorch.write(module, shape, path, {})
+    rows: tuple[Timed, ...]
+    ratios: tuple[Speedup, ...]
+    threads: int
+    threads_used: dict[str, int]
+    repeats: int
+    machine: dict[str, Any]
 
 
-def rows(work: Path, model: str, threads: int, parts: bool) -> dict[str, tuple[Call, dict[str, Any]]]:
-    """Open the rows of a student: name -> the call to time, and what is known of its program."""
+def open_rows(config: ProgramLatencyConfig, model: str) -> dict[str, Opened]:
+    """Open the rows of a student."""
     from export.executorch import to_executorch
     from export.onnx import to_onnx
 
+    # int8 is calibrated on more of the same noise; here one clip is enough.
     wave = waves(1)[0]
-    opened: dict[str, tuple[Call, dict[str, Any]]] = {}
-    for file, (path, facts) in make(work, model, parts).items():
-        known = facts | {"size_bytes": path.stat().st_size}
+    opened: dict[str, Opened] = {}
+    for file, (path, facts) in write_programs(config.work, model, config.parts).items():
+        graphs = facts.get("delegated_subgraphs"), facts.get("undelegated_ops")
+        call: Call
         if file.endswith(".onnx"):
-            opened[file] = partial(to_onnx.read(path, threads), wave), known
+            call = partial(to_onnx.read(path, config.threads), wave)
         else:
-            shape = (1, 1, SPEC.bands, FRAMES) if file == "network.pte" else wave.shape
-            given = np.zeros(shape, np.float32) if file == "network.pte" else wave
-            opened[file] = partial(to_executorch.open_method(path), given), known
+            # The network alone takes a spectrogram; silence takes as long as music.
+            given = np.zeros((1, 1, SPEC.bands, FRAMES), np.float32) if file == "network.pte" else wave
+            call = partial(to_executorch.open_method(path), given)
+        opened[file] = Opened(call, path.stat().st_size, *graphs)
+
     for alternative in (Alternative(model, OWN, "ONNX Runtime"), Alternative(model, OURS, "ONNX Runtime")):
-        ready = alternative.open(work / "alternatives", SPEC, threads)
+        ready = alternative.open(config.work / "alternatives", SPEC, config.threads)
         name = f"librosa + stock {alternative.picture} in ONNX Runtime"
-        opened[name] = partial(ready.predict, wave[0]), {"size_bytes": ready.size_bytes}
+        opened[name] = Opened(partial(ready.predict, wave[0]), ready.size_bytes)
     return opened
 
 
-def teacher(threads: int) -> Call:
+def open_teacher(threads: int) -> Opened:
     """Open the full preset's teacher with its front end in PyTorch, published size and random weights."""
-    import torch
-
+    from benchmarks.latency import pin_torch
     from benchmarks.torch_rows import torch_row
     from teacher.config import PRESETS
     from teacher.vit import build_teacher
 
-    torch.set_num_threads(threads)
+    pin_torch(threads)
+    # Random weights: the published ones would be a download, and take just as long.
     config = PRESETS["full"].vit
     model = build_teacher(config, architecture={})
-    return partial(torch_row(model, SPEC, config.stride, config.frames).predict, waves(1)[0, 0])
+    return Opened(partial(torch_row(model, SPEC, config.stride, config.frames).predict, waves(1)[0, 0]))
 
 
-def measure(
-    models: Sequence[str], work: Path, threads: int, repeats: int, parts: bool, with_teacher: bool
-) -> dict[str, Any]:
+def measure(config: ProgramLatencyConfig) -> Results:
     """Time all rows of all models in one interleaved run."""
-    used = pin_threads(threads)
-    opened = {f"{model} {name}": row for model in models for name, row in rows(work, model, threads, parts).items()}
-    calls = {name: call for name, (call, _) in opened.items()}
-    if with_teacher:
-        calls[TEACHER] = teacher(threads)
-    timings = take_turns(calls, Turns(3, repeats, pause_s=0.02), show=sys.stderr.isatty())
+    used = pin_threads(config.threads)
+    opened = {f"{model} {name}": row for model in config.models for name, row in open_rows(config, model).items()}
+    if config.teacher:
+        opened[TEACHER] = open_teacher(config.threads)
+
+    calls = {name: row.call for name, row in opened.items()}
+    timings = take_turns(calls, Turns(3, config.repeats, pause_s=0.02), show=sys.stderr.isatty())
     failed = {name: timing.failure for name, timing in timings.items() if timing.failure}
+    # A table with a hole is no result to keep: ratios to the missing row would be missing as well.
     if failed:
         raise RunError("; ".join(f"{name}: {why}" for name, why in failed.items()))
+
+    rows = []
+    for name, timing in timings.items():
+        row = opened[name]
+        graphs = row.delegated_subgraphs, row.undelegated_ops
+        rows.append(Timed(name, timing.median_ms, timing.p95_ms, row.size_bytes, *graphs))
     times = {name: np.asarray(timing.times_ms) for name, timing in timings.items()}
-    found = [
-        {"name": name, "ms": float(np.median(row)), "p95_ms": float(np.percentile(row, 95)), **_known(opened, name)}
-        for name, row in times.items()
-    ]
-    ratios = [one for model in models for one in compare(model, times)]
-    return {"rows": found, "ratios": ratios, "threads": threads, "threads_used": used, "repeats": repeats,
-            "machine": describe()}  # fmt: skip
+    speedups = [speedup for model in config.models for speedup in compare(model, times)]
+    return Results(tuple(rows), tuple(speedups), config.threads, used, config.repeats, describe())
 
 
-def _known(opened: Mapping[str, tuple[Call, dict[str, Any]]], name: str) -> dict[str, Any]:
-    facts = opened[name][1] if name in opened else {}
-    return {key: facts.get(key) for key in ("size_bytes", "delegated_subgraphs", "undelegated_ops")}
-
-
-def compare(model: str, times: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return how many times faster the best `.pte` of a model is than each other row: medians of round-wise ratios."""
+def compare(model: str, times: Mapping[str, NDArray[np.float64]]) -> list[Speedup]:
+    """Return how many times faster the best `.pte` of a model is than stock networks and the teacher."""
+    # The best of both: which one a user would ship depends on the processor (see DOT_PRODUCTS).
     programs = [f"{model} fp32.pte", f"{model} int8.pte"]
     best = min(programs, key=lambda name: float(np.median(times[name])))
     others = [name for name in times if "librosa" in name and name.startswith(f"{model} ")]
     others += [TEACHER] if TEACHER in times else []
-    return [
-        {"model": model, "best": best, "against": other, "times_faster": float(np.median(times[other] / times[best]))}
-        for other in others
-    ]
+    # Round by round, because rows of one round share what the machine did meanwhile.
+    return [Speedup(model, best, other, float(np.median(times[other] / times[best]))) for other in others]
 
 
-def table(results: Mapping[str, Any]) -> str:
+def table(results: Results) -> str:
     """Lay out the rows."""
-    lines = [
-        [
-            row["name"], number(row["ms"], 1), number(row["p95_ms"], 1),
-            number(row["size_bytes"] / 1e6 if row["size_bytes"] else None, 1),
-            "-" if row["delegated_subgraphs"] is None else f"{row['delegated_subgraphs']}+{row['undelegated_ops']}",
-        ]
-        for row in results["rows"]
-    ]  # fmt: skip
+    lines = []
+    for row in results.rows:
+        graphs = "-" if row.delegated_subgraphs is None else f"{row.delegated_subgraphs}+{row.undelegated_ops}"
+        size = number(row.size_bytes / 1e6 if row.size_bytes else None, 1)
+        lines.append([row.name, number(row.ms, 1), number(row.p95_ms, 1), size, graphs])
     return markdown_table(["row", "ms", "p95", "MB", "graphs"], lines)
 
 
-def notes(results: Mapping[str, Any]) -> list[str]:
+def notes(results: Results) -> list[str]:
     """Say what was measured, how many times faster the best program is, and which goals hold."""
-    machine = results["machine"]
+    machine = results.machine
     dots = bool(DOT_PRODUCTS & set(machine["flags"]))
     text = (
-        f"{results['threads']} threads, medians of {results['repeats']} calls in turns, on {machine['cpu']} "
+        f"{results.threads} threads, medians of {results.repeats} calls in turns, on {machine['cpu']} "
         f"({', '.join(machine['flags'])}; int8 dot products: {'yes' if dots else 'no'}). graphs: delegated subgraphs + "
         "operators left outside."
     )
     lines = []
-    for one in results["ratios"]:
-        goal = GOALS["teacher"][dots] if one["against"] == TEACHER else GOALS["alternative"][dots]
-        asked = one["against"] == TEACHER or str(OWN) in one["against"]
-        verdict = f" (goal {goal:g}: {'holds' if one['times_faster'] >= goal else 'MISSED'})" if asked else ""
-        lines.append(f"- {one['best']}: {one['times_faster']:.2f} times faster than {one['against']}{verdict}")
-    return [text, "\n".join(lines), *_parts(results["rows"])]
+    for ratio in results.ratios:
+        goal = GOALS["teacher"][dots] if ratio.against == TEACHER else GOALS["alternative"][dots]
+        # Goals were set for networks as timm makes them; at our size a stock network has less to do.
+        asked = ratio.against == TEACHER or str(OWN) in ratio.against
+        verdict = f" (goal {goal:g}: {'holds' if ratio.times_faster >= goal else 'MISSED'})" if asked else ""
+        lines.append(f"- {ratio.best}: {ratio.times_faster:.2f} times faster than {ratio.against}{verdict}")
+    return [text, "\n".join(lines), *_parts(results.rows)]
 
 
-def _parts(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def _parts(rows: Sequence[Timed]) -> list[str]:
     """Say where the time of each fp32 program goes, where the parts were timed."""
-    ms = {row["name"]: row["ms"] for row in found}
+    ms = {row.name: row.ms for row in rows}
     lines = []
     for name in [name for name in ms if name.endswith(" front.pte")]:
         model = name.split()[0]
         whole, front, network = (ms[f"{model} {part}.pte"] for part in ("fp32", "front", "network"))
-        lines.append(f"- {model} fp32.pte {whole:.1f} ms = front end {front:.1f} + network {network:.1f} + rest "
-                     f"{whole - front - network:+.1f}")  # fmt: skip
+        # The rest is handing over and calling; timed apart, parts may also add up to more than the whole.
+        lines.append(
+            f"- {model} fp32.pte {whole:.1f} ms = front end {front:.1f} + network {network:.1f} + rest "
+            f"{whole - front - network:+.1f}"
+        )
     return ["\n".join(lines)] if lines else []
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and write both files."""
-    args = sys.argv[1:] if args is None else list(args)
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.program_latency", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--models", nargs="+", default=MODELS, help="timm's names")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=40, help="timed calls per row")
-    parser.add_argument("--parts", action="store_true", help="time front end and network of the fp32 program alone")
-    parser.add_argument("--no-teacher", action="store_true", help="leave the teacher out, which takes seconds per call")
-    parser.add_argument("--work", type=Path, default=Path("runs/whole_program"), help="keeps the programs")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/studies/results/whole-program"))
-    chosen = parser.parse_args(args)
-    if min(chosen.threads, chosen.repeats) < 1:
-        raise RunError(f"--threads {chosen.threads} and --repeats {chosen.repeats} must be at least 1")
-    results = measure(chosen.models, chosen.work, chosen.threads, chosen.repeats, chosen.parts, not chosen.no_teacher)
+    return run(*parse_command(ProgramLatencyConfig, "benchmarks.studies.program_latency", __doc__, args))
+
+
+def run(config: ProgramLatencyConfig, typed: str) -> int:
+    """Measure, print, and write both files; typed: the command for the result's head."""
+    results = measure(config)
     parts = [table(results), *notes(results)]
-    write_result(chosen.out, "Whole programs", command_line("benchmarks.studies.program_latency", args), results, parts)
+    write_result(config.out, "Whole programs", typed, asdict(results), parts)
     print("\n\n".join(parts), flush=True)
+    return 0
 
 
 if __name__ == "__main__":

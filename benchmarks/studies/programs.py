@@ -1,4 +1,4 @@
-"""All programs of a bundle as a result to keep: size, distance from PyTorch, cost in CCC, what stays outside.
+"""Table of a bundle's programs as a result to keep: size, distance from PyTorch, CCC drop, what stays outside.
 
 `python -m benchmarks.studies.programs --bundle runs/x/bundle --out benchmarks/studies/results/NAME` writes OUT.json and
 OUT.md from the bundle's parity records.
@@ -6,67 +6,121 @@ OUT.md from the bundle's parity records.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from benchmarks.studies.result_files import markdown_table, parse_command, write_result
 from pocketmood import command
 from pocketmood.errors import BundleError
 from pocketmood.runs import STAGE_FILE, read_json
 
-KEPT = (
-    *("verdict", "against", "max_error", "limit", "fp32_max_error", "emotion_sqnr_db", "clips"),
-    *("ccc_drop", "ccc_drop_low", "ccc_drop_high", "ccc_songs", "delegated_subgraphs", "undelegated_ops"),
-    *("quantised", "left_float"),
-)
+
+@dataclass(frozen=True)
+class ProgramsConfig:
+    """Which bundle to describe, and where."""
+
+    bundle: Path
+    """Folder that `python -m export` wrote."""
+    out: Path
+    """Result files without their endings."""
 
 
-def collect(bundle: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Program:
+    """What a reader compares of one program; None where a format does not tell. The rest stays in the bundle."""
+
+    name: str
+    megabytes: float
+    verdict: str | None = None
+    against: str | None = None
+    """What its outputs were compared with."""
+    max_error: float | None = None
+    """Largest difference to that on any output."""
+    limit: float | None = None
+    """What that difference may be."""
+    fp32_max_error: float | None = None
+    """Largest difference to fp32 in PyTorch, for a program that was compared with something else."""
+    emotion_sqnr_db: float | None = None
+    """Signal to quantisation noise of the emotion."""
+    clips: int | None = None
+    """Clips that were compared."""
+    ccc_drop: float | None = None
+    ccc_drop_low: float | None = None
+    ccc_drop_high: float | None = None
+    """Mean CCC that was lost to fp32 in PyTorch, with its 95 % interval."""
+    ccc_songs: int | None = None
+    """Songs behind it."""
+    delegated_subgraphs: int | None = None
+    undelegated_ops: int | None = None
+    """Operators outside of the delegated subgraphs."""
+    quantised: str | None = None
+    """What is int8, by kind of layer."""
+    left_float: str | None = None
+    """What is not."""
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Program:
+        """Take over what a parity record says."""
+        kept = {field.name: record[field.name] for field in fields(cls) if field.name in record}
+        return cls(**kept | {"name": record["artefact"], "megabytes": record["size_bytes"] / 1e6})
+
+
+@dataclass(frozen=True)
+class Programs:
+    """All programs of a bundle, and where they were made."""
+
+    student: str
+    """timm's name of the network."""
+    parameters: int
+    wall_s: float
+    """Time that writing and proving them took."""
+    programs: tuple[Program, ...]
+    machine: dict[str, Any]
+
+
+def collect(bundle: Path) -> Programs:
     """Return what a bundle's records say of each program; BundleError where it is none."""
     files = [bundle / name for name in ("bundle.json", "parity.json", STAGE_FILE)]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise BundleError(f"{bundle}: no {', '.join(missing)} in it; pass the folder that `python -m export` wrote")
     about, records, stage = (read_json(file) for file in files)
-    programs = [
-        {"name": one["artefact"], "megabytes": one["size_bytes"] / 1e6, **{key: one.get(key) for key in KEPT}}
-        for one in records
-    ]
-    facts = {"student": about["name"], "parameters": about["parameters"], "wall_s": stage["wall_s"]}
-    return {**facts, "programs": programs, "machine": describe()}
+    programs = tuple(Program.of(record) for record in records)
+    return Programs(about["name"], about["parameters"], stage["wall_s"], programs, describe())
 
 
-def table(values: Mapping[str, Any]) -> str:
+def table(values: Programs) -> str:
     """Lay out the programs."""
-    rows = [
-        [
-            one["name"], f"{one['megabytes']:.2f}", f"{one['max_error']:.1e}", f"{one['limit']:.0e}",
-            "-" if one["fp32_max_error"] is None else f"{one['fp32_max_error']:.1e}",
-            "-" if one["ccc_drop"] is None
-            else f"{one['ccc_drop']:+.4f} [{one['ccc_drop_low']:+.4f}, {one['ccc_drop_high']:+.4f}]",
-            "-" if one["delegated_subgraphs"] is None else f"{one['delegated_subgraphs']}+{one['undelegated_ops']}",
-            str(one["verdict"]),
-        ]
-        for one in values["programs"]
-    ]  # fmt: skip
+    rows = []
+    for program in values.programs:
+        drop, graphs = "-", "-"
+        if program.ccc_drop is not None:
+            # Four decimals: int8 costs thousandths, and its interval is as narrow.
+            drop = f"{program.ccc_drop:+.4f} [{program.ccc_drop_low:+.4f}, {program.ccc_drop_high:+.4f}]"
+        if program.delegated_subgraphs is not None:
+            graphs = f"{program.delegated_subgraphs}+{program.undelegated_ops}"
+        from_fp32 = "-" if program.fp32_max_error is None else f"{program.fp32_max_error:.1e}"
+        errors = [f"{program.max_error:.1e}", f"{program.limit:.0e}", from_fp32]
+        rows.append([program.name, f"{program.megabytes:.2f}", *errors, drop, graphs, str(program.verdict)])
     head = ["program", "MB", "max error", "limit", "from fp32", "CCC drop [95 %]", "graphs", "verdict"]
     return markdown_table(head, rows)
 
 
-def notes(values: Mapping[str, Any]) -> list[str]:
+def notes(values: Programs) -> list[str]:
     """Say what the columns are, program by program what they were compared with, and what is int8."""
-    clips, songs = (sorted({one[key] for one in values["programs"]}) for key in ("clips", "ccc_songs"))
+    # Programs of one bundle need not all have been compared over as many clips.
+    clips = sorted({program.clips for program in values.programs if program.clips is not None})
+    songs = sorted({program.ccc_songs for program in values.programs if program.ccc_songs is not None})
     text = (
-        f"{values['student']}, {values['parameters'] / 1e6:.2f} M parameters; written and proven in "
-        f"{values['wall_s']:.0f} s on {values['machine']['cpu']} ({values['machine']['cores']} cores). Largest error "
+        f"{values.student}, {values.parameters / 1e6:.2f} M parameters; written and proven in "
+        f"{values.wall_s:.0f} s on {values.machine['cpu']} ({values.machine['cores']} cores). Largest error "
         f"over both outputs of {_either(clips)} clips, CCC over {_either(songs)} songs. graphs: delegated subgraphs + "
         "operators left outside."
     )
-    lines = [f"- {one['name']}: compared with {one['against']}" + _in_int8(one) for one in values["programs"]]
+    lines = [f"- {program.name}: compared with {program.against}{_in_int8(program)}" for program in values.programs]
     return [text, "\n".join(lines)]
 
 
@@ -74,22 +128,24 @@ def _either(numbers: Sequence[int]) -> str:
     return " or ".join(map(str, numbers))
 
 
-def _in_int8(one: Mapping[str, Any]) -> str:
-    return f"; int8: {one['quantised']}; float: {one['left_float'] or 'nothing'}" if one["quantised"] else ""
+def _in_int8(program: Program) -> str:
+    if not program.quantised:
+        return ""
+    return f"; int8: {program.quantised}; float: {program.left_float or 'nothing'}"
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None) -> int:
     """Collect, print, and write both files."""
-    args = sys.argv[1:] if args is None else list(args)
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.programs", description=__doc__.split("\n")[0])
-    parser.add_argument("--bundle", type=Path, required=True, help="folder that `python -m export` wrote")
-    parser.add_argument("--out", type=Path, required=True, help="result files without their endings")
-    chosen = parser.parse_args(args)
-    values = collect(chosen.bundle)
+    return run(*parse_command(ProgramsConfig, "benchmarks.studies.programs", __doc__, args))
+
+
+def run(config: ProgramsConfig, typed: str) -> int:
+    """Collect, print, and write both files; typed: the command for the result's head."""
+    values = collect(config.bundle)
     parts = [table(values), *notes(values)]
-    line = command_line("benchmarks.studies.programs", args)
-    write_result(chosen.out, f"Programs of {values['student']}", line, values, parts)
+    write_result(config.out, f"Programs of {values.student}", typed, asdict(values), parts)
     print("\n\n".join(parts), flush=True)
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,13 +21,12 @@ from typing import Any
 from benchmarks import cpu_time, regression
 from benchmarks.machine import describe
 from benchmarks.rows import open_calls
-from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from benchmarks.subprocess_json import JsonProcess
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 
-OUT = Path("benchmarks/studies/results/against-trials")
 ROWS = ("model.fp32.onnx", "model.fp32.pte", "model.int8.pte")
 SLOWER_BY = 0.2
 SLOWED = " + 20 %"
@@ -44,7 +42,7 @@ class FalseAlarmsConfig:
     """Runs after the first."""
     repeats: int = 30
     """Rounds per run."""
-    out: Path = OUT
+    out: Path = RESULTS / "against-trials"
     """Result files without their endings."""
     one_seed: int | None = None
     """Measure once with this seed and print the ratios as JSON: what each run does in a process of its own."""
@@ -149,9 +147,7 @@ def measure_in_process(config: FalseAlarmsConfig, seed: int) -> dict[str, list[f
 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure all runs, judge them, print and write the result; exit code 1 where the rule does not hold."""
-    words = sys.argv[1:] if args is None else list(args)
-    name = "benchmarks.studies.regression_false_alarms"
-    return run(command.parse(FalseAlarmsConfig, f"python -m {name}", __doc__, words), command_line(name, words))
+    return run(*parse_command(FalseAlarmsConfig, "benchmarks.studies.regression_false_alarms", __doc__, args))
 
 
 def run(config: FalseAlarmsConfig, typed: str) -> int:

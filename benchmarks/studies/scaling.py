@@ -1,4 +1,4 @@
-"""How time grows with the window and with the batch: for choosing a window, and for labelling a library of music.
+"""Latency over the window and over the batch: for choosing a window, and for labelling a library of music.
 
 `python -m benchmarks.studies.scaling --run runs/demo` puts the run's student behind the spectrogram of windows of 5 to
 60 s, and of batches of up to 16 clips of 30 s, times all of them in turns (ONNX Runtime and eager PyTorch), and writes
@@ -8,9 +8,8 @@ answers to other windows than its own is not claimed to be right.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,25 +17,44 @@ import numpy as np
 
 from benchmarks.latency import Turns, pin_threads, take_turns
 from benchmarks.machine import describe
-from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from pocketmood.spec import MelSpec
 
 if TYPE_CHECKING:
     from export.pipeline import Pipeline
 
-OUT = Path("benchmarks/studies/results/scaling")
 WINDOWS_S = (5, 10, 15, 20, 30, 45, 60)
 BATCHES = (1, 2, 4, 8, 16)
 RUNTIMES = ("ONNX Runtime", "PyTorch")
 OPSET = 20
 SIDE_STEP = 64
-"""MobileViT's pictures have sides of so many times this."""
+"""Sides of MobileViT's pictures are multiples of this."""
+
+
+@dataclass(frozen=True)
+class ScalingConfig:
+    """Which student to time, and how often."""
+
+    run: Path
+    """Run folder with a finished student."""
+    threads: int = 2
+    """Threads that both runtimes may use."""
+    repeats: int = 15
+    """Timed calls per shape."""
+    out: Path = RESULTS / "scaling"
+    """Result files without their endings."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be measured."""
+        if min(self.threads, self.repeats) < 1:
+            raise RunError(f"--threads {self.threads} and --repeats {self.repeats} must be at least 1")
 
 
 class Shape(NamedTuple):
-    """What is answered at once: so many clips of so many seconds, seen as so many frames, every `stride`-th one."""
+    """What is predicted at once: so many clips of so many seconds, seen as so many frames, every `stride`-th one."""
 
     seconds: float
     batch: int
@@ -54,19 +72,19 @@ def shape_for(seconds: float, batch: int, spec: MelSpec, stride: int) -> Shape:
     return Shape(seconds, batch, frames, whole // frames)
 
 
-def pipeline_for(run: Path, shape: Shape) -> Pipeline:
+def pipeline_for(run: RunFolder, shape: Shape) -> Pipeline:
     """Put the run's student behind the spectrogram of this shape."""
     from export.pipeline import build
     from export.rewrite import for_onnx
     from student.mobilevit import load_student
 
-    student, _ = load_student(run / "student")
+    student, _ = load_student(run.made("student"))
     spec = MelSpec(**{**student.spec.to_dict(), "seconds": shape.seconds})
     return for_onnx(build(student, spec, shape.stride, shape.frames))
 
 
-def calls_for(run: Path, shape: Shape, threads: int, runtimes: Sequence[str]) -> dict[str, Callable[[], object]]:
-    """Return a call per runtime that answers noise of this shape: what is heard does not change how long it takes."""
+def calls_for(run: RunFolder, shape: Shape, threads: int, runtimes: Sequence[str]) -> dict[str, Callable[[], object]]:
+    """Return a call per runtime that predicts noise of this shape: what is heard does not change how long it takes."""
     import torch
 
     pipeline = pipeline_for(run, shape)
@@ -76,6 +94,7 @@ def calls_for(run: Path, shape: Shape, threads: int, runtimes: Sequence[str]) ->
         with torch.inference_mode():
             return pipeline(wave)
 
+    # Made only where asked for: exporting takes a second per shape.
     makers = {"PyTorch": lambda: eager, "ONNX Runtime": lambda: _onnx_call(pipeline, wave, threads)}
     return {runtime: makers[runtime]() for runtime in runtimes}
 
@@ -98,13 +117,12 @@ def _onnx_call(pipeline: Pipeline, wave: Any, threads: int) -> Callable[[], obje
     return lambda: session.run(None, given)
 
 
-def measure(run: Path, threads: int, repeats: int) -> dict[str, Any]:
+def measure(run: RunFolder, threads: int, repeats: int) -> dict[str, Any]:
     """Time all shapes in all runtimes, in turns."""
-    from pocketmood.runs import read_json
-
-    config = read_json(run / "student" / "config.json")
+    config = run.student
     spec, stride = MelSpec.from_dict(config["spec"]), int(config["stride"])
     used = pin_threads(threads)
+
     windows = [shape_for(seconds, 1, spec, stride) for seconds in WINDOWS_S]
     batches = [shape_for(spec.seconds, batch, spec, stride) for batch in BATCHES]
     calls = {
@@ -112,6 +130,7 @@ def measure(run: Path, threads: int, repeats: int) -> dict[str, Any]:
         for shape in {*windows, *batches}
         for runtime, call in calls_for(run, shape, threads, RUNTIMES).items()
     }
+    # Rows are called by text; a shape's number stands for it.
     names = {str(place): key for place, key in enumerate(calls)}
     timings = take_turns({name: calls[key] for name, key in names.items()}, Turns(2, repeats, pause_s=0.01))
     broken = [timing.failure for timing in timings.values() if timing.failure]
@@ -142,26 +161,23 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(["runtime", "seconds", "clips", "frames", "ms", "clips per second", "times real time"], lines)
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and write both files."""
-    args = sys.argv[1:] if args is None else list(args)
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.scaling", description=__doc__.split("\n")[0])
-    parser.add_argument("--run", type=Path, required=True, help="run folder with a finished student")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=15, help="timed calls per shape")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"result files without their endings ({OUT})")
-    given = parser.parse_args(args)
-    if min(given.threads, given.repeats) < 1:
-        raise RunError(f"--threads {given.threads} and --repeats {given.repeats} must be at least 1")
-    results = measure(given.run, given.threads, given.repeats)
+    return run(*parse_command(ScalingConfig, "benchmarks.studies.scaling", __doc__, args))
+
+
+def run(config: ScalingConfig, typed: str) -> int:
+    """Measure, print, and write both files; typed: the command for the result's head."""
+    results = measure(RunFolder(config.run), config.threads, config.repeats)
     place = results["machine"]
     caption = (
-        f"{results['model']}, {given.threads} threads, medians of {given.repeats} calls in turns, on {place['cpu']} "
+        f"{results['model']}, {config.threads} threads, medians of {config.repeats} calls in turns, on {place['cpu']} "
         f"({', '.join(place['flags'])}). Waveform in, emotion out."
     )
     parts = [table(results["windows"]), table(results["batches"]), caption]
-    write_result(given.out, "Windows and batches", command_line("benchmarks.studies.scaling", args), results, parts)
+    write_result(config.out, "Windows and batches", typed, results, parts)
     print("\n\n".join(parts), flush=True)
+    return 0
 
 
 if __name__ == "__main__":

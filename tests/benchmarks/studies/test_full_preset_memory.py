@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmarks.studies import full_preset_memory
 from benchmarks.studies.full_preset_memory import LIMIT_BYTES, Step
+from benchmarks.studies.result_files import parse_command
 from pocketmood.training.schedule import Schedule
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 from teacher.gan.config import GanConfig
@@ -59,9 +60,15 @@ def test_the_verdict_is_plain() -> None:
     ]
 
 
+def measure(args: list[str]) -> None:
+    module = "benchmarks.studies.full_preset_memory"
+    config, typed = parse_command(full_preset_memory.FullPresetMemoryConfig, module, None, args)
+    assert full_preset_memory.run(config, typed, TINY) == 0
+
+
 @pytest.mark.slow
 def test_tiny_networks_take_the_real_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    full_preset_memory.main(["--out", str(tmp_path / "full-size")], TINY)
+    measure(["--out", str(tmp_path / "full-size")])
     results = json.loads((tmp_path / "full-size.json").read_text())
     assert results["command"] == "python -m benchmarks.studies.full_preset_memory --out full-size"
     names = ["GAN, adversary", "GAN, generator", "fine-tuning, ast"]
@@ -76,5 +83,5 @@ def test_tiny_networks_take_the_real_steps(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_one_part_alone(tmp_path: Path) -> None:
-    full_preset_memory.main(["--vit", "--out", str(tmp_path / "x")], TINY)
+    measure(["--vit", "--out", str(tmp_path / "x")])
     assert [step["name"] for step in json.loads((tmp_path / "x.json").read_text())["steps"]] == ["fine-tuning, ast"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import gan_improvements
-from benchmarks.studies.result_files import command_line
+from benchmarks.studies.result_files import command_line, parse_command
 from pocketmood.errors import RunError
 from teacher.config import PRESETS as TEACHER_PRESETS
 from teacher.gan.config import DEMO, GanConfig
@@ -31,6 +31,12 @@ def test_improvements_add_up_to_the_demo_preset() -> None:
     ]
     assert changed == [{"band_bias"}, {"upsampling"}, {"instance_noise"}, {"feature_matching"}]
     assert found[-1] == DEMO == TEACHER_PRESETS["demo"].gan
+
+
+def measure(args: list[str]) -> None:
+    module = "benchmarks.studies.gan_improvements"
+    config, typed = parse_command(gan_improvements.GanImprovementsConfig, module, None, args)
+    gan_improvements.run(config, typed, BASE, synthetic=4, variants=gan_improvements.VARIANTS[:2])
 
 
 def record(score: float, seconds: float | None) -> dict[str, object]:
@@ -89,10 +95,11 @@ def test_a_small_run_writes_both_files_and_continues(
     rng = np.random.default_rng(0)
     weights = 0.1 * rng.standard_normal((384, 2))
     ridge = floor.Ridge(np.zeros(384), np.ones(384), weights, np.zeros(2), 1.0, np.ones(2))
-    (tiny_run / gan_improvements.RIDGE).parent.mkdir(parents=True)
-    ridge.save(tiny_run / gan_improvements.RIDGE)
+    ridge_file = tiny_run / "teacher" / gan_improvements.RIDGE
+    ridge_file.parent.mkdir(parents=True)
+    ridge.save(ridge_file)
     args = ["--run", str(tiny_run), "--out", str(tmp_path / "results" / "gan-steps")]
-    gan_improvements.main(args, BASE, synthetic=4, variants=gan_improvements.VARIANTS[:2])
+    measure(args)
     results = json.loads((tmp_path / "results" / "gan-steps.json").read_text())
     text = (tmp_path / "results" / "gan-steps.md").read_text()
     assert next(iter(results)) == "command" and results["command"] in text.splitlines()[2]
@@ -109,6 +116,6 @@ def test_a_small_run_writes_both_files_and_continues(
 
     monkeypatch.setattr(train, "main", None)  # nothing may train again
     capsys.readouterr()
-    gan_improvements.main(args, BASE, synthetic=4, variants=gan_improvements.VARIANTS[:2])
+    measure(args)
     assert capsys.readouterr().out.count("up to date") == 2
     assert json.loads((tmp_path / "results" / "gan-steps.json").read_text()) == results

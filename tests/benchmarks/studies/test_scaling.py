@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.studies import scaling
 from benchmarks.studies.scaling import Shape
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from pocketmood.spec import MelSpec
 
@@ -43,7 +44,7 @@ def test_both_runtimes_take_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = Shape(5, 3, 64, 3)
     spec = MelSpec(seconds=5)
     monkeypatch.setattr(scaling, "pipeline_for", lambda run, shape: build(TinyStudent().eval(), spec, 3, 64))
-    calls = scaling.calls_for(Path(), shape, 1, scaling.RUNTIMES)
+    calls = scaling.calls_for(RunFolder(Path()), shape, 1, scaling.RUNTIMES)
     emotion = {name: call()[0] for name, call in calls.items()}  # type: ignore[index]
     assert emotion["ONNX Runtime"].shape == (3, 2)
     torch.testing.assert_close(torch.from_numpy(emotion["ONNX Runtime"]), emotion["PyTorch"], rtol=0, atol=1e-4)
