@@ -12,10 +12,10 @@ placeholders, and below it the same Markdown filled in, with the commands that t
     <!-- /figures -->
 
 `{held-out:models > floor > ccc_mean:.3f}` is the value under these keys of held-out.json in Python's format (in a
-list, a row's name is its key); `{teacher.full:training > epochs:g}` is a field of the preset `full` of a stage. The
-table of the demo stands between `<!-- demo table -->` and `<!-- /demo table -->`; its rows are kept as demo.json, and
-`--run runs/demo` replaces them by those of a finished demo. tests/tools/test_readme.py shows that every page is
-filled in.
+list, a row's name is its key); `{teacher.full:training > schedule > epochs:g}` is a field of the preset `full` of a
+stage. The table of the demo stands between `<!-- demo table -->` and `<!-- /demo table -->`; its rows are kept as
+demo.json, and `--run runs/demo` replaces them by those of a finished demo. tests/tools/test_readme.py shows that every
+page is filled in.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def test_a_block_by_hand(tmp_path: Path) -> None:
 
 
 def test_a_field_of_a_preset_is_a_figure(tmp_path: Path) -> None:
-    page = "<!-- figures\n{teacher.full:training > epochs:g} epochs\n-->\n<!-- /figures -->"
+    page = "<!-- figures\n{teacher.full:training > schedule > epochs:g} epochs\n-->\n<!-- /figures -->"
     assert "-->\n24 epochs\n<!--" in readme.filled_in(page, tmp_path)
 
 
