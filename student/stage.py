@@ -1,12 +1,10 @@
-"""The student stage: read the run folder, distil, calibrate, answer for all rated clips, score, draw, report.
+"""The student stage: read the run folder, distil, calibrate, predict for all rated clips, score, draw, report.
 
 Under `torchrun` every process trains; the main one alone does everything else while the others wait.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,160 +12,125 @@ from typing import Any
 import numpy as np
 import torch
 
-from pocketmood.calibration import LEVELS, conformal_factor, coverage
-from pocketmood.errors import DataError
-from pocketmood.metrics import AXES, NO_SHARE, bootstrap, paired_difference, score, share_kept
+from pocketmood.calibration import conformal_factor, coverage
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, RunFolder
+from pocketmood.metrics import AXES
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
-from pocketmood.runs import Stage, stage_record, write_json
+from pocketmood.runs import Stage, write_json
 from pocketmood.training import distributed
 from pocketmood.training.device import keep_freed_memory
-from pocketmood.training.distributed import is_main_process
-from pocketmood.training.schedule import HISTORY
+from student import metrics
 from student.config import StudentConfig
-from student.mobilevit import save_student
+from student.metrics import PartMetrics, StudentMetrics
+from student.mobilevit import Student, save_student
 from student.plots import plot_all
-from student.train_once import Material, Trained, discard, distil, open_material, stage_inputs, whole_answers
+from student.predict import predict_clips
+from student.train_once import TRAINING_FOLDER, TrainedStudent, keep_history, stage_inputs, train_student
+from student.training_set import TrainingData
 
-PARTS = ("validation", "test")
-_OTHERS = {"teacher": "predictions", "floor": "floor"}
-"""Whose answers the student is compared with, and the file of RUN/teacher that holds them."""
+METRICS_FILE = "metrics.json"
+_REFERENCE_FILES = {"teacher": PREDICTIONS_FILE, "floor": FLOOR_FILE}
+"""Where the teacher's stage keeps the predictions of those whom a student is compared with."""
 _LABELLING = ("label_set", "label_fix", "synthetic_labels")
+"""What a bundle must say of the labels, out of the data stage's record."""
 
 
 def run(config: StudentConfig) -> None:
     """Make `RUN/student`, or say that it is up to date; killed and started again it continues."""
-    command = f"python -m student --run {config.run}"
-    stage = Stage(config.run, "student", config, stage_inputs(config.run), command)
+    folder = RunFolder(config.run)
+    stage = Stage(folder.path, "student", config, stage_inputs(folder), folder.command("student"))
     distributed.join()
     if distributed.up_to_date(stage):
         return
+
     keep_freed_memory()
-    material = open_material(config.run)
-    with distributed.work(stage) as folder:
-        if is_main_process():
-            _work(config, material, folder, stage.record)
+    data = TrainingData.open(folder)
+    with distributed.work(stage) as work:
+        if distributed.is_main_process():
+            fill(config, data, work, stage)
         else:
-            distil(material, config, folder / "training")
+            train_student(data, config, work / TRAINING_FOLDER)
 
 
-def _work(config: StudentConfig, material: Material, folder: Path, record: dict[str, Any]) -> None:
-    """Fill the stage's folder."""
-    trained = distil(material, config, folder / "training")
-    part_of = material.split.part_of()
-    ids, parts = list(part_of), list(part_of.values())
-    said, labels = whole_answers(trained.student, material.store, ids), material.store.labels(ids)
-    warnings = [trained.warning] if trained.warning else []
-    unseen = np.array(parts) == "validation"
-    scale = conformal_factor(said.emotion[unseen], said.interval68[unseen], labels[unseen])
-    with torch.no_grad():
-        trained.student.interval_scale.mul_(torch.from_numpy(scale))
-    interval68 = said.interval68 * trained.student.interval_scale.numpy()
-    predictions = Predictions(tuple(ids), tuple(parts), said.emotion, labels, interval68=interval68)
-    write_predictions(folder / "predictions.csv", predictions)
+def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) -> None:
+    """Train, calibrate and score a student, and write all files of its stage into the work folder."""
+    run_folder = RunFolder(config.run)
+    trained = train_student(data, config, work / TRAINING_FOLDER)
+    write_predictions(work / PREDICTIONS_FILE, calibrate(trained.student, data))
 
-    ours = read_predictions(folder / "predictions.csv")
-    theirs = {name: read_predictions(config.run / "teacher" / f"{file}.csv") for name, file in _OTHERS.items()}
-    items = len(material.soft_targets.ids) * config.draws
-    metrics = compare(ours, theirs) | _facts(trained, batch=min(config.schedule.batch_size, items))
-    for part in PARTS:
-        here = ours.only(part)
-        assert here.interval68 is not None  # it was written a few lines above
-        known = material.store.deviations(here.ids)
-        metrics[part]["coverage"] = coverage(here.emotion, here.interval68, here.labels, known)
-    write_json(folder / "metrics.json", metrics)
-    _save(config, trained, folder)
-    plot_all(folder / "plots", trained.history, ours.only("test"), theirs["teacher"].only("test"))
-    shutil.copyfile(folder / "training" / HISTORY, folder / HISTORY)
-    record |= {"model": config.model, "metrics": metrics, "warnings": warnings}
-    record["throughput"] = {name: metrics[name] for name in ("step_seconds", "examples_per_second")}
-    print(table(config.model, metrics), flush=True)
-    discard(folder / "training")
+    # What is scored is what the file holds, so that nobody finds other scores in it.
+    student = read_predictions(work / PREDICTIONS_FILE)
+    teacher_stage = run_folder.made("teacher")
+    references = {name: read_predictions(teacher_stage / file) for name, file in _REFERENCE_FILES.items()}
+    found = measure(trained, config, data, metrics.compare(student, references), student)
+    write_json(work / METRICS_FILE, found.as_json())
 
-
-def _facts(trained: Trained, batch: int) -> dict[str, Any]:
-    """Return what is known beside the scores; batch: crops per step."""
-    step_s = float(np.median([line["step_seconds"] for line in trained.history]))
-    return {
-        "interval_scale": dict(zip(AXES, trained.student.interval_scale.tolist(), strict=True)),
-        "parameters": sum(p.numel() for p in trained.student.parameters()),
-        "epochs": len(trained.history),
-        "step_seconds": step_s,
-        "examples_per_second": batch / step_s,
+    save(config, trained, run_folder.record("data"), work)
+    plot_all(work / "plots", trained.history, student.only("test"), references["teacher"].only("test"))
+    stage.record |= {
+        "model": config.model,
+        "metrics": found.as_json(),
+        "warnings": trained.warnings,
+        "throughput": {"step_seconds": found.step_seconds, "examples_per_second": found.examples_per_second},
     }
+    print(metrics.table(config.model, found), flush=True)
+    keep_history(work)
 
 
-def _save(config: StudentConfig, trained: Trained, folder: Path) -> None:
-    """Write the student with what later stages must know of it."""
-    labelling = stage_record(config.run / "data", "make data")["record"]
+def calibrate(student: Student, data: TrainingData) -> Predictions:
+    """Fit `interval_scale` of a trained student to the validation songs; return its predictions for all rated clips.
+
+    Before, the head gives a `rater_sd`; after, `interval68`.
+    """
+    part_of = data.split.part_of()
+    ids, parts = tuple(part_of), tuple(part_of.values())
+    emotion, rater_sd = predict_clips(student, data.store, ids)
+    labels = data.store.labels(ids)
+
+    # On songs that the student was not trained on: its misses on training songs are smaller than on new ones.
+    held_out = np.array(parts) == "validation"
+    factor = conformal_factor(emotion[held_out], rater_sd[held_out], labels[held_out])
+    with torch.no_grad():
+        student.interval_scale.mul_(torch.from_numpy(factor))
+    # By the float32 factor that the network holds, so that the file agrees with what programs will give.
+    return Predictions(ids, parts, emotion, labels, interval68=rater_sd * student.interval_scale.numpy())
+
+
+def measure(
+    trained: TrainedStudent,
+    config: StudentConfig,
+    data: TrainingData,
+    parts: dict[str, PartMetrics],
+    predictions: Predictions,
+) -> StudentMetrics:
+    """Join the scores with the coverage of the intervals and with what the training cost."""
+    # A batch is no larger than an epoch: in a tiny run the configured size would overstate the throughput.
+    batch = min(config.schedule.batch_size, len(data.soft_targets.ids) * config.draws)
+    return StudentMetrics(
+        parts={part: replace(parts[part], coverage=covered(predictions.only(part), data.store)) for part in parts},
+        interval_scale=dict(zip(AXES, trained.student.interval_scale.tolist(), strict=True)),
+        parameters=trained.parameters,
+        epochs=len(trained.history),
+        step_seconds=trained.step_seconds,
+        examples_per_second=batch / trained.step_seconds,
+    )
+
+
+def covered(predictions: Predictions, store: ClipStore) -> dict[str, Any]:
+    """Return the shares of songs and of listeners inside the intervals of a student's predictions."""
+    assert predictions.interval68 is not None  # a student's file holds them
+    deviations = store.deviations(predictions.ids)
+    return coverage(predictions.emotion, predictions.interval68, predictions.labels, deviations)
+
+
+def save(config: StudentConfig, trained: TrainedStudent, labelling: dict[str, Any], folder: Path) -> None:
+    """Write the student with what later stages must know of it; labelling: the data stage's record."""
     facts = {
         "weights": config.weights,
         "started_from_random": bool(trained.warning) or config.weights == "random",
         "labels": {key: labelling.get(key) for key in _LABELLING},
+        # Without the folder: a run may be moved, and its student stays the same.
         "config": asdict(config) | {"run": None},
     }
     save_student(trained.student, folder, facts)
-
-
-def compare(ours: Predictions, others: Mapping[str, Predictions]) -> dict[str, Any]:
-    """Score the student on validation and test, beside teacher and floor on the same songs, with intervals."""
-    metrics: dict[str, Any] = {}
-    for part in PARTS:
-        here = ours.only(part)
-        metrics[part] = {"songs": len(here.ids), **_scored(here)}
-        for name, predictions in others.items():
-            there = _same_songs(here, predictions.only(part), name)
-            metrics[part][name] = _scored(there)
-            metrics[part][f"difference_to_{name}"] = paired_difference(
-                here.emotion, there.emotion, here.labels, here.ids
-            )._asdict()
-            if name == "teacher":
-                metrics[part]["ratio_to_teacher"] = share_kept(here.emotion, there.emotion, here.labels, here.ids)
-    return metrics
-
-
-def _scored(predictions: Predictions) -> dict[str, float]:
-    """Score predictions and add the interval of the mean CCC."""
-    low, high = bootstrap(predictions.emotion, predictions.labels, predictions.ids)
-    return {**score(predictions.emotion, predictions.labels), "ccc_mean_low": low, "ccc_mean_high": high}
-
-
-def _same_songs(here: Predictions, there: Predictions, name: str) -> Predictions:
-    """Bring another's predictions into our order; DataError if a song is missing."""
-    row = {id_: index for index, id_ in enumerate(there.ids)}
-    lacking = [id_ for id_ in here.ids if id_ not in row]
-    if lacking:
-        raise DataError(f"{name}: no prediction for {len(lacking)} songs, first {lacking[0]!r}; run the teacher again")
-    return replace(there.take([row[id_] for id_ in here.ids]), splits=here.splits, labels=here.labels)
-
-
-def table(model: str, metrics: Mapping[str, Any]) -> str:
-    """Lay out what matters as a small table."""
-    rows = [f"{'':22}{'validation':>12}{'test':>8}   95 % interval   valence  arousal"]
-    for title, key in (("floor (ridge)", "floor"), ("teacher", "teacher"), (f"student ({model})", "")):
-        validation, test = (metrics[part][key] if key else metrics[part] for part in PARTS)
-        rows.append(
-            f"{title:22}{validation['ccc_mean']:12.3f}{test['ccc_mean']:8.3f}   "
-            f"[{test['ccc_mean_low']:.3f}, {test['ccc_mean_high']:.3f}]  {test['ccc_valence']:8.3f} "
-            f"{test['ccc_arousal']:8.3f}"
-        )
-    test = metrics["test"]
-    kept = test["ratio_to_teacher"]
-    share = f"{kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]" if kept else NO_SHARE
-    rows.append(f"kept of the teacher: {share}")
-    above = test["difference_to_floor"]
-    rows.append(f"above the floor: {above['difference']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]")
-    rows += interval_lines(metrics)
-    rows.append(f"mean CCC on {test['songs']} test songs; {metrics['examples_per_second']:.0f} crops per second")
-    return "\n".join(rows)
-
-
-def interval_lines(metrics: Mapping[str, Any]) -> list[str]:
-    """Say how often ratings of test songs lie inside the intervals, and what the calibration did."""
-    covered, scale = metrics["test"]["coverage"], metrics["interval_scale"]
-    factors = ", ".join(f"{axis} x{scale[axis]:.2f}" for axis in AXES)
-    lines = [f"interval68, scaled on validation ({factors}):"]
-    for level in LEVELS:
-        songs, single = covered["songs"][level], covered["listeners"][level]
-        share = f"{single['mean']:.0%} of single ratings (expected)" if single else "(no deviations known)"
-        lines.append(f"  inside the {level} % interval: the mean ratings of {songs['mean']:.0%} of songs, {share}")
-    return lines

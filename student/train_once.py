@@ -10,116 +10,120 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pocketmood.data.clips import ClipStore
-from pocketmood.data.split import Split
-from pocketmood.mel import MelFrontEnd
+from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
-from pocketmood.runs import Stage, stage_fingerprint
+from pocketmood.runs import Stage
 from pocketmood.spec import MelSpec
 from pocketmood.training.distributed import is_main_process
 from pocketmood.training.schedule import HISTORY
 from student.config import StudentConfig
-from student.distill import Answered, answer, train, whole_clips
+from student.distill import distill
 from student.mobilevit import Student, load_imagenet, save_student
-from teacher.soft_targets import SoftTargets
+from student.predict import predict_clips
+from student.training_set import TrainingData
 
-PREDICTIONS_FILE = "predictions.csv"
-Fitted = Callable[[Student], Student]
+Adapt = Callable[[Student], Student]
 """Takes a new student over into one that differs in what it does with its weights, not in their names."""
+TRAINING_FOLDER = "training"
+"""Where a stage's work folder keeps checkpoints until the training is over."""
 
 
-class Material(NamedTuple):
-    """What a student learns from, out of a run's folders; the teacher itself is not among it."""
-
-    store: ClipStore
-    split: Split
-    soft_targets: SoftTargets
-
-
-class Trained(NamedTuple):
+class TrainedStudent(NamedTuple):
     """What a training leaves."""
 
     student: Student
     """On the CPU, in evaluation mode."""
     history: list[dict[str, Any]]
-    """The record of each epoch."""
+    """The record of each epoch, as in metrics.jsonl."""
     warning: str | None
     """That its first weights were random against the user's wish."""
 
+    @property
+    def parameters(self) -> int:
+        """Numbers in the network."""
+        return sum(parameter.numel() for parameter in self.student.parameters())
 
-def stage_inputs(run: Path) -> dict[str, str]:
+    @property
+    def step_seconds(self) -> float:
+        """Seconds per step, the median over epochs: one slow epoch says more of the machine than of the training."""
+        return float(np.median([epoch["step_seconds"] for epoch in self.history]))
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warning as a list, as a stage's record keeps it."""
+        return [self.warning] if self.warning else []
+
+
+def stage_inputs(run: RunFolder) -> dict[str, str]:
     """Return the fingerprints of the stages that a student needs; RunError names the command for a missing one."""
-    return {
-        "data": stage_fingerprint(run / "data", "make data"),
-        "teacher": stage_fingerprint(run / "teacher", f"python -m teacher --run {run}"),
-    }
+    return {name: run.fingerprint(name) for name in ("data", "teacher")}
 
 
-def open_material(run: Path) -> Material:
-    """Open clip store, split and the table of the teacher's answers."""
-    data = run / "data"
-    store, split = ClipStore.open(data / "store"), Split.load(data / "split.json")
-    return Material(store, split, SoftTargets.open(run / "teacher" / "soft_targets"))
-
-
-def distil(
-    material: Material, config: StudentConfig, folder: Path, title: str = "student", fitted: Fitted | None = None
-) -> Trained:
+def train_student(
+    data: TrainingData, config: StudentConfig, folder: Path, title: str = "student", adapt: Adapt | None = None
+) -> TrainedStudent:
     """Train a student in `folder`, loudly where it starts from random weights that nobody asked for."""
+    # Before the network is made: its weights are the first random numbers that a seed decides.
     torch.manual_seed(config.seed)
     student = Student(config.model, config.stride, config.frames, MelSpec(), config.layers)
-    student = fitted(student) if fitted else student
+    student = adapt(student) if adapt else student
     warning = load_imagenet(student, config.weights)
-    if is_main_process():  # the others would make the work folder before its owner has
+
+    # The main process alone: the others would make the work folder before its owner has.
+    if is_main_process():
         folder.mkdir(parents=True, exist_ok=True)
         if warning:
             rule = "!" * 80
             print(f"{rule}\n{warning}\n{rule}", flush=True)
-        rated = len(material.split.train)
-        print(
-            f"{title}: {config.model}, {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters; {rated} "
-            f"rated clips and {len(material.soft_targets.ids) - rated} unrated, {config.draws} crops of "
-            f"{config.crop_frames} frames each per epoch, batches of {config.schedule.batch_size}",
-            flush=True,
-        )
-    history = train(student, material.store, material.soft_targets, material.split, config, folder)
-    return Trained(student.cpu().eval(), history, warning)
+        print(f"{title}: {_what_is_trained(student, data, config)}", flush=True)
+
+    history = distill(student, data, config, folder)
+    return TrainedStudent(student.cpu().eval(), history, warning)
 
 
-def whole_answers(student: Student, store: ClipStore, ids: list[str]) -> Answered:
-    """Let a student answer for whole clips of a store."""
-    return answer(student, whole_clips(store, ids, MelFrontEnd(student.spec, student.stride, student.frames)))
+def train_once(data: TrainingData, config: StudentConfig, stage: Stage, adapt: Adapt | None = None) -> Predictions:
+    """Train a student in a stage of its own unless that is done; return its predictions for the test songs.
 
-
-def trial(material: Material, config: StudentConfig, stage: Stage, fitted: Fitted | None = None) -> Predictions:
-    """Train a student in a stage of its own unless that is done; return its answers for the test songs.
-
-    The stage keeps the student and its answers; its record says steps, seconds per step and parameters.
+    The stage keeps the student and its predictions; its record says steps, seconds per step and parameters.
     """
     if not stage.up_to_date(quiet=True):
         with stage.work() as work:
-            student, history, warning = distil(material, config, work / "training", stage.name, fitted)
-            ids = list(material.split.test)
-            said, labels = whole_answers(student, material.store, ids), material.store.labels(ids)
-            predictions = Predictions(
-                tuple(ids), ("test",) * len(ids), said.emotion, labels, interval68=said.interval68
-            )
+            trained = train_student(data, config, work / TRAINING_FOLDER, stage.name, adapt)
+            save_student(trained.student, work, {})
+
+            # A comparison reads the emotion alone: the head is left uncalibrated, so it gives a `rater_sd`.
+            songs, labels = data.split.test, data.store.labels(data.split.test)
+            emotion, rater_sd = predict_clips(trained.student, data.store, songs)
+            predictions = Predictions(songs, ("test",) * len(songs), emotion, labels, rater_sd=rater_sd)
             write_predictions(work / PREDICTIONS_FILE, predictions)
-            save_student(student, work, {})
+
             stage.record |= {
-                "steps": history[-1]["step"],
-                "step_seconds": float(np.median([line["step_seconds"] for line in history])),
-                "parameters": sum(p.numel() for p in student.parameters()),
-                "warnings": [warning] if warning else [],
+                "steps": trained.history[-1]["step"],
+                "step_seconds": trained.step_seconds,
+                "parameters": trained.parameters,
+                "warnings": trained.warnings,
             }
-            shutil.copyfile(work / "training" / HISTORY, work / HISTORY)
-            discard(work / "training")
+            keep_history(work)
+    # Read back also when it was just made, so that a continued study sees the very same numbers.
     return read_predictions(stage.folder / PREDICTIONS_FILE)
 
 
-def discard(folder: Path) -> None:
-    """Remove a finished training's folder; a kill halfway leaves none that looks like a training."""
-    gone = folder.with_name(f"{folder.name}.gone")
+def keep_history(stage_folder: Path) -> None:
+    """Keep the metrics.jsonl of a finished training in its stage's folder, and remove the rest of the training."""
+    training = stage_folder / TRAINING_FOLDER
+    shutil.copyfile(training / HISTORY, stage_folder / HISTORY)
+    # Renamed first: a kill halfway through the removal leaves nothing that looks like a training to continue.
+    gone = training.with_name(f"{training.name}.gone")
     shutil.rmtree(gone, ignore_errors=True)
-    folder.rename(gone)
+    training.rename(gone)
     shutil.rmtree(gone)
+
+
+def _what_is_trained(student: Student, data: TrainingData, config: StudentConfig) -> str:
+    """Name the network and count what it is trained on."""
+    rated = len(data.split.train)
+    return (
+        f"{config.model}, {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters; {rated} rated clips "
+        f"and {len(data.soft_targets.ids) - rated} unrated, {config.draws} crops of {config.crop_frames} frames each "
+        f"per epoch, batches of {config.schedule.batch_size}"
+    )

@@ -20,12 +20,14 @@ class PooledStudent(Student):
     def __init__(self, student: Student, pooled: int) -> None:
         """Take over a student's weights; DataError unless its frames shrink to a multiple of 64."""
         if student.frames % (pooled * SIDE):
-            raise DataError(f"{student.frames} frames cannot be shown as means of {pooled}: choose a multiple of "
-                            f"{pooled * SIDE}")  # fmt: skip
+            raise DataError(
+                f"{student.frames} frames cannot be shown as means of {pooled}: choose a multiple of {pooled * SIDE}"
+            )
         super().__init__(student.name, student.stride, student.frames, student.spec, student.layers)
+        # Strict, as loading is by default: a pooled student's files are read as those of a plain one.
         self.load_state_dict(student.state_dict())
         self.pooled = pooled
 
     def forward(self, mel: Tensor) -> StudentOutput:
-        """Answer for spectrograms [B, 1, M, T], of which the network sees [B, 1, M, T / pooled]."""
+        """Predict for spectrograms [B, 1, M, T], of which the network sees [B, 1, M, T / pooled]."""
         return super().forward(nn.functional.avg_pool2d(mel, (1, self.pooled)))

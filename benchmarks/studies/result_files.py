@@ -25,7 +25,7 @@ Config = TypeVar("Config")
 
 
 def parse_command(
-    config: type[Config],
+    config: type[Config] | Mapping[str, Config],
     module: str,
     description: str | None,
     args: Sequence[str] | None = None,

@@ -9,12 +9,11 @@ share crops.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pocketmood.errors import DataError
+from pocketmood.errors import DataError, RunError
 from student.config import SIDE, StudentConfig
 
 if TYPE_CHECKING:
@@ -39,6 +38,11 @@ class Choice(NamedTuple):
         return f"{self.model}-{_MEAN if self.mean else 'every'}{self.stride}"
 
     @property
+    def typed(self) -> str:
+        """The row as `row_from` reads it."""
+        return f"{self.model}:{_MEAN if self.mean else ''}{self.stride}"
+
+    @property
     def shown(self) -> str:
         """What a table says of its frames."""
         return f"{_MEAN} of {self.stride}" if self.mean else f"1 in {self.stride}"
@@ -48,10 +52,11 @@ class Choice(NamedTuple):
         """Computed frames per shown one."""
         return self.stride if self.mean else 1
 
-    def fitted(self, student: Student) -> Student:
+    def adapt(self, student: Student) -> Student:
         """Return the student as this row trains and exports it: shown means if that is what the row is shown."""
         if not self.mean:
             return student
+        # Imported here: a row is also a flag, and torch takes seconds to import.
         from benchmarks.studies.pooled_student import PooledStudent
 
         return PooledStudent(student, self.pooled)
@@ -69,7 +74,7 @@ def row_from(text: str) -> Choice:
     model, _, frames = text.partition(":")
     stride = frames.removeprefix(_MEAN)
     if not stride.isdecimal() or int(stride) < 1:
-        raise argparse.ArgumentTypeError(
+        raise RunError(
             f"{text!r} is no row; write MODEL:STRIDE or MODEL:meanFRAMES, for instance mobilevit_xxs:5 or "
             "mobilevit_xxs:mean5"
         )
@@ -78,6 +83,7 @@ def row_from(text: str) -> Choice:
 
 def frames_of(hops: int, stride: int) -> int:
     """Return how many frames, one for so many, stand for a crop of so many hops; 0 where none do well enough."""
+    # Down to a multiple of what the network halves and cuts; it would resize anything else.
     frames = hops // stride // SIDE * SIDE
     return frames if frames and frames * stride >= COVERED * hops else 0
 
@@ -86,28 +92,40 @@ def common_crops(soft_targets: SoftTargets, strides: Sequence[int]) -> list[int]
     """List the table's crops that every stride can express; DataError unless the whole clip is among them."""
     hops = [frames * soft_targets.stride for _, frames in soft_targets.crops]
     common = [row for row, length in enumerate(hops) if all(frames_of(length, stride) for stride in strides)]
+    # Crop 0 is the whole clip, on which students are validated and compared.
     if 0 not in common:
-        raise DataError(f"strides {list(strides)}: a whole clip of {hops[0]} hops is no multiple of {SIDE} frames "
-                        f"at each of them, within {1 - COVERED:.0%}; choose others")  # fmt: skip
+        raise DataError(
+            f"strides {list(strides)}: a whole clip of {hops[0]} hops is no multiple of {SIDE} frames at each of "
+            f"them, within {1 - COVERED:.0%}; choose others"
+        )
     return common
 
 
 def counted_for(choice: Choice, soft_targets: SoftTargets, crops: Sequence[int]) -> SoftTargets:
     """Return the table with some of its crops only, counted in the frames that a row's front end computes."""
-    chosen = [soft_targets.crops[row] for row in crops]
-    counted = tuple((start, frames_of(frames * soft_targets.stride, choice.stride) * choice.pooled)
-                    for start, frames in chosen)  # fmt: skip
+
+    def computed(frames: int) -> int:
+        return frames_of(frames * soft_targets.stride, choice.stride) * choice.pooled
+
+    starts = [soft_targets.crops[row] for row in crops]
+    counted = tuple((start, computed(frames)) for start, frames in starts)
     parts = {name: getattr(soft_targets, name)[:, list(crops)] for name in ("emotion", "rater_sd", "features")}
+    # For means the front end computes every frame: the pooling behind it makes up the rest of the stride.
     stride = choice.stride // choice.pooled
     return replace(soft_targets, crops=counted, stride=stride, frames=counted[0][1], **parts)
 
 
 def recipe(base: StudentConfig, choice: Choice, soft_targets: SoftTargets, seed: int) -> StudentConfig:
-    """Return the training of a row on a table made by `counted_for`: its short crops where it has any.
-
-    Runs of frames that are hidden are as long in shown frames for every row.
-    """
+    """Return the training of a row on a table made by `counted_for`: its short crops where it has any."""
     frames = min(frames for _, frames in soft_targets.crops)
-    sizes = {"stride": soft_targets.stride, "frames": soft_targets.frames, "crop_frames": frames}
-    hidden = replace(base.augment, mask_frames=base.augment.mask_frames * choice.pooled)
-    return replace(base, model=choice.model, seed=seed, augment=hidden, **sizes)
+    # Masks are counted in computed frames: `pooled` of them for each shown one, so that every row's are as long.
+    augment = replace(base.augment, mask_frames=base.augment.mask_frames * choice.pooled)
+    return replace(
+        base,
+        model=choice.model,  # type: ignore[arg-type]  # checked against timm's names where the network is built
+        seed=seed,
+        augment=augment,
+        stride=soft_targets.stride,
+        frames=soft_targets.frames,
+        crop_frames=frames,
+    )

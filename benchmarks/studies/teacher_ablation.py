@@ -11,26 +11,31 @@ kept under RUN/ablation/teacher; a killed ablation continues.
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.studies import ablation
+from benchmarks.studies.ablation import AblationConfig, Facts
+from benchmarks.studies.result_files import RESULTS, parse_command
+from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.errors import RunError
+from pocketmood.metrics import Array
 from teacher.config import PRESETS as TEACHERS
-from teacher.config import TeacherConfig
+from teacher.config import FineTuneConfig, TeacherConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pocketmood.data.clips import ClipStore
     from pocketmood.data.split import Split
+    from pocketmood.runs import Stage
     from teacher.gan.synthesis import SyntheticStore
 
+NAME = "benchmarks.studies.teacher_ablation"
 ARMS = ("real", "gan", "crops")
 DESCRIPTION = """Measure what the GAN is worth to the teacher: with it, without it, and with re-cropped real songs.
 
@@ -39,125 +44,132 @@ of `python -m teacher`, and there are three per seed."""
 
 
 @dataclass(frozen=True)
-class AblateConfig:
-    """The ablation: which teacher, how many seeds, where the table goes."""
+class TeacherAblationConfig(AblationConfig):
+    """The teacher's ablation: which teacher, where the table goes."""
 
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     """Network and training; --teacher.run is the run folder, whose teacher stage must be finished."""
-    seeds: int = 3
-    """Trainings per arm."""
-    out: Path = Path("benchmarks/studies/results/teacher-ablation")
+    out: Path = RESULTS / "teacher-ablation"
     """Where the table goes, without its endings .md and .json."""
 
-    def __post_init__(self) -> None:
-        """Refuse an ablation without trainings."""
-        if self.seeds < 1:
-            raise RunError(f"ablate: --seeds {self.seeds} must be at least 1")
+
+PRESETS = {name: TeacherAblationConfig(teacher=config) for name, config in TEACHERS.items()}
 
 
-PRESETS = {name: AblateConfig(teacher=config) for name, config in TEACHERS.items()}
+@dataclass(frozen=True)
+class TeacherData:
+    """What the arms train on."""
+
+    store: ClipStore
+    split: Split
+    synthetic: SyntheticStore
+
+    @classmethod
+    def open(cls, run: RunFolder) -> TeacherData:
+        """Open a run with a finished teacher; RunError where it drew no synthetic clips."""
+        from teacher.gan.synthesis import SyntheticStore
+
+        folder = run.made("teacher") / "synthetic"
+        if not folder.exists():
+            raise RunError(
+                f"{folder.parent}: no synthetic clips; train a teacher with --synthetic above 0, then ablate it"
+            )
+        return cls(run.store, run.split, SyntheticStore.open(folder))
+
+    def of_arm(self, arm: str, seed: int) -> tuple[tuple[str, ...], SyntheticStore | None]:
+        """Return the songs and the synthetic clips that an arm trains on."""
+        ids = list(self.split.train)
+        if arm == "crops":
+            # Drawn with replacement by the seed alone, as many as there are synthetic clips.
+            rng = np.random.default_rng([seed, len(ids)])
+            ids += [ids[row] for row in rng.integers(len(ids), size=len(self.synthetic))]
+        return tuple(ids), self.synthetic if arm == "gan" else None
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the ablation from the command line."""
-    from pocketmood.command import parse
+    return run(*parse_command(PRESETS, NAME, DESCRIPTION, args))
 
-    args = sys.argv[2:] if args is None else args
-    command = shlex.join(["python", "-m", "benchmarks.studies.teacher_ablation", *args])
-    run(parse(PRESETS, "python -m benchmarks.studies.teacher_ablation", DESCRIPTION, args), command)
+
+def run(config: TeacherAblationConfig, typed: str = f"python -m {NAME}") -> int:
+    """Train every arm with every seed, compare them on the test songs, write and print the table."""
+    from pocketmood.training.device import keep_freed_memory
+
+    folder = RunFolder(config.teacher.run)
+    inputs, data = {"data": folder.fingerprint("data")}, TeacherData.open(folder)
+    keep_freed_memory()
+
+    def train(arm: str, seed: int) -> tuple[Array, Facts]:
+        return train_arm(arm, replace(config.teacher, seed=seed), data, inputs)
+
+    trained = ablation.train_arms(ARMS, config.seeds, train)
+    songs, synthetic = list(data.split.test), len(data.synthetic)
+    labels = data.store.labels(songs).astype(float)
+    rows = ablation.compare(trained.emotion, labels, songs, trained.facts)
+    # The fair question, with as many items on both sides: the GAN against more crops of real music.
+    against = ablation.compare({arm: trained.emotion[arm] for arm in ("crops", "gan")}, labels, songs)[1]
+    notes = [
+        ablation.verdict(rows[1], f"The GAN ({synthetic} clips)"),
+        ablation.verdict(rows[2], f"As many re-cropped songs ({synthetic})"),
+        ablation.verdict(against, "The GAN, against as many re-cropped songs,"),
+        f"{len(songs)} test songs; every arm took the same optimiser steps. The kept epoch is the best on validation, "
+        "of which arms with fewer items have more to choose from.",
+    ]
+    print(ablation.write(config.out, rows, "What the GAN is worth to the teacher", typed, notes), flush=True)
     return 0
 
 
-def run(config: AblateConfig, command: str = "python -m benchmarks.studies.teacher_ablation") -> str:
-    """Train every arm with every seed, compare them on the test songs, and write the table."""
-    from benchmarks.studies import ablation
-    from pocketmood.data.clips import ClipStore
-    from pocketmood.data.split import Split
-    from pocketmood.runs import stage_fingerprint
-    from pocketmood.training.device import keep_freed_memory
-    from teacher.gan.synthesis import SyntheticStore
+def train_arm(arm: str, config: TeacherConfig, data: TeacherData, inputs: dict[str, str]) -> tuple[Array, Facts]:
+    """Train one arm unless that is done; return its predictions for the test songs [N, 2], items and steps.
 
-    teacher = config.teacher
-    data, made = teacher.run / "data", teacher.run / "teacher"
-    inputs = {"data": stage_fingerprint(data, f"make data RUN={teacher.run}")}
-    stage_fingerprint(made, f"python -m teacher --run {teacher.run}")
-    if not (made / "synthetic").exists():
-        raise RunError(f"{made}: no synthetic clips; train a teacher with --synthetic above 0, then ablate it")
-    store, split = ClipStore.open(data / "store"), Split.load(data / "split.json")
-    synthetic = SyntheticStore.open(made / "synthetic")
-    keep_freed_memory()
-    answers: dict[str, list[Any]] = {arm: [] for arm in ARMS}
-    facts: dict[str, dict[str, Any]] = {}
-    for seed in range(config.seeds):
-        for arm in ARMS:
-            said, known = _train(arm, seed, replace(teacher, seed=seed), store, split, synthetic, inputs)
-            answers[arm].append(said)
-            facts[arm] = known
-    stacked = {arm: np.stack(rows) for arm, rows in answers.items()}
-    rows = ablation.compare(stacked, store.labels(split.test).astype(float), list(split.test), facts)
-    notes = [
-        ablation.verdict(rows[1], f"The GAN ({len(synthetic)} clips)"),
-        ablation.verdict(rows[2], f"As many re-cropped songs ({len(synthetic)})"),
-        _against(stacked, store.labels(split.test).astype(float), list(split.test)),
-        f"{len(split.test)} test songs; every arm took the same optimiser steps. The kept epoch is the best on "
-        "validation, of which arms with fewer items have more to choose from.",
-    ]
-    text = ablation.write(config.out, rows, "What the GAN is worth to the teacher", command, notes)
-    print(text, flush=True)
-    return text
-
-
-def _train(
-    arm: str, seed: int, config: TeacherConfig, store: ClipStore, split: Split, synthetic: SyntheticStore,
-    inputs: dict[str, str],
-) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:  # fmt: skip
-    """Train one arm with one seed unless that is done; return its answers for the test songs [N, 2] and facts."""
-    from pocketmood.predictions import Predictions, read_predictions, write_predictions
+    inputs: fingerprints of what the trainings read.
+    """
+    from pocketmood.predictions import read_predictions
     from pocketmood.runs import Stage
+
+    ids, synthetic = data.of_arm(arm, config.seed)
+    items = len(ids) + (0 if synthetic is None else len(synthetic))
+    training, steps = _equal_steps(config, items, len(data.split.train) + len(data.synthetic))
+    config = replace(config, training=training)
+
+    settings = {"vit": config.vit, "training": training, "seed": config.seed, "arm": arm}
+    inputs = inputs | {"synthetic": str(data.synthetic.record["generator"])}
+    folder = ablation.stages_of(RunFolder(config.run), "teacher")
+    stage = Stage(folder, f"{arm}-{config.seed}", settings, inputs)
+    if not stage.up_to_date(quiet=True):
+        with stage.work() as work:
+            known = 0 if synthetic is None else len(synthetic)
+            print(f"{arm}, seed {config.seed}: {len(ids)} songs, {known} synthetic", flush=True)
+            split = replace(data.split, train=ids)
+            _fill(stage, work, config, replace(data, split=split), synthetic)
+    return read_predictions(stage.folder / PREDICTIONS_FILE).emotion, {"items": items, "steps": steps}
+
+
+def _fill(stage: Stage, work: Path, config: TeacherConfig, data: TeacherData, synthetic: SyntheticStore | None) -> None:
+    """Train a teacher into the work folder of a stage, with its predictions for the test songs."""
+    from pocketmood.predictions import Predictions, write_predictions
     from pocketmood.training.device import default_device
     from teacher import finetune
     from teacher.vit import load_teacher
 
-    ids = list(split.train)
-    if arm == "crops":
-        ids += [ids[row] for row in np.random.default_rng([seed, len(ids)]).integers(len(ids), size=len(synthetic))]
-    clips = synthetic if arm == "gan" else None
-    training, steps = _equal_steps(
-        config, len(ids) + (0 if clips is None else len(clips)), len(split.train) + len(synthetic)
-    )
-    config = replace(config, training=training)
-    settings = {"vit": config.vit, "training": training, "seed": seed, "arm": arm}
-    stage = Stage(config.run / "ablation" / "teacher", f"{arm}-{seed}", settings,
-                  inputs | {"synthetic": str(synthetic.record["generator"])})  # fmt: skip
-    if not stage.up_to_date(quiet=True):
-        with stage.work() as work:
-            print(f"{arm}, seed {seed}: {len(ids)} songs, {0 if clips is None else len(clips)} synthetic", flush=True)
-            start = time.perf_counter()
-            finetune.main(store, replace(split, train=tuple(ids)), config, work, clips)
-            network, _ = load_teacher(work)
-            emotion, rater_sd = finetune.predict(network.to(default_device()), store, split.test, config.vit)
-            songs, labels = split.test, store.labels(split.test)
-            predictions = Predictions(songs, ("test",) * len(songs), emotion, labels, rater_sd=rater_sd)
-            write_predictions(work / "predictions.csv", predictions)
-            stage.record |= {"seconds": round(time.perf_counter() - start), "threads": os.cpu_count()}
-    said = read_predictions(stage.folder / "predictions.csv")
-    return said.emotion, {"items": len(ids) + (0 if clips is None else len(clips)), "steps": steps}
+    start = time.perf_counter()
+    finetune.main(data.store, data.split, config, work, synthetic)
+    # From its folder, as every later stage gets it.
+    network, _ = load_teacher(work)
+    songs = data.split.test
+    emotion, rater_sd = finetune.predict(network.to(default_device()), data.store, songs, config.vit)
+    predictions = Predictions(songs, ("test",) * len(songs), emotion, data.store.labels(songs), rater_sd=rater_sd)
+    write_predictions(work / PREDICTIONS_FILE, predictions)
+    stage.record |= {"seconds": round(time.perf_counter() - start), "threads": os.cpu_count()}
 
 
-def _equal_steps(config: TeacherConfig, items: int, most: int) -> tuple[Any, int]:
+def _equal_steps(config: TeacherConfig, items: int, most: int) -> tuple[FineTuneConfig, int]:
     """Return the training with as many epochs over `items` as make the steps of the recipe over `most`, and these."""
     schedule = config.training.schedule
     steps = round(schedule.epochs * (most // schedule.batch_size))
-    shorter = replace(schedule, epochs=(steps - 0.5) / (items // schedule.batch_size))
-    return replace(config.training, schedule=shorter), steps
-
-
-def _against(answers: dict[str, Any], label: Any, songs: list[str]) -> str:
-    """Compare the GAN with the arm that has as many items of real music."""
-    from benchmarks.studies import ablation
-
-    rows = ablation.compare({"crops": answers["crops"], "gan": answers["gan"]}, label, songs)
-    return ablation.verdict(rows[1], "The GAN, against as many re-cropped songs,")
+    # Half a step less, rounded up by the loop: `steps` of them, whatever a float makes of the quotient.
+    epochs = (steps - 0.5) / (items // schedule.batch_size)
+    return replace(config.training, schedule=replace(schedule, epochs=epochs)), steps
 
 
 if __name__ == "__main__":

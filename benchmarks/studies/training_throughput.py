@@ -76,18 +76,19 @@ def our_loop(run: Path, config: StudentConfig) -> Callable[[int], float]:
 
     Starting and closing an epoch (validation, checkpoint) is not counted: a plain loop would have that as well.
     """
+    from pocketmood.data.run_folder import RunFolder
     from pocketmood.training.fit import Training, fit
-    from student.distill import Crops, Distiller, collate
+    from student.distill import Distiller
     from student.mobilevit import Student
-    from student.train_once import open_material
+    from student.training_set import SoftTargetCrops, TrainingData, collate
 
-    store, _, soft_targets = open_material(run)
+    store, _, soft_targets = TrainingData.open(RunFolder(run))
 
     def train(steps: int) -> float:
         student = Student(config.model, config.stride, config.frames, layers=config.layers)
         size = config.schedule.batch_size
         recipe = replace(config, draws=-(-steps * size // len(soft_targets.ids)), whole_share=0.0)
-        crops = Crops(store, soft_targets, student.spec, recipe)
+        crops = SoftTargetCrops(store, soft_targets, student.spec, recipe)
         # Half a step less than asked, rounded up: `steps` of them, whatever a float makes of the quotient.
         schedule = replace(recipe.schedule, epochs=(steps - 0.5) / (len(crops) // size))
         distiller = Distiller(student, soft_targets.features.shape[-1], config.loss)

@@ -5,112 +5,131 @@
     python -m benchmarks.studies.unseen_corpus --run runs/demo --songs runs/other
 
 A run's own test songs number 121 in the demo, and their intervals are as wide as what is to be shown. All rated songs
-of the other run are asked, whatever their part there; one whose sound the first run has trained on is refused.
+of the other run are predicted, whatever their part there; one whose sound the first run has trained on is refused.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pocketmood.data.clips import ClipStore
+    from pocketmood.metrics import Array
 
-OUT = Path("benchmarks/studies/results/held-out")
+NAME = "benchmarks.studies.unseen_corpus"
 LEAST_SONGS = 20
 """With fewer an interval says nothing."""
 
 
-def main(args: Sequence[str] | None = None) -> None:
+@dataclass(frozen=True)
+class UnseenCorpusConfig:
+    """Whose models to score, and on which songs."""
+
+    run: Path
+    """Run folder with finished stages data, teacher, student."""
+    songs: Path
+    """Run folder whose data stage holds the other corpus."""
+    out: Path = RESULTS / "held-out"
+    """Result files without their endings."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Score the three from the command line."""
+    return run(*parse_command(UnseenCorpusConfig, NAME, __doc__, args))
+
+
+def run(config: UnseenCorpusConfig, typed: str = f"python -m {NAME}") -> int:
     """Score the three on the other corpus; print and write the table."""
-    top = argparse.ArgumentParser(prog="python -m benchmarks.studies.unseen_corpus", description=__doc__.split("\n")[0])
-    top.add_argument("--run", type=Path, required=True, help="run folder with finished stages data, teacher, student")
-    top.add_argument("--songs", type=Path, required=True, help="run folder whose data stage holds the other corpus")
-    top.add_argument("--out", type=Path, default=OUT, help=f"result files without their endings ({OUT})")
-    given = top.parse_args(args)
     from pocketmood.calibration import coverage
-    from pocketmood.data.clips import ClipStore
-    from pocketmood.runs import stage_fingerprint
 
-    for run in (given.run, given.songs):
-        stage_fingerprint(run / "data", f"make data RUN={run}")
-    ours, store = (ClipStore.open(run / "data" / "store") for run in (given.run, given.songs))
+    known, other = RunFolder(config.run), RunFolder(config.songs)
+    store = other.store
     ids = [clip.id for clip in store.clips if clip.label is not None]
+    # Before anything is opened that takes long: both refusals are of the songs alone.
     if len(ids) < LEAST_SONGS:
-        raise DataError(f"{given.songs}: {len(ids)} rated songs; give at least {LEAST_SONGS}, or intervals say nothing")
-    refuse_known_songs(ours, store, ids)
-    said, interval68 = answers(given.run, store, ids)
+        raise DataError(
+            f"{config.songs}: {len(ids)} rated songs; give at least {LEAST_SONGS}, or intervals say nothing"
+        )
+    refuse_known_songs(known.store, store, ids)
+
+    emotion, interval68 = predictions(known, store, ids)
     labels = store.labels(ids).astype(float)
-    values = compare(said, labels, ids)
-    values["coverage"] = coverage(said["student"], interval68, labels, store.deviations(ids))
-    text = table(values)
-    words = [given.run.as_posix(), given.songs.as_posix()]
-    line = command_line("benchmarks.studies.unseen_corpus", ["--run", words[0], "--songs", words[1]])
-    write_result(given.out, "A corpus that none of them has met", line, values, [text, *notes(values)])
-    print("\n".join([text, "", *notes(values)]), flush=True)
+    values = compare(emotion, labels, ids)
+    values["coverage"] = coverage(emotion["student"], interval68, labels, store.deviations(ids))
+    parts = [table(values), *notes(values)]
+    write_result(config.out, "A corpus that none of them has met", typed, values, parts)
+    print("\n\n".join(parts), flush=True)
+    return 0
 
 
-def refuse_known_songs(ours: ClipStore, other: ClipStore, ids: Sequence[str]) -> None:
-    """Raise DataError if any of these songs sounds, sample by sample, like one of `ours`."""
-    known = {_sound_hash(row): id_ for row, id_ in zip(ours.raw, ours.ids, strict=True)}
+def refuse_known_songs(known: ClipStore, other: ClipStore, ids: Sequence[str]) -> None:
+    """Raise DataError if any of these songs sounds, sample by sample, like one of the `known`."""
+    # By sound, not by id: two corpora may number their songs alike.
+    sounds = {_sound_hash(row): id_ for row, id_ in zip(known.raw, known.ids, strict=True)}
     for id_ in ids:
-        twin = known.get(_sound_hash(other.raw[other.index(id_)]))
+        twin = sounds.get(_sound_hash(other.raw[other.index(id_)]))
         if twin is not None:
             raise DataError(f"song {id_} is song {twin} of the run itself: choose songs that it has not met")
 
 
-def answers(run: Path, store: ClipStore, ids: list[str]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
-    """Ask floor, teacher and student of a run: emotion [N, 2] each, and the student's interval68 [N, 2]."""
-    from pocketmood.mel import MelFrontEnd
+def predictions(
+    run: RunFolder, store: ClipStore, ids: Sequence[str]
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
+    """Predict with floor, teacher and student of a run: emotion [N, 2] each, and the student's interval68 [N, 2]."""
     from pocketmood.training.device import default_device
-    from student.distill import answer, whole_clips
     from student.mobilevit import load_student
+    from student.predict import predict_clips
     from teacher import finetune, floor
     from teacher.config import VitConfig
     from teacher.vit import load_teacher
 
-    ridge = floor.Ridge.load(run / "teacher" / "floor" / "ridge.safetensors")
-    teacher, facts = load_teacher(run / "teacher")
-    student, _ = load_student(run / "student")
-    heard = whole_clips(store, ids, MelFrontEnd(student.spec, student.stride, student.frames))
-    ours = answer(student, heard)
-    said = {
+    teacher_stage = run.made("teacher")
+    ridge = floor.Ridge.load(teacher_stage / "floor" / "ridge.safetensors")
+    teacher, facts = load_teacher(teacher_stage)
+    student, _ = load_student(run.made("student"))
+
+    # Each model with its own frames: the teacher may look at more of the spectrogram than the student.
+    of_student = predict_clips(student, store, ids)
+    emotion = {
         "floor": ridge.predict(floor.store_features(store, ids)),
         "teacher": finetune.predict(teacher.to(default_device()), store, ids, VitConfig(**facts["vit"]))[0],
-        "student": ours.emotion,
+        "student": of_student.emotion,
     }
-    return said, ours.interval68
+    return emotion, of_student.interval68
 
 
-def compare(said: dict[str, NDArray[Any]], labels: NDArray[Any], songs: Sequence[str]) -> dict[str, Any]:
+def compare(emotion: Mapping[str, Array], labels: Array, songs: Sequence[str]) -> dict[str, Any]:
     """Score all, and compare the student with teacher and floor on the same resampled songs."""
     from pocketmood.metrics import bootstrap, paired_difference, score, share_kept
 
     rows = {}
-    for name, emotion in said.items():
-        low, high = bootstrap(emotion, labels, songs)
-        rows[name] = score(emotion, labels) | {"ccc_mean_low": low, "ccc_mean_high": high}
+    for name, predicted in emotion.items():
+        low, high = bootstrap(predicted, labels, songs)
+        rows[name] = score(predicted, labels) | {"ccc_mean_low": low, "ccc_mean_high": high}
     pairs = (("teacher", "floor"), ("student", "floor"), ("student", "teacher"))
+    gains = {f"{a} - {b}": paired_difference(emotion[a], emotion[b], labels, songs)._asdict() for a, b in pairs}
     return {
         "songs": len(songs),
         "models": rows,
-        "differences": {f"{a} - {b}": paired_difference(said[a], said[b], labels, songs)._asdict() for a, b in pairs},
-        "kept_of_teacher": share_kept(said["student"], said["teacher"], labels, songs),
+        "differences": gains,
+        "kept_of_teacher": share_kept(emotion["student"], emotion["teacher"], labels, songs),
     }
 
 
-def table(values: dict[str, Any]) -> str:
+def table(values: Mapping[str, Any]) -> str:
     """Lay out the scores."""
     rows = []
     for name, row in values["models"].items():
@@ -119,8 +138,8 @@ def table(values: dict[str, Any]) -> str:
     return markdown_table(["model", "CCC V", "CCC A", "mean", "95 %"], rows)
 
 
-def notes(values: dict[str, Any]) -> list[str]:
-    """Say what the student kept, and who is above whom."""
+def notes(values: Mapping[str, Any]) -> list[str]:
+    """Say what the student kept, who is above whom, and what the intervals hold."""
     from pocketmood.metrics import NO_SHARE
 
     kept = values["kept_of_teacher"]
@@ -133,6 +152,8 @@ def notes(values: dict[str, Any]) -> list[str]:
         f"{name}: {gain['difference']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
         for name, gain in values["differences"].items()
     ]
+
+    # Left out for a corpus without deviations: nobody then knows what single listeners said.
     covered = values["coverage"]
     inside = ", ".join(
         f"the {level} % interval holds the mean rating of {songs['mean']:.0%} of songs and "

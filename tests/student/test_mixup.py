@@ -10,33 +10,26 @@ import pytest
 import torch
 
 from pocketmood.data.clips import ClipStore
-from pocketmood.data.split import Split
 from pocketmood.spec import MelSpec
-from student.config import PRESETS, AugmentConfig, StudentConfig
-from student.distill import Crops, collate, mix
+from student.config import AugmentConfig
+from student.training_set import SoftTargetCrops, TrainingData, collate, mix
 from teacher.soft_targets import SoftTargets
-from tests.helpers.soft_targets import make_teacher
+from tests.helpers.student_configs import smoke
 
 MIXED = AugmentConfig(0, 0, 0, mixup=0.5)
 
 
 @pytest.fixture
-def half_rated(tiny_run: Path, tmp_path: Path) -> tuple[ClipStore, SoftTargets]:
+def half_rated(data: TrainingData, tmp_path: Path) -> tuple[ClipStore, SoftTargets]:
     """Give eight clips, of which the last four have lost their ratings, and the teacher's answers for all of them."""
-    make_teacher(tiny_run)
-    whole, split = ClipStore.open(tiny_run / "data" / "store"), Split.load(tiny_run / "data" / "split.json")
-    ids = split.train[:8]
+    whole, ids = data.store, data.split.train[:8]
     clips = [whole.clips[whole.index(id_)] for id_ in ids]
     clips[4:] = [replace(clip, label=None, deviation=None) for clip in clips[4:]]
     store = ClipStore.write(tmp_path / "half", clips, [whole.waveform(id_) for id_ in ids], MelSpec())
-    soft_targets = SoftTargets.open(tiny_run / "teacher" / "soft_targets")
+    soft_targets = data.soft_targets
     rows = [soft_targets.index(id_) for id_ in ids]
     parts = {name: getattr(soft_targets, name)[rows] for name in ("emotion", "rater_sd", "features")}
     return store, replace(soft_targets, ids=tuple(ids), **parts)
-
-
-def smoke(**changes: object) -> StudentConfig:
-    return replace(PRESETS["smoke"], **changes)  # type: ignore[arg-type]
 
 
 def test_mixture_by_hand() -> None:
@@ -66,7 +59,7 @@ def test_energies_of_unrelated_sounds_add_up_by_their_shares() -> None:
 
 
 def test_a_pair_with_an_unrated_clip_has_no_label(half_rated: tuple[ClipStore, SoftTargets]) -> None:
-    plain = Crops(*half_rated, MelSpec(), smoke())
+    plain = SoftTargetCrops(*half_rated, MelSpec(), smoke())
     rated, unrated = plain[0], plain[5]
     batch = collate([mix(rated, unrated, 0.5), mix(unrated, rated, 1.0), mix(rated, rated, 0.5)])
     assert batch["labelled"].tolist() == [False, False, True]
@@ -75,12 +68,12 @@ def test_a_pair_with_an_unrated_clip_has_no_label(half_rated: tuple[ClipStore, S
 
 def test_no_rating_is_lost_to_a_pair(half_rated: tuple[ClipStore, SoftTargets]) -> None:
     store, soft_targets = half_rated
-    plain, mixed = (Crops(store, soft_targets, MelSpec(), smoke(draws=3, augment=augment)) for augment in
+    plain, mixed = (SoftTargetCrops(store, soft_targets, MelSpec(), smoke(draws=3, augment=augment)) for augment in
                     (AugmentConfig(0, 0, 0), MIXED))  # fmt: skip
     labelled = [collate([crops[index] for index in range(24)])["labelled"].tolist() for crops in (plain, mixed)]
     assert labelled[0] == labelled[1] == ([True] * 4 + [False] * 4) * 3
-    told = {tuple(pair) for pair in soft_targets.emotion.reshape(-1, 2)}
-    between = [tuple(mixed[index]["emotion"]) not in told for index in range(24)]
+    known = {tuple(pair) for pair in soft_targets.emotion.reshape(-1, 2)}
+    between = [tuple(mixed[index]["emotion"]) not in known for index in range(24)]
     assert sum(between) > 12  # mixed it is, with other clips and other crops
     labels = np.array([mixed[index]["labels"] for index in range(4)])
     assert not np.allclose(labels, store.labels(soft_targets.ids[:4]), rtol=0, atol=1e-3)

@@ -15,11 +15,13 @@ from pocketmood.calibration import conformal_factor
 from pocketmood.data.clips import ClipStore
 from pocketmood.errors import RunError
 from pocketmood.mel import MelFrontEnd
-from pocketmood.predictions import Predictions, read_predictions
+from pocketmood.predictions import read_predictions
 from pocketmood.training.checkpoints import load_tensors
-from student import distill, stage
+from student import stage
 from student.config import PRESETS
 from student.mobilevit import load_student
+from student.predict import predict, whole_clip_mels
+from student.training_set import CropItem, SoftTargetCrops
 from tests.helpers.soft_targets import make_teacher
 
 OUTPUTS = {
@@ -85,25 +87,25 @@ def learnt(folder: Path) -> list[dict[str, object]]:
 
 
 def kill_at_epoch(patch: pytest.MonkeyPatch, epoch: int) -> None:
-    real = distill.Crops.__getitem__
+    real = SoftTargetCrops.__getitem__
 
-    def dying(self: distill.Crops, index: int) -> distill.Item:
+    def dying(self: SoftTargetCrops, index: int) -> CropItem:
         if self.epoch == epoch:
             raise KillError
         return real(self, index)
 
-    patch.setattr(distill.Crops, "__getitem__", dying)
+    patch.setattr(SoftTargetCrops, "__getitem__", dying)
 
 
 def check_predictions(run: Path) -> None:
-    """The table holds the saved student's answers for the whole clips of every part."""
+    """The table holds the saved student's predictions for the whole clips of every part."""
     predictions = read_predictions(run / "student" / "predictions.csv")
     assert [predictions.splits.count(part) for part in ("train", "validation", "test")] == [16, 4, 4]
     student, config = load_student(run / "student")
     front = MelFrontEnd(student.spec, config["stride"], config["frames"])
     store = ClipStore.open(run / "data" / "store")
     some = predictions.only("test")
-    again = distill.answer(student, distill.whole_clips(store, some.ids, front))
+    again = predict(student, whole_clip_mels(store, some.ids, front))
     assert np.allclose(again.emotion, some.emotion, rtol=0, atol=1e-5)
     assert np.allclose(again.interval68, some.interval68, rtol=0, atol=1e-5)
 
@@ -122,47 +124,5 @@ def check_intervals(metrics: dict[str, Any], folder: Path) -> None:
 
 
 def test_missing_stages_name_the_command(tiny_run: Path) -> None:
-    with pytest.raises(RunError, match=f"python -m teacher --run {tiny_run}"):
+    with pytest.raises(RunError, match=f"make teacher RUN={tiny_run}"):
         stage.run(replace(PRESETS["smoke"], run=tiny_run))
-
-
-def predictions(emotion: np.ndarray, labels: np.ndarray, split: str) -> Predictions:
-    ids = tuple(f"{split} {row}" for row in range(len(labels)))
-    return Predictions(ids, (split,) * len(ids), emotion, labels)
-
-
-def joined(a: Predictions, b: Predictions) -> Predictions:
-    arrays = (np.concatenate(pair) for pair in ((a.emotion, b.emotion), (a.labels, b.labels)))
-    return Predictions(a.ids + b.ids, a.splits + b.splits, *arrays)
-
-
-def test_comparison_follows_songs_not_rows() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.uniform(-0.7, 0.7, (60, 2))
-    ours, theirs, floor = (labels + rng.normal(0, noise, labels.shape) for noise in (0.1, 0.1, 0.5))
-
-    def both(emotion: np.ndarray) -> Predictions:
-        halves = [predictions(emotion[rows], labels[rows], part) for rows, part in
-                  ((slice(0, 30), "validation"), (slice(30, 60), "test"))]  # fmt: skip
-        return joined(*halves)
-
-    turned = both(theirs).take(rng.permutation(60))
-    metrics = stage.compare(both(ours), {"teacher": turned, "floor": both(floor)})
-    straight = stage.compare(both(ours), {"teacher": both(theirs), "floor": both(floor)})
-    assert metrics == straight
-    test = metrics["test"]
-    assert test["ratio_to_teacher"]["ratio"] == pytest.approx(
-        test["ccc_mean"] / test["teacher"]["ccc_mean"], rel=1e-9, abs=0
-    )
-    assert test["ratio_to_teacher"]["low"] < test["ratio_to_teacher"]["ratio"] < test["ratio_to_teacher"]["high"]
-    assert test["difference_to_floor"]["low"] > 0
-    metrics |= {"examples_per_second": 1.0, "interval_scale": {"valence": 0.9, "arousal": 1.1}}
-    listeners = {"68": {"mean": 0.66}, "95": {"mean": 0.94}}
-    test["coverage"] = {"listeners": listeners, "songs": {"68": {"mean": 0.91}, "95": {"mean": 1.0}}}
-    text = stage.table("x", metrics)
-    assert "kept of the teacher" in text and "valence x0.90, arousal x1.10" in text
-    assert "inside the 68 % interval: the mean ratings of 91% of songs, 66% of single ratings (expected)" in text
-    test["ratio_to_teacher"] = None
-    assert "kept of the teacher: no share can be told: too few songs, or too weak" in stage.table("x", metrics)
-    test["coverage"]["listeners"] = {"68": None, "95": None}
-    assert "inside the 95 % interval: the mean ratings of 100% of songs, (no deviations" in stage.table("x", metrics)

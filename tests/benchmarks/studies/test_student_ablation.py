@@ -13,18 +13,20 @@ from benchmarks.studies import ablation, student_ablation
 from benchmarks.studies.student_ablation import (
     ARMS,
     PRESETS,
-    AblateConfig,
+    StudentAblationConfig,
     equal_steps,
     only_clips,
     only_terms,
     prepared,
     sentences,
 )
+from pocketmood.data.run_folder import RunFolder
+from pocketmood.data.split import Split
 from pocketmood.errors import RunError
 from pocketmood.training.schedule import Schedule
 from student.config import PRESETS as STUDENTS
 from student.config import LossConfig
-from student.train_once import Material, open_material
+from student.training_set import TrainingData
 from tests.helpers.soft_targets import make_teacher
 
 
@@ -45,34 +47,31 @@ def test_fewer_clips_are_passed_more_often() -> None:
 
 
 def test_only_the_arm_without_a_teacher_leaves_unrated_music_out(tiny_run: Path) -> None:
-    from pocketmood.data.split import Split
-
     make_teacher(tiny_run)
-    material = open_material(tiny_run)
-    rated = material.split.train[:12]
-    mixed = Material(material.store, Split(rated, material.split.validation, material.split.test, 0, "song"),
-                     material.soft_targets)  # fmt: skip
+    data = TrainingData.open(RunFolder(tiny_run))
+    rated = data.split.train[:12]
+    mixed = data._replace(split=Split(rated, data.split.validation, data.split.test, 0, "song"))
     recipe = replace(STUDENTS["smoke"], schedule=Schedule(epochs=2, batch_size=4))
     for arm in ARMS:
         config, music = prepared(arm, recipe, mixed)
         assert len(music.soft_targets.ids) == (12 if arm == "labels" else 16)
         assert config.schedule.epochs == (pytest.approx(7.5 / 3) if arm == "labels" else 2)
-    assert prepared("labels", recipe, material)[1] is material
-    half = only_clips(material.soft_targets, material.soft_targets.ids[3:5])
-    assert half.ids == material.soft_targets.ids[3:5] and half.index(half.ids[1]) == 1
-    assert np.array_equal(half.features, material.soft_targets.features[3:5])
+    assert prepared("labels", recipe, data)[1] is data
+    half = only_clips(data.soft_targets, data.soft_targets.ids[3:5])
+    assert half.ids == data.soft_targets.ids[3:5] and half.index(half.ids[1]) == 1
+    assert np.array_equal(half.features, data.soft_targets.features[3:5])
 
 
 def test_each_arm_has_its_sentence() -> None:
     rng = np.random.default_rng(0)
     label = rng.uniform(-0.8, 0.8, (80, 2))
     noises = {"labels": 0.5, "response": 0.2, "features": 0.5, "all": 0.2}
-    said = {arm: (label + noise * rng.standard_normal(label.shape))[None] for arm, noise in noises.items()}
-    rows = ablation.compare(said, label)
-    beyond = ablation.compare({arm: said[arm] for arm in ("response", "all")}, label)[1]
+    predicted = {arm: (label + noise * rng.standard_normal(label.shape))[None] for arm, noise in noises.items()}
+    rows = ablation.compare(predicted, label)
+    beyond = ablation.compare({arm: predicted[arm] for arm in ("response", "all")}, label)[1]
     found = sentences(rows, beyond, 80)
     assert len(found) == 5
-    assert found[0].startswith("The teacher's answers, beside ratings, helped: +")
+    assert found[0].startswith("The teacher's predictions, beside ratings, helped: +")
     assert found[1].startswith("The teacher's features, beside ratings, made no difference")
     assert found[2].startswith("All of it, against ratings alone, helped") and "no difference" in found[3]
     assert found[4].startswith("80 test songs; every arm took the same optimiser steps")
@@ -85,12 +84,12 @@ def test_numbers_that_cannot_work_are_refused() -> None:
     with pytest.raises(RunError, match="epochs 0 must be above 0"):
         replace(PRESETS["demo"], epochs=0)
     with pytest.raises(RunError, match=r"no features; give --student\.loss\.features a weight"):
-        AblateConfig(replace(STUDENTS["demo"], loss=LossConfig(features=0)))
+        StudentAblationConfig(student=replace(STUDENTS["demo"], loss=LossConfig(features=0)))
 
 
 def test_the_command_reaches_the_ablation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[tuple[AblateConfig, str]] = []
-    monkeypatch.setattr(student_ablation, "run", lambda config, command: asked.append((config, command)))
+    asked: list[tuple[StudentAblationConfig, str]] = []
+    monkeypatch.setattr(student_ablation, "run", lambda *given: asked.append(given))
     words = ["--preset", "smoke", "--student.run", "runs/x", "--seeds", "2", "--epochs", "1"]
     student_ablation.main(words)
     ((config, command),) = asked
@@ -102,11 +101,12 @@ def test_the_command_reaches_the_ablation(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.slow
 def test_a_small_ablation_is_written_and_kept(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     student = replace(STUDENTS["smoke"], run=tiny_run)
-    config = AblateConfig(student, seeds=1, epochs=1, out=tmp_path / "student")
-    with pytest.raises(RunError, match="python -m teacher --run"):
+    config = StudentAblationConfig(student=student, seeds=1, epochs=1, out=tmp_path / "student")
+    with pytest.raises(RunError, match=f"make teacher RUN={tiny_run}"):
         student_ablation.run(config)
     make_teacher(tiny_run)
-    text = student_ablation.run(config, "a command")
+    student_ablation.run(config, "a command")
+    text = (tmp_path / "student.md").read_text()
     stored = json.loads((tmp_path / "student.json").read_text())
     assert [arm["name"] for arm in stored["arms"]] == list(ARMS) and stored["command"] == "a command"
     assert {arm["facts"]["steps"] for arm in stored["arms"]} == {2}  # 16 clips in batches of 8, once
@@ -117,5 +117,6 @@ def test_a_small_ablation_is_written_and_kept(tiny_run: Path, tmp_path: Path, mo
         assert left == {"model.safetensors", "config.json", "predictions.csv", "metrics.jsonl", "stage.json"}
     from student import train_once
 
-    monkeypatch.setattr(train_once, "distil", None)  # nothing may train again
-    assert student_ablation.run(config, "a command") == text
+    monkeypatch.setattr(train_once, "train_student", None)  # nothing may train again
+    student_ablation.run(config, "a command")
+    assert (tmp_path / "student.md").read_text() == text

@@ -13,14 +13,14 @@ import pytest
 from benchmarks.studies import ablation
 from benchmarks.studies import student_architectures as bench
 from benchmarks.studies.student_architectures import pareto
-from benchmarks.studies.student_rows import Choice, common_crops, counted_for, frames_of, recipe, row_from
+from benchmarks.studies.student_rows import ROWS, Choice, common_crops, counted_for, frames_of, recipe, row_from
 from pocketmood.data.clips import ClipStore
 from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
-from student.config import PRESETS, with_epochs
+from student.config import PRESETS
 from teacher.soft_targets import SoftTargets
 from tests.helpers.soft_targets import make_teacher
 
@@ -97,7 +97,7 @@ def test_front_by_hand() -> None:
 
 
 def test_without_a_teacher_the_command_to_type_is_named(tiny_run: Path) -> None:
-    with pytest.raises(RunError, match="python -m teacher --run"):
+    with pytest.raises(RunError, match=f"make teacher RUN={tiny_run}"):
         bench.main(["--run", str(tiny_run), "--preset", "smoke"])
     with pytest.raises(RunError, match="must be at least 1"):
         bench.main(["--run", str(tiny_run), "--seeds", "0"])
@@ -106,15 +106,15 @@ def test_without_a_teacher_the_command_to_type_is_named(tiny_run: Path) -> None:
 def test_rows_as_they_are_typed() -> None:
     every, mean = row_from("mobilevit_s:10"), row_from("mobilevit_xxs:mean5")
     assert (every, mean) == (Choice("mobilevit_s", 10), MEAN_OF_5)
+    assert [row_from(row.typed) for row in ROWS] == list(ROWS)
     assert (every.name, every.shown) == ("mobilevit_s-every10", "1 in 10")
     assert (mean.name, mean.shown) == ("mobilevit_xxs-mean5", "mean of 5")
 
 
 @pytest.mark.parametrize("typed", ["mobilevit_s", "mobilevit_s:0", "mobilevit_s:x", "mobilevit_s:mean", "a:5mean"])
-def test_other_rows_are_refused(typed: str, tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
+def test_other_rows_are_refused(typed: str, tiny_run: Path) -> None:
+    with pytest.raises(RunError, match=f"{typed!r} is no row; write MODEL:STRIDE"):
         bench.main(["--run", str(tiny_run), "--rows", typed])
-    assert f"{typed!r} is no row; write MODEL:STRIDE" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -137,12 +137,12 @@ def test_a_small_table_is_made_and_continued(
         return {name: (4.0 + place, 5.0) for place, name in enumerate(paths)}
 
     monkeypatch.setattr(bench, "pin_threads", lambda threads: {"torch": threads})
-    base = with_epochs(PRESETS["smoke"], 1)
-    choices = [EVERY_5TH, Choice("mobilevit_xxs", 10), MEAN_OF_5]
+    rows = ("mobilevit_xxs:5", "mobilevit_xxs:10", "mobilevit_xxs:mean5")
+    config = bench.ArchitecturesConfig(tiny_run, "smoke", rows, epochs=1, threads=1, repeats=2)
     trained = ["mobilevit_xxs-every5-0", "mobilevit_xxs-every10-0", "mobilevit_xxs-mean5-0"]
 
     def measure() -> dict[str, Any]:
-        return bench.measure(tiny_run, base, choices, 1, 1, 2, lower, timed)
+        return bench.measure(config, lower, timed)
 
     first = measure()
     assert [row["frames"] for row in first["rows"]] == [256, 128, 256] and first["crop_hops"] == 1280
@@ -150,7 +150,7 @@ def test_a_small_table_is_made_and_continued(
     assert first["rows"][1]["ms"] is None and "mobilevit_xxs-every10" not in first["pareto"]
     from student import train_once
 
-    monkeypatch.setattr(train_once, "distil", None)  # nothing may train again
+    monkeypatch.setattr(train_once, "train_student", None)  # nothing may train again
     second = measure()
     assert lowered == [*trained, "mobilevit_xxs-every10-0"]
     assert [row["ms"] for row in second["rows"]] == [4.0, 5.0, 6.0]
@@ -165,11 +165,11 @@ def test_a_small_table_is_made_and_continued(
     assert "| 1 in 5 |" in lines[2] and "| mean of 5 |" in lines[4]
     assert "the mean level of each n neighbours" in text and "crops of 29.7 s" in text
     assert "±" not in text and "the teacher itself has stride 5" in text and ablation.intervals(1) in text
-    answers_are_those_of_means(tiny_run)
+    predictions_are_those_of_means(tiny_run)
 
 
-def answers_are_those_of_means(run: Path) -> None:
-    """Compare the kept answers with a plain student that is handed the means of whole clips' frames."""
+def predictions_are_those_of_means(run: Path) -> None:
+    """Compare the kept predictions with a plain student that is handed the means of whole clips' frames."""
     import torch
 
     from student.mobilevit import load_student

@@ -1,0 +1,201 @@
+"""The training set of a student: crops that the teacher has predicted for, and batches of them.
+
+Conventions: a crop's numbers follow from (seed, epoch, index) alone, so a killed training that starts again sees the
+same crops in the same order. C: samples of a crop's waveform, F: the teacher's features, B: crops of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pocketmood.data.clips import ClipStore
+from pocketmood.data.run_folder import SOFT_TARGETS, RunFolder
+from pocketmood.data.split import Split
+from pocketmood.errors import DataError
+from pocketmood.spec import MelSpec
+from pocketmood.training import crops
+from student.config import StudentConfig
+from teacher.soft_targets import SoftTargets
+
+
+class TrainingData(NamedTuple):
+    """What a student learns from, out of a run's folders; the teacher itself is not among it."""
+
+    store: ClipStore
+    split: Split
+    soft_targets: SoftTargets
+
+    @classmethod
+    def open(cls, run: RunFolder) -> TrainingData:
+        """Open the clips, the split and the teacher's soft targets; RunError names the command for what is missing."""
+        return cls(run.store, run.split, SoftTargets.open(run.made("teacher") / SOFT_TARGETS))
+
+    def refuse_foreign(self, config: StudentConfig, spec: MelSpec) -> None:
+        """Refuse soft targets of other clips or frames, or that hold a clip of validation or test: DataError."""
+        again = "delete RUN/teacher and run the teacher again"
+        known = set(self.soft_targets.ids)
+
+        # A held-out clip in the table would teach the student what it is later scored on.
+        held_out = sorted(known & {*self.split.validation, *self.split.test})
+        if held_out:
+            raise DataError(f"the soft targets hold {len(held_out)} held-out clips, first {held_out[0]!r}; {again}")
+        lacking = sorted(set(self.split.train) - known)
+        if lacking:
+            raise DataError(f"the soft targets lack {len(lacking)} training clips, first {lacking[0]!r}; {again}")
+
+        # At another stride or spectrogram the crops would be other sounds, and nothing else would fail.
+        made_for = (self.soft_targets.stride, self.soft_targets.frames, self.soft_targets.spec_hash)
+        wanted = (config.stride, config.frames, spec.hash)
+        if made_for != wanted:
+            raise DataError(
+                f"the soft targets are made for (stride, frames, spectrogram) {made_for}, not {wanted}; {again}"
+            )
+
+
+class CropItem(TypedDict):
+    """One crop, before it is stacked to a batch."""
+
+    context: NDArray[np.float32]
+    """[C] the waveform whose spectrogram is just the crop's frames."""
+    mask: NDArray[np.int64]
+    """[4], see `pocketmood.training.crops.apply_mask`."""
+    labels: NDArray[np.float32]
+    """[2] the song's mean rating; NaN where nobody rated."""
+    deviations: NDArray[np.float32]
+    """[2] standard deviation of its raters; NaN where unknown."""
+    emotion: NDArray[np.float32]
+    """[2] the teacher's prediction for this crop."""
+    features: NDArray[np.float32]
+    """[F] the teacher's features for this crop."""
+
+
+@dataclass(frozen=True)
+class CropBatch:
+    """A batch of crops as `collate` stacks it; the field names are those of its dict."""
+
+    context: Tensor
+    """[B, C] waveforms, see `CropItem`."""
+    mask: Tensor
+    """[B, 4]."""
+    labels: Tensor
+    """[B, 2] mean ratings; 0 where `labelled` is False."""
+    deviations: Tensor
+    """[B, 2] standard deviations of the raters; NaN where unknown."""
+    labelled: Tensor
+    """[B] bool: whether people rated the clip."""
+    emotion: Tensor
+    """[B, 2] the teacher's."""
+    features: Tensor
+    """[B, F] the teacher's."""
+
+
+class SoftTargetCrops:
+    """Crops of all clips of a table of soft targets: item (seed, epoch, index) is a clip, one of its crops, changed."""
+
+    def __init__(self, store: ClipStore, soft_targets: SoftTargets, spec: MelSpec, config: StudentConfig) -> None:
+        """Join store and table by clip id; DataError where the table has no crop of the wanted length."""
+        self.epoch = 0
+        self.soft_targets, self.config = soft_targets, config
+        cropped = [k for k, (_, frames) in enumerate(soft_targets.crops) if frames == config.crop_frames]
+        if not cropped:
+            raise DataError(
+                f"the soft targets have crops of {sorted({frames for _, frames in soft_targets.crops})} frames, none "
+                f"of {config.crop_frames}; pass --crop-frames, or run the teacher with --soft-targets.crop-frames"
+            )
+        augment = crops.Augment(config.augment.gain_db, config.augment.mask_bands, config.augment.mask_frames)
+
+        def choose(rows: Sequence[int]) -> tuple[Sequence[int], crops.CropDataset]:
+            chosen = [soft_targets.crops[row] for row in rows]
+            items = crops.CropDataset(
+                store, list(soft_targets.ids) * config.draws, stride=config.stride, frames=config.frames, crops=chosen,
+                augment=augment, spec=spec, seed=config.seed,
+            )  # fmt: skip
+            return rows, items
+
+        # Two sets, because a batch can only be stacked of crops of one length.
+        self.cropped, self.whole = choose(cropped), choose([0])
+        self.rated = np.isfinite(store.labels(soft_targets.ids)).all(1)  # [N]
+
+    def __len__(self) -> int:
+        """Count the items of an epoch: each clip `draws` times."""
+        return len(self.soft_targets.ids) * self.config.draws
+
+    def __getitem__(self, index: int) -> CropItem:
+        """Draw item `index` of the current epoch, mixed with another item of it if the config says so."""
+        alpha = self.config.augment.mixup
+        if not alpha:
+            return self._crop(index)
+
+        # The trailing 1 makes this another stream than the crop's own, which is seeded without it.
+        rng = np.random.default_rng([self.config.seed, self.epoch, index, 1])
+        share, clips = float(rng.beta(alpha, alpha)), len(self.soft_targets.ids)
+        # Rated clips are mixed with rated ones, others with others: a pair of both kinds would throw a rating away.
+        same_kind = np.flatnonzero(self.rated == self.rated[index % clips])
+        partner = int(rng.choice(same_kind)) + clips * int(rng.integers(self.config.draws))
+        return mix(self._crop(index), self._crop(partner), share)
+
+    @property
+    def first_whole_epoch(self) -> int:
+        """The first epoch (from 0) that trains on whole clips, crop 0 of the table; without a share, none does.
+
+        A share makes one such epoch at least; half an epoch is rounded to the even number.
+        """
+        epochs, share = math.ceil(self.config.schedule.epochs), self.config.whole_share
+        return epochs - max(1, round(epochs * share)) if share else epochs
+
+    def _crop(self, index: int) -> CropItem:
+        """Cut one crop, and add what the teacher predicts for it."""
+        rows, items = self.whole if self.epoch >= self.first_whole_epoch else self.cropped
+        items.epoch = self.epoch
+        item = items[index]
+        # The set lists all clips `draws` times over; its crops are counted among those chosen, not in the table.
+        clip, row = index % len(self.soft_targets.ids), rows[item["crop"]]
+        return {
+            "context": item["context"],
+            "mask": item["mask"],
+            "labels": item["labels"],
+            "deviations": item["deviations"],
+            "emotion": self.soft_targets.emotion[clip, row],
+            "features": self.soft_targets.features[clip, row],
+        }
+
+
+def mix(first: CropItem, second: CropItem, share: float) -> CropItem:
+    """Mixup of two crops (Zhang et al. 2018): `share` of the first and the rest of the second, masked as the first.
+
+    Ratings, deviations and soft targets are weighted means; what is NaN in either stays so: a pair with an unrated crop
+    has no rating.
+    """
+    # float32, so that the mixture keeps the type of its parts and fits a batch of plain crops.
+    low, high = np.float32(share), np.float32(1 - share)
+    # Sounds are scaled by the roots of their shares, so that energies add up by their shares: each value of the power
+    # spectrogram, too, is in expectation the weighted mean of both, and loudness, the first cue of arousal, moves as
+    # the ratings do.
+    sound = np.sqrt(low) * first["context"] + np.sqrt(high) * second["context"]
+    return {
+        **first,
+        "context": sound,
+        "labels": low * first["labels"] + high * second["labels"],
+        "deviations": low * first["deviations"] + high * second["deviations"],
+        "emotion": low * first["emotion"] + high * second["emotion"],
+        "features": low * first["features"] + high * second["features"],
+    }
+
+
+def collate(items: Sequence[CropItem]) -> dict[str, Tensor]:
+    """Stack crops to the dict of a `CropBatch`, as the training loop hands it to a model."""
+    batch = crops.collate(items)
+    batch["emotion"] = torch.from_numpy(np.stack([item["emotion"] for item in items]))
+    batch["features"] = torch.from_numpy(np.stack([item["features"] for item in items]))
+    # A NaN would turn every sum into NaN, whatever its weight; `labelled` keeps the 0 from being read as a rating.
+    batch["labelled"] = torch.isfinite(batch["labels"]).all(1)
+    batch["labels"] = torch.nan_to_num(batch["labels"])
+    return batch
