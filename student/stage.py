@@ -14,6 +14,7 @@ import torch
 
 from pocketmood.calibration import conformal_factor, coverage
 from pocketmood.data.clips import ClipStore
+from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, RunFolder
 from pocketmood.metrics import AXES
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
@@ -33,7 +34,7 @@ METRICS_FILE = "metrics.json"
 _REFERENCE_FILES = {"teacher": PREDICTIONS_FILE, "floor": FLOOR_FILE}
 """Where the teacher's stage keeps the predictions of those whom a student is compared with."""
 _LABELLING = ("label_set", "label_fix", "synthetic_labels")
-"""What a bundle must say of the labels, out of the data stage's record."""
+"""Fields of the data's record that every later stage must repeat: what the labels are worth."""
 
 
 def run(config: StudentConfig) -> None:
@@ -66,7 +67,7 @@ def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) ->
     found = measure(trained, config, data, metrics.compare(student, references), student)
     write_json(work / METRICS_FILE, found.as_json())
 
-    save(config, trained, run_folder.record("data"), work)
+    save(config, trained, run_folder.data_record, work)
     plot_all(work / "plots", trained.history, student.only("test"), references["teacher"].only("test"))
     stage.record |= {
         "model": config.model,
@@ -124,12 +125,12 @@ def covered(predictions: Predictions, store: ClipStore) -> dict[str, Any]:
     return coverage(predictions.emotion, predictions.interval68, predictions.labels, deviations)
 
 
-def save(config: StudentConfig, trained: TrainedStudent, labelling: dict[str, Any], folder: Path) -> None:
-    """Write the student with what later stages must know of it; labelling: the data stage's record."""
+def save(config: StudentConfig, trained: TrainedStudent, data: DataRecord, folder: Path) -> None:
+    """Write the student with what later stages must know of it."""
     facts = {
         "weights": config.weights,
         "started_from_random": bool(trained.warning) or config.weights == "random",
-        "labels": {key: labelling.get(key) for key in _LABELLING},
+        "labels": {name: getattr(data, name) for name in _LABELLING},
         # Without the folder: a run may be moved, and its student stays the same.
         "config": asdict(config) | {"run": None},
     }

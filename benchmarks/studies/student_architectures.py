@@ -159,7 +159,7 @@ def measure(config: ArchitecturesConfig, lower: Lower = lower, clock: Clock = ti
         "repeats": config.repeats,
         "crop_hops": min(heard),
         "teacher_stride": read_json(folder.made("teacher") / CONFIG_FILE)["vit"]["stride"],
-        "corpus": folder.record("data").get("corpus"),
+        "corpus": folder.data_record.corpus,
         "machine": describe(),
     }
 
