@@ -107,6 +107,16 @@ def test_imports_flow_downhill() -> None:
     assert climbs == []
 
 
+def test_the_student_knows_of_the_teacher_only_its_soft_targets() -> None:
+    known = [
+        f"{name_of(path)}: {module}"
+        for path in files("student")
+        for module in imports(path)
+        if module.split(".")[0] == "teacher" and not module.startswith("teacher.soft_targets.")
+    ]
+    assert known == []
+
+
 @pytest.mark.parametrize("source", ["from student.losses import total", "def f():\n    import student.losses"])
 def test_an_import_uphill_would_be_seen(tmp_path: Path, source: str) -> None:
     (tmp_path / "a.py").write_text(source)
