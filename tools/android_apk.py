@@ -6,12 +6,12 @@ that load on devices with 16 KB pages: aligned in the zip and in their own segme
 
 from __future__ import annotations
 
-import argparse
 import re
 import struct
 import subprocess
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pocketmood import command
@@ -20,30 +20,43 @@ from pocketmood.errors import PocketmoodError
 PAGE = 16 * 1024
 PERMISSIONS = {"android.permission.RECORD_AUDIO"}
 GOLDEN = {f"assets/bundle/golden/{name}.f32" for name in ("waveform", "emotion", "interval68")}
+# Names that only tests have: R8 keeps what is reachable, and nothing of theirs must be.
 NOT_SHIPPED = (b"org/junit", b"org/robolectric", b"FakeModel", b"FakeSource", b"TinyBundle", b"ScreenTest")
 _LOAD = 1
+"""PT_LOAD: a segment of an ELF file that is mapped into memory."""
 
 
 class ApkError(PocketmoodError):
     """An APK that must not ship."""
 
 
+@dataclass(frozen=True)
+class ApkConfig:
+    """What to check, and with what."""
+
+    apk: Path
+    """the APK"""
+    aapt2: str = "aapt2"
+    """the Android asset packaging tool"""
+
+
 def main(args: Sequence[str] | None = None) -> int:
+    """Check the APK of a command line."""
+    return run(command.parse(ApkConfig, "python -m tools.android_apk", __doc__, args, positional=True))
+
+
+def run(config: ApkConfig) -> int:
     """Check an APK; raise ApkError with everything that is wrong, one fault per line."""
-    parser = argparse.ArgumentParser(prog="python -m tools.android_apk", description=__doc__)
-    parser.add_argument("apk", type=Path)
-    parser.add_argument("--aapt2", default="aapt2", help="the Android asset packaging tool (default: %(default)s)")
-    chosen = parser.parse_args(args)
-    manifest = subprocess.run(
-        [chosen.aapt2, "dump", "permissions", str(chosen.apk)], check=True, capture_output=True, text=True
-    ).stdout
-    with zipfile.ZipFile(chosen.apk) as apk:
-        found = [*wrong_permissions(manifest), *wrong_assets(apk), *wrong_dex(apk), *wrong_libraries(apk)]
-        if found:
-            raise ApkError("\n".join(f"{chosen.apk}: {fault}" for fault in found))
+    dump = [config.aapt2, "dump", "permissions", str(config.apk)]
+    permissions = subprocess.run(dump, check=True, capture_output=True, text=True).stdout
+    with zipfile.ZipFile(config.apk) as apk:
+        faults = [*wrong_permissions(permissions), *wrong_assets(apk), *wrong_dex(apk), *wrong_libraries(apk)]
+        if faults:
+            raise ApkError("\n".join(f"{config.apk}: {fault}" for fault in faults))
+
         libraries = [name for name in apk.namelist() if name.endswith(".so")]
-        size = chosen.apk.stat().st_size / 1e6
-        print(f"{chosen.apk}: {size:.1f} MB, one program, no permission but the microphone, {len(libraries)} libraries")
+        size = config.apk.stat().st_size / 1e6
+        print(f"{config.apk}: {size:.1f} MB, one program, no permission but the microphone, {len(libraries)} libraries")
     return 0
 
 
@@ -101,6 +114,7 @@ def segment_alignments(elf: bytes) -> list[int]:
 def data_offset(apk: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
     """Return where an entry's bytes begin in the file: behind its local header, whose extra field may be padded."""
     assert apk.fp is not None
+    # The central directory gives no length of this header, and zipfile reads from the same file: its place is restored.
     position = apk.fp.tell()
     apk.fp.seek(info.header_offset + 26)
     name, extra = struct.unpack("<HH", apk.fp.read(4))

@@ -6,12 +6,12 @@ A bundle of another schema, or one whose bytes are not those that were exported,
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pocketmood import command
 from pocketmood.bundle import Bundle
@@ -23,15 +23,27 @@ PARITY = "parity.json"
 AGAIN = "export it again with `python -m export`"
 
 
+@dataclass(frozen=True)
+class AndroidBundleConfig:
+    """What to copy, and where to."""
+
+    bundle: Path
+    """the bundle's folder"""
+    to: Path = ASSETS
+    """where to"""
+    precision: Literal["int8", "fp32"] | None = None
+    """which program; left out, the smallest that passed"""
+
+
 def main(args: Sequence[str] | None = None) -> int:
+    """Copy the bundle of a command line."""
+    return run(command.parse(AndroidBundleConfig, "python -m tools.android_bundle", __doc__, args, positional=True))
+
+
+def run(config: AndroidBundleConfig) -> int:
     """Copy; return 0, or raise BundleError for a bundle that does not fit."""
-    parser = argparse.ArgumentParser(prog="python -m tools.android_bundle", description=__doc__)
-    parser.add_argument("bundle", type=Path, help="the bundle's folder")
-    parser.add_argument("--to", type=Path, default=ASSETS, help="where to (default: %(default)s)")
-    parser.add_argument("--precision", choices=("int8", "fp32"), help="default: the smallest program that passed")
-    chosen = parser.parse_args(args)
-    names = copy(chosen.bundle, chosen.to, chosen.precision)
-    print(f"{chosen.to}: {', '.join(names)}")
+    names = copy(config.bundle, config.to, config.precision)
+    print(f"{config.to}: {', '.join(names)}")
     return 0
 
 
@@ -40,6 +52,8 @@ def copy(folder: Path, target: Path, precision: str | None = None) -> list[str]:
     bundle = Bundle.open(folder)
     bundle.verify()
     names = ["bundle.json", *_needed(bundle, (*GOLDEN, PARITY)), program(bundle, precision)]
+
+    # Beside the target and renamed when whole: a copy that breaks off leaves the one before as it was.
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     for name in names:
@@ -55,7 +69,7 @@ def program(bundle: Bundle, precision: str | None) -> str:
     records: list[dict[str, Any]] = json.loads((bundle.folder / PARITY).read_text(encoding="utf-8"))
     passed = {record["artefact"] for record in records if record.get("verdict") == "passed"}
     wanted = f".{precision or ''}.pte" if precision else ".pte"
-    programs = [name for name in bundle.about["files"] if name.endswith(wanted)]
+    programs: list[str] = [name for name in bundle.about["files"] if name.endswith(wanted)]
     proven = [name for name in programs if name in passed]
     if not proven:
         found = f"{', '.join(programs)} did not pass" if programs else f"there is no model.{precision or '*'}.pte"

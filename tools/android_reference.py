@@ -1,13 +1,13 @@
-"""`python -m tools.android_reference`: what Python says of sound that the Android app's JVM tests hear too.
+"""`python -m tools.android_reference`: Python's predictions for sound that the Android app's JVM tests hear too.
 
-Written as raw little-endian float32 into a folder: answers of the bundle's smallest ExecuTorch program for its golden
-waveforms, and music and sweeps before and after soxr, which the app's own resampler is compared with.
+Written as raw little-endian float32 into a folder: predictions of the bundle's smallest ExecuTorch program for its
+golden waveforms, and music and sweeps before and after soxr, which the app's own resampler is compared with.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,28 @@ RATE = 22_050
 MICROPHONE = 44_100
 
 
+@dataclass(frozen=True)
+class ReferenceConfig:
+    """Whose predictions, and where they go."""
+
+    bundle: Path
+    """the bundle's folder"""
+    to: Path = Path("android/target/reference")
+    """where to"""
+
+
 def main(args: Sequence[str] | None = None) -> int:
-    """Write the reference of a bundle; nothing is done where it is there and newer than the bundle."""
-    parser = argparse.ArgumentParser(prog="python -m tools.android_reference", description=__doc__)
-    parser.add_argument("bundle", type=Path, help="the bundle's folder")
-    parser.add_argument("--to", type=Path, required=True, help="where to")
-    chosen = parser.parse_args(args)
-    made, source = chosen.to / "made-from", (chosen.bundle / "bundle.json").read_text(encoding="utf-8")
+    """Write the reference of a command line's bundle."""
+    return run(command.parse(ReferenceConfig, "python -m tools.android_reference", __doc__, args, positional=True))
+
+
+def run(config: ReferenceConfig) -> int:
+    """Write the reference of a bundle; nothing is done where it was made from the same bundle."""
+    # bundle.json holds the hashes of all other files: as long as it is the same, so is the reference.
+    made, source = config.to / "made-from", (config.bundle / "bundle.json").read_text(encoding="utf-8")
     if not (made.is_file() and made.read_text(encoding="utf-8") == source):
-        chosen.to.mkdir(parents=True, exist_ok=True)
-        write(chosen.bundle, chosen.to)
+        config.to.mkdir(parents=True, exist_ok=True)
+        write(config.bundle, config.to)
         made.write_text(source, encoding="utf-8")
     return 0
 
@@ -43,7 +55,7 @@ def write(folder: Path, target: Path) -> None:
     precision = program(bundle, None).split(".")[-2]
     predict = bundle.predictor("executorch", precision)
 
-    def answers(waves: Any) -> Any:
+    def predictions(waves: Any) -> Any:
         return np.array([[*emotion, *interval68] for emotion, interval68 in map(predict, waves)])
 
     # The app does not score what ends in silence, as a song may.
@@ -52,11 +64,11 @@ def write(folder: Path, target: Path) -> None:
     music = resample(golden[loudest] * np.float32(0.9), RATE, MICROPHONE)
     heard = resample(music, MICROPHONE, RATE)[: bundle.samples]
     parts = {
-        "golden": answers(golden),
+        "golden": predictions(golden),
         "loudest": np.array([loudest]),
         "music44": music,
         "music22": heard,
-        "music44-answer": answers([heard]),
+        "music44-prediction": predictions([heard]),
         "music48": (faster := resample(golden[loudest] * np.float32(0.9), RATE, 48_000)),
         "music48-22": resample(faster, 48_000, RATE),
         # The same samples taken for 44.1 kHz: music an octave higher, with treble up to 22 kHz.

@@ -157,6 +157,21 @@ def test_permissions_beyond_the_microphone_are_named() -> None:
     assert android_apk.wrong_permissions("") == ["does not ask for android.permission.RECORD_AUDIO"]
 
 
+def test_the_command_names_every_fault(tmp_path: Path) -> None:
+    apk(tmp_path / "a.apk", {"assets/bundle/model.fp32.pte": b"x"}).close()
+    aapt2 = tmp_path / "aapt2"
+    aapt2.write_text("#!/bin/sh\necho \"uses-permission: name='android.permission.INTERNET'\"\n")
+    aapt2.chmod(0o755)
+    with pytest.raises(android_apk.ApkError) as raised:
+        android_apk.main([str(tmp_path / "a.apk"), "--aapt2", str(aapt2)])
+    faults = [line.split(": ", 1)[1].split(" (")[0] for line in str(raised.value).splitlines()]
+    assert faults == [
+        "asks for android.permission.INTERNET; sound must not leave the device",
+        "does not ask for android.permission.RECORD_AUDIO",
+        "holds 2 programs",
+    ]
+
+
 def test_libraries_must_be_aligned_to_16_kilobytes(tmp_path: Path) -> None:
     assert android_apk.segment_alignments(elf(16384)) == [16384]
     with apk(tmp_path / "small.apk", {"lib/arm64-v8a/lib.so": elf(4096)}) as archive:

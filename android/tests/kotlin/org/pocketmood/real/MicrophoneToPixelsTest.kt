@@ -121,7 +121,7 @@ class MicrophoneToPixelsTest : ScreenTest() {
         val sound = reference("music44.f32") // soxr: 30 s at 44 100 Hz
         val prediction = hear(sound, Microphone(app), "real/microphone-44100")
         // Python brings the same sound to 22 050 Hz with soxr.
-        assertNear(reference("music44-answer.f32"), prediction.emotion, 2e-3f, "16-bit rounding and resampling")
+        assertNear(reference("music44-prediction.f32"), prediction.emotion, 2e-3f, "16-bit rounding and resampling")
     }
 
     private companion object {

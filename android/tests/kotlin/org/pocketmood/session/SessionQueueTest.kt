@@ -20,10 +20,11 @@ import org.pocketmood.tone
 
 /** What may happen while something else is still on its way. */
 class SessionQueueTest : SessionFixture() {
+    private val background = Later()
     private val models = mutableListOf<FakeModel>()
 
     /** Two models on the device, the newer in service. */
-    private fun two(background: Later): Pair<Session, List<ModelEntry>> {
+    private fun two(): Pair<Session, List<ModelEntry>> {
         val session = ready(background, loader = { _ -> FakeModel().also(models::add) })
         val newer = TinyBundle(name = "newer").write(temporary.newFolder("newer"))
         session.import { TinyBundle.zip(newer).inputStream() }
@@ -35,8 +36,7 @@ class SessionQueueTest : SessionFixture() {
 
     @Test
     fun twoCommandsInARowAreCarriedOutOneAfterTheOther() {
-        val background = Later()
-        val (session, entries) = two(background)
+        val (session, entries) = two()
         session.choose(entries[0].id)
         session.choose(entries[1].id)
         assertEquals("the second waits for the first", 1, background.size)
@@ -48,8 +48,7 @@ class SessionQueueTest : SessionFixture() {
 
     @Test
     fun aFailureInsideIsShownAndTheNextCommandIsCarriedOut() {
-        val background = Later()
-        val (session, entries) = two(background)
+        val (session, entries) = two()
         session.import { throw IllegalStateException("surprise") }
         session.choose(entries[0].id)
         background.runAll()
@@ -61,8 +60,7 @@ class SessionQueueTest : SessionFixture() {
 
     @Test
     fun aModelThatCannotBeOpenedLeavesNoneAndTheNextCommandIsCarriedOut() {
-        val background = Later()
-        val (session, entries) = two(background)
+        val (session, entries) = two()
         session.choose("${entries[0].bundle.id}/gone.pte")
         session.choose(entries[0].id)
         background.runAll()
@@ -72,7 +70,6 @@ class SessionQueueTest : SessionFixture() {
 
     @Test
     fun closingTheScreenWhileAModelIsOpenedDisturbsNothing() {
-        val background = Later()
         val session = session(background = background)
         val shown = mutableListOf<UiState>()
         val observer = Observer { state, _ -> shown += state }
@@ -89,7 +86,6 @@ class SessionQueueTest : SessionFixture() {
 
     @Test
     fun theModelBeforeStaysOpenUntilTheNextOneIs() {
-        val background = Later()
         val closedWhileOpening = mutableListOf<Boolean>()
         val loader = ModelLoader { _ ->
             models.forEach { closedWhileOpening += it.closed }
@@ -104,7 +100,6 @@ class SessionQueueTest : SessionFixture() {
 
     @Test
     fun whileTheModelIsChangedNothingUsesIt() {
-        val background = Later()
         val session = ready(background)
         session.choose(library.single().id)
         session.fail(Problem.MicrophoneNotAllowed)
@@ -119,7 +114,6 @@ class SessionQueueTest : SessionFixture() {
 
     @Test
     fun aPredictionThatComesAfterTheEndDoesNotBringTheRunBack() {
-        val background = Later()
         val session = ready(background)
         session.listen(Source.Microphone, FakeSource(tone(6), problem = Problem.MicrophoneLost))
         background.runOne()

@@ -15,6 +15,8 @@ import org.pocketmood.prediction
 import org.pocketmood.tone
 
 class SessionTest : SessionFixture() {
+    private val background = Later()
+
     private fun steps() = seen.filterIsInstance<UiState.Preparing>().map { it.step }.distinct()
 
     @Test
@@ -91,7 +93,6 @@ class SessionTest : SessionFixture() {
 
     @Test
     fun stoppingSilencesTheSource() {
-        val background = Later()
         val session = ready(background)
         val source = FakeSource(tone(9))
         session.listen(Source.Microphone, source)
@@ -104,7 +105,6 @@ class SessionTest : SessionFixture() {
 
     @Test
     fun aNewSourceReplacesTheOldOne() {
-        val background = Later()
         val session = ready(background)
         val first = FakeSource(tone(9))
         session.listen(Source.Microphone, first)
@@ -127,7 +127,6 @@ class SessionTest : SessionFixture() {
 
     @Test
     fun sharedMusicWaitsForTheModel() {
-        val background = Later()
         val session = session(background = background)
         session.start()
         session.listen(Source.File("shared"), FakeSource(tone(6), seconds = 6.0))

@@ -28,6 +28,7 @@ open class App : Application() {
     /** Up to two tasks at a time: a source that delivers sound, and a prediction for it; or a change of the model. */
     protected open val background: Executor = Executors.newCachedThreadPool { Thread(it, "pocketmood").apply { isDaemon = true } }
     protected open val loader: ModelLoader = ExecuTorchModel
+    // Read when asked: an Application has no assets yet while it is constructed.
     protected open val shipped: ShippedBundle get() = AssetBundle(assets)
 
     private val handler = Handler(Looper.getMainLooper())
@@ -35,6 +36,7 @@ open class App : Application() {
     /** Runs at once what the main thread itself hands in, and posts the rest. */
     private val main = Executor { task -> if (handler.looper.isCurrentThread) task.run() else handler.post(task) }
 
+    // Lazy for the same reason: there is no filesDir yet.
     val session: Session by lazy {
         val home = File(filesDir, "models")
         val models = ModelManager(BundleStore(home), BundleImporter(home), loader, shipped, System::nanoTime)
@@ -61,7 +63,7 @@ open class App : Application() {
             contentResolver.openInputStream(uri)
         } catch (error: IOException) {
             throw PocketmoodException(Problem.NotABundle, error)
-        } catch (error: SecurityException) {
+        } catch (error: SecurityException) { // the permission that came with the picked file has ended
             throw PocketmoodException(Problem.NotABundle, error)
         } ?: throw PocketmoodException(Problem.NotABundle)
 
@@ -74,6 +76,8 @@ open class App : Application() {
             } catch (_: RuntimeException) { // whatever another app's provider throws
                 null
             }
+
+        // Only for the screen: any name is better than no music.
         return name ?: uri.lastPathSegment ?: "$uri"
     }
 }

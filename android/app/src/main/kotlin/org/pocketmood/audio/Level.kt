@@ -23,6 +23,7 @@ data class Level(val rmsDb: Float, val peakDb: Float) {
             return Level(db(sqrt(squares / count)), db(peak.toDouble()))
         }
 
+        // Zero has no logarithm: 1e-9 is -180 dB, well below the floor.
         private fun db(amplitude: Double) = maxOf(FLOOR_DB, (20 * log10(maxOf(amplitude, 1e-9))).toFloat())
     }
 }

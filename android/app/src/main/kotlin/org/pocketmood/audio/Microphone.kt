@@ -56,6 +56,7 @@ class Microphone(private val context: Context, private val rates: List<Int> = li
     private fun open(): Pair<AudioRecord, Int> {
         for (rate in rates) {
             val record = record(rate) ?: continue
+            // Building may succeed and setting up fail: only the state tells.
             if (record.state == AudioRecord.STATE_INITIALIZED) return record to rate
             record.release()
         }
@@ -66,6 +67,7 @@ class Microphone(private val context: Context, private val rates: List<Int> = li
     @SuppressLint("MissingPermission") // `deliver` has checked
     private fun record(rate: Int): AudioRecord? {
         val least = AudioRecord.getMinBufferSize(rate, AudioFormat.CHANNEL_IN_MONO, AudioFormat.ENCODING_PCM_16BIT)
+        // An error code where the hardware does not take the rate.
         if (least <= 0) return null
         val format =
             AudioFormat.Builder()
@@ -73,6 +75,8 @@ class Microphone(private val context: Context, private val rates: List<Int> = li
                 .setChannelMask(AudioFormat.CHANNEL_IN_MONO)
                 .setEncoding(AudioFormat.ENCODING_PCM_16BIT)
                 .build()
+
+        // The rate was taken; a builder may refuse all the same.
         return try {
             AudioRecord.Builder()
                 .setAudioSource(quietestProcessing())
@@ -94,7 +98,9 @@ class Microphone(private val context: Context, private val rates: List<Int> = li
     private fun allowed() = context.checkSelfPermission(Manifest.permission.RECORD_AUDIO) == PackageManager.PERMISSION_GRANTED
 
     private companion object {
+        // As often as the screen changes.
         const val CHUNKS_PER_SECOND = 10
+        // The lowest 16-bit sample becomes exactly -1.
         const val FULL_SCALE = 32_768f
     }
 }

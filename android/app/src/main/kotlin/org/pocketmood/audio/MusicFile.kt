@@ -18,6 +18,7 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
         val extractor = MediaExtractor()
         try {
             val format = open(extractor)
+            // Before the decoder is made: ten hours would be decoded for minutes.
             refuseAbsurd(format)
             val decoder = decoderOf(format)
             try {
@@ -87,11 +88,13 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
                 window.position(info.offset)
                 frames += mix.deliver(buffer, to)
             }
+            // At once, or the decoder runs out of buffers.
             decoder.releaseOutputBuffer(index, false)
             // Some files do not say how long they are.
             if (frames > LONGEST_S * mix.rate) throw PocketmoodException(Problem.SoundTooLong(name, LONGEST_S / 3600))
             if (info.flags and MediaCodec.BUFFER_FLAG_END_OF_STREAM != 0) break
         }
+        // A duration in the header may be missing or wrong: what was decoded counts.
         if (!stopped && frames < SHORTEST_S * (mixer?.rate ?: 1)) throw PocketmoodException(Problem.SoundTooShort(name))
     }
 
@@ -118,6 +121,7 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
         /** As Python's `pocketmood.audio`. */
         const val LONGEST_S = 4 * 3600.0
         const val SHORTEST_S = 1.0
+        // Waits without spinning, and hears of `stop` soon after it.
         private const val WAIT_US = 10_000L
     }
 }

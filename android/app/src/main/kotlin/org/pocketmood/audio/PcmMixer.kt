@@ -7,6 +7,7 @@ import java.nio.ByteOrder
 
 /** Brings a decoder's interleaved samples, 16 bit or float, to mono in [-1, 1]: the mean over the channels. */
 class PcmMixer(val rate: Int, private val channels: Int, private val float: Boolean) {
+    // Used again for every buffer: a sink may keep nothing of it.
     private var mono = FloatArray(0)
 
     /** Delivers what remains in [buffer]; returns how many frames that were. */

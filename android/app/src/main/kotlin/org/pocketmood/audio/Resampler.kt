@@ -34,7 +34,9 @@ class Resampler(from: Int, to: Int) {
         down = from / divisor
         val nyquist = minOf(from, to) / 2.0
         val transition = 2 * PI * nyquist * (1 - PASS) / from
+        // Kaiser's estimate of a filter's length from its attenuation and the width of its transition.
         half = ceil((ATTENUATION_DB - 7.95) / (2.285 * transition) / 2).toInt()
+        // The cutoff lies in the middle of the transition; equal rates need no filter.
         phases = Array(if (up == down) 0 else up) { phase(it, nyquist * (1 + PASS) / 2 / from) }
         waiting = FloatArray(half - 1)
         held = half - 1
@@ -42,6 +44,7 @@ class Resampler(from: Int, to: Int) {
 
     /** Returns the outputs that the first [count] of [samples] complete. */
     fun process(samples: FloatArray, count: Int = samples.size): FloatArray {
+        // A copy, because the caller uses its array again.
         if (up == down) return samples.copyOf(count)
         if (waiting.size < held + count) waiting = waiting.copyOf(held + count)
         samples.copyInto(waiting, held, 0, count)
@@ -75,6 +78,7 @@ class Resampler(from: Int, to: Int) {
         FloatArray(2 * half) { k ->
             val distance = phase.toDouble() / up + half - 1 - k
             val angle = 2 * PI * cutoff * distance
+            // The limit where the sine's quotient is 0 / 0.
             val sinc = if (abs(angle) < 1e-9) 1.0 else sin(angle) / angle
             (2 * cutoff * sinc * kaiser(distance / half)).toFloat()
         }
@@ -83,6 +87,7 @@ class Resampler(from: Int, to: Int) {
         /** Share of the lower rate's half that passes unchanged; libsoxr's high quality keeps .913. */
         const val PASS = 0.907
         private const val ATTENUATION_DB = 105.0
+        // Kaiser's estimate of the window's shape for more than 50 dB.
         private const val BETA = 0.1102 * (ATTENUATION_DB - 8.7)
 
         private fun kaiser(x: Double) = if (abs(x) >= 1) 0.0 else bessel(BETA * sqrt(1 - x * x)) / bessel(BETA)

@@ -12,6 +12,7 @@ class RingBuffer(val capacity: Int) {
 
     /** Adds the first [count] of [samples]; the oldest make room. */
     fun append(samples: FloatArray, count: Int = samples.size) {
+        // Of more than fits only the end is written, but all of it counts as heard.
         val skipped = maxOf(0, count - capacity)
         var from = skipped
         var at = ((total + skipped) % capacity).toInt()

@@ -35,6 +35,7 @@ class Bundle private constructor(val folder: File, about: JSONObject, tolerances
     /** The `.pte` programs that are here, smallest first. */
     val programs: List<Program> =
         files.keys
+            // bundle.json names all that was exported; a phone has a part of it.
             .filter { it.endsWith(PROGRAM_SUFFIX) && File(folder, it).isFile }
             .map { Program(it, File(folder, it).length(), tolerances[it] ?: throw PocketmoodException(Problem.NotProven(it))) }
             .sortedBy { it.sizeBytes }
@@ -136,6 +137,7 @@ class Bundle private constructor(val folder: File, about: JSONObject, tolerances
         }
 
         private fun readFully(stream: InputStream, size: Int): ByteArray {
+            // InputStream.readNBytes does the same from API 33 on.
             val bytes = ByteArray(size)
             var got = 0
             while (got < size) {
@@ -151,6 +153,7 @@ class Bundle private constructor(val folder: File, about: JSONObject, tolerances
 /** The SHA-256 of all that a stream holds, in hexadecimal digits: 40 ms for 10 MB on a phone. */
 fun sha256(stream: InputStream): String {
     val digest = MessageDigest.getInstance("SHA-256")
+    // In blocks: a program would take its size in memory once more.
     val block = ByteArray(1 shl 16)
     while (true) {
         val count = stream.read(block)

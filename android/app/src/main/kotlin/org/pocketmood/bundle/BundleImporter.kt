@@ -27,12 +27,14 @@ class BundleImporter(private val home: File, private val limits: ImportLimits = 
     }
 
     private fun staged(fill: (File) -> Unit): Bundle {
+        // What a killed process left behind would be taken for this bundle.
         val staging = File(home, STAGING)
         staging.deleteRecursively()
         if (!staging.mkdirs()) throw PocketmoodException(Problem.NoSpace)
         try {
             fill(staging)
             val abouts = staging.walk().filter { it.name == Bundle.ABOUT }
+            // People zip a folder around the bundle, or several: the outermost is meant.
             val about = abouts.minByOrNull { it.toPath().nameCount } ?: throw PocketmoodException(Problem.NotABundle)
             return settle(Bundle.open(checkNotNull(about.parentFile)))
         } catch (error: ZipException) {
@@ -50,6 +52,7 @@ class BundleImporter(private val home: File, private val limits: ImportLimits = 
         if (bundle.programs.isEmpty()) throw PocketmoodException(Problem.FileMissing("*${Bundle.PROGRAM_SUFFIX}"))
         val kept = Bundle.GOLDEN + Bundle.PARITY + bundle.programs.map { it.file }
         val target = File(home, bundle.id)
+        // Gathered beside its place and moved there in one step: a folder of that name is always whole.
         val fresh = File(home, "$STAGING.${bundle.id}")
         fresh.deleteRecursively()
         for (file in kept.map(bundle::checked) + File(bundle.folder, Bundle.ABOUT)) {
@@ -57,6 +60,7 @@ class BundleImporter(private val home: File, private val limits: ImportLimits = 
         }
         target.deleteRecursively()
         move(fresh, target)
+        // Its files have moved since they were read.
         return Bundle.open(target)
     }
 
@@ -71,6 +75,7 @@ class BundleImporter(private val home: File, private val limits: ImportLimits = 
         ZipInputStream(zip.buffered()).use { stream ->
             while (true) {
                 val entry = stream.nextEntry ?: break
+                // Empty files cost no bytes, but time and inodes.
                 if (++entries > limits.entries) throw tooLarge()
                 val target = inside(folder, entry.name)
                 // Declared sizes may lie: the bytes that come out are counted.

@@ -24,6 +24,7 @@ class BundleStore(private val home: File) {
     fun chosen(): ModelEntry? {
         val id = if (choice.isFile) choice.readText() else ""
         val folder = File(home, id.substringBefore('/'))
+        // The chosen one may have been removed.
         if (id.isEmpty() || !folder.isDirectory) return entries().firstOrNull()
         val bundle = Bundle.open(folder)
         val file = id.substringAfter('/')
@@ -53,11 +54,12 @@ class BundleStore(private val home: File) {
     private fun record(entry: ModelEntry) = File(entry.bundle.folder, "${entry.program.file}.selftest")
 
     private fun bundles(): List<Bundle> {
+        // A name with a dot is an import that has not finished.
         val folders = home.listFiles { file -> File(file, Bundle.ABOUT).isFile && !file.name.startsWith(".") }
         return folders.orEmpty().sortedBy { it.lastModified() }.mapNotNull { folder ->
             try {
                 Bundle.open(folder)
-            } catch (_: PocketmoodException) {
+            } catch (_: PocketmoodException) { // one that broke must not hide the others; `chosen` names what is wrong
                 null
             }
         }

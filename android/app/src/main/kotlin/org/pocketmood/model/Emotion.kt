@@ -34,8 +34,10 @@ val Emotion.mood: Mood
     get() {
         if (hypot(valence, arousal) < NEUTRAL_RADIUS) return Mood.NEUTRAL
         val turns = Math.toDegrees(atan2(arousal.toDouble(), valence.toDouble())) / DEGREES_PER_WORD
+        // Below the axis the angle is negative: floorMod, not %, brings it back onto the circle.
         return Mood.entries[Math.floorMod(round(turns).toInt(), Mood.NEUTRAL.ordinal)]
     }
 
+// Both as in Python's `pocketmood.emotion`; a Python test compares the radius.
 private const val NEUTRAL_RADIUS = 0.15f
 private const val DEGREES_PER_WORD = 45.0

@@ -14,6 +14,7 @@ class ExecuTorchModel private constructor(private val module: Module) : EmotionM
 
     private var closed = false
 
+    // One lock for both: the module must not be destroyed beneath a prediction, nor compute two at a time.
     @Synchronized
     override fun predict(waveform: FloatArray): Prediction {
         check(!closed) { "the model was closed" }

@@ -42,6 +42,7 @@ class InferenceLoop(
         val length = format.seconds?.toFloat()
         // At most MAX_PREDICTIONS for a file, however long: a symphony takes no more time than a song.
         if (!endless) stepSamples = (rate * maxOf(FILE_STEP_S, (length ?: 0f) / MAX_PREDICTIONS)).toLong()
+        // A file that ends before the fifth second gets one prediction, near its end.
         if (length != null && length < FIRST_PREDICTION_S) nextPrediction = (length * SHORT_SHARE * rate).toLong()
         update { it.copy(lengthS = length) }
     }
@@ -80,7 +81,9 @@ class InferenceLoop(
 
     /** On another thread, or AudioRecord's half a second of buffer would run over while a slow model computes. */
     private fun predictLater() {
+        // The one before is still being computed: this second is skipped.
         if (!busy.compareAndSet(false, true)) return
+        // Copied here: the ring belongs to the source's thread.
         val waveform = ring.snapshot()
         val at = heardS()
         val quiet = quiet()
@@ -98,6 +101,7 @@ class InferenceLoop(
     private fun quiet() = Level.of(ring.newest((SILENCE_S * rate).toInt())).silent
 
     private fun predict(waveform: FloatArray, atS: Float, quiet: Boolean) {
+        // A model would predict for silence too, and it would mean nothing.
         if (quiet) return update { it.copy(impression = Impression.Silence) }
         val start = nanoTime()
         val prediction = model.predict(waveform)
@@ -105,6 +109,7 @@ class InferenceLoop(
 
         update {
             times += took
+            // Within the lock, as `times` is shared by the threads too.
             val moments = (it.moments + Moment(atS, prediction)).takeLast(MAX_MOMENTS)
             it.copy(impression = Impression.Felt(prediction), moments = moments, latencyMs = medianMs(times))
         }

@@ -32,6 +32,7 @@ class ModelManager(
     /** Unpacks and chooses the bundle that came with the app, once for every new one. */
     fun unpack(report: (Step) -> Unit) {
         val id = shipped.id() ?: return
+        // What the user chose since then survives a restart; a new app brings its new model into service.
         if (store.has(id)) return
         report(Step.UNPACKING)
         val bundle = importer.install(shipped.names(), shipped::open)

@@ -14,9 +14,11 @@ import org.pocketmood.session.run
 class DetailsActivity : PageActivity(R.string.details_title) {
     override fun show(state: UiState, library: List<ModelEntry>) {
         page.clear()
+        // Without a model there is nothing to test: then opening one is what is tried again.
         val again = if (state.model == null) session::restart else session::test
         page.button(Choice(R.string.run_again, enabled = state !is UiState.Preparing, action = again))
         val problem = (state as? UiState.Failed)?.problem
+        // A self-test that failed has its own card below.
         if (problem != null && problem !is Problem.SelfTestFailed) {
             val message = problem.message(resources)
             page.card(message.title, message.text, color = R.color.angry_tense)

@@ -55,6 +55,7 @@ class ListenActivity : Activity() {
     }
 
     override fun onRequestPermissionsResult(code: Int, permissions: Array<out String>, results: IntArray) {
+        // Results are empty where the dialog was interrupted: that is no refusal.
         if (code != ASK_MICROPHONE || results.isEmpty()) return
         if (results[0] == PackageManager.PERMISSION_GRANTED) app.listenToMicrophone() else session.fail(Problem.MicrophoneNotAllowed)
     }
@@ -79,6 +80,7 @@ class ListenActivity : Activity() {
         val failed = session.state as? UiState.Failed ?: return
         when (failed.problem.message(resources).remedy) {
             Remedy.ALLOW -> allow()
+            // Without a model it was the opening that failed.
             Remedy.TRY_AGAIN -> if (failed.model == null) session.restart() else listen()
             Remedy.CHOOSE_MODEL -> startActivity(Intent(this, ModelsActivity::class.java))
             Remedy.OTHER_FILE -> pickMusic()

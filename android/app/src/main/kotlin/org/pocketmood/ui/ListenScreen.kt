@@ -37,6 +37,7 @@ class ListenScreen(private val activity: Activity) {
         listen.isEnabled = state.model != null
         openFile.isEnabled = state.model != null
         listOf(listen, openFile).forEach { it.alpha = if (it.isEnabled) 1f else DISABLED }
+        // Music goes on for longer than nobody touches the screen.
         plane.keepScreenOn = listening
         plane.show(state.run?.moments.orEmpty().map { it.prediction })
         remedy.visibility = shown(state is UiState.Failed)
@@ -60,6 +61,7 @@ class ListenScreen(private val activity: Activity) {
         source.text = resources.sourceOf(run)
         when (val impression = run.impression) {
             is Impression.Gathering -> {
+                // Rounded up: "0 s" would stand there while it still waits.
                 val seconds = ceil(impression.secondsLeft).toInt()
                 say(activity.getString(R.string.gathering_title), activity.getString(R.string.gathering_text, seconds))
             }

@@ -26,6 +26,7 @@ class MeterView @JvmOverloads constructor(context: Context, attributes: Attribut
         canvas.drawRoundRect(0f, 0f, width.toFloat(), height.toFloat(), round, round, paint)
         if (share(level.rmsDb) > 0) {
             paint.color = context.getColor(R.color.accent)
+            // No shorter than its two round ends.
             canvas.drawRoundRect(0f, 0f, maxOf(2 * round, share(level.rmsDb) * width), height.toFloat(), round, round, paint)
         }
         if (share(level.peakDb) > 0) canvas.drawCircle((share(level.peakDb) * width).coerceIn(round, width - round), round, round, paint)

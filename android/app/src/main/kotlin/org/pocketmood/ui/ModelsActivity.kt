@@ -22,6 +22,7 @@ class ModelsActivity : PageActivity(R.string.models_title) {
             val message = state.problem.message(resources)
             page.card(message.title, message.text, color = R.color.angry_tense)
         }
+        // While a model is prepared the buttons rest: a second change would only wait for the first.
         for (entry in library) card(entry, entry.id == state.model?.entry?.id, idle)
         if (library.isEmpty() && idle) page.card(getString(R.string.models_title), getString(R.string.models_empty))
     }

@@ -61,6 +61,7 @@ class Page(private val activity: Activity, title: Int) {
         if (choice == null) return
         button.setText(choice.label)
         button.isEnabled = choice.enabled
+        // A disabled button keeps its colours in these styles.
         button.alpha = if (choice.enabled) 1f else .4f
         button.setOnClickListener { choice.action() }
     }

@@ -21,6 +21,7 @@ abstract class PageActivity(private val heading: Int) : Activity() {
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         page = Page(this, heading)
+        // The system may restore this screen first, in a new process.
         session.start()
     }
 

@@ -121,6 +121,7 @@ class PlaneView @JvmOverloads constructor(context: Context, attributes: Attribut
     private fun drawTrail(canvas: Canvas) {
         stroke.strokeWidth = 2.5f * density
         trail.zipWithNext().forEachIndexed { i, (from, to) ->
+            // The newest is the strongest, and a short trail is no fainter than the end of a long one.
             val strength = (i + 1f) / TRAIL + 1 - trail.size.toFloat() / TRAIL
             stroke.color = faded(accent(to), .6f * strength)
             canvas.drawLine(x(from.emotion), y(from.emotion), x(to.emotion), y(to.emotion), stroke)
@@ -136,12 +137,14 @@ class PlaneView @JvmOverloads constructor(context: Context, attributes: Attribut
         canvas.save()
         canvas.clipPath(outline)
         fill.color = faded(accent(prediction), .16f)
+        // Cut at the outline: an interval may reach beyond the scale, where no rating lies.
         canvas.drawOval(x - wide, y - high, x + wide, y + high, fill)
         stroke.color = faded(accent(prediction), .55f)
         stroke.strokeWidth = 1.5f * density
         canvas.drawOval(x - wide, y - high, x + wide, y + high, stroke)
         canvas.restore()
         fill.color = context.getColor(R.color.card)
+        // A rim in the colour of the ground: the point stands out from its own ellipse.
         canvas.drawCircle(x, y, 13 * density, fill)
         fill.color = accent(prediction)
         canvas.drawCircle(x, y, 10 * density, fill)

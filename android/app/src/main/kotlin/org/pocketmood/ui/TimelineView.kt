@@ -83,6 +83,7 @@ class TimelineView @JvmOverloads constructor(context: Context, attributes: Attri
         fill.isAntiAlias = false // no seams between neighbours
         shown.forEachIndexed { i, moment ->
             fill.color = context.getColor(moment.prediction.emotion.quadrant.color)
+            // From the moment before to this one; the first has none before it.
             val left = x(if (i == 0) moment.atS - 1 else shown[i - 1].atS)
             canvas.drawRect(maxOf(ribbon.left, left), ribbon.top, x(moment.atS), ribbon.bottom, fill)
         }
