@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from pocketmood.mel import MelFrontEnd
 from pocketmood.training import crops
 from pocketmood.training.distributed import gather
 from pocketmood.training.fit import Training, fit
+from pocketmood.training.history import EpochRecord
 from student.config import LossConfig, StudentConfig
 from student.feature_losses import Projector
 from student.losses import Targets, distillation_loss
@@ -61,7 +61,7 @@ class Distiller(nn.Module):
             return distillation_loss(output, compared, targets, self.weights)
 
 
-def distill(student: Student, data: TrainingData, config: StudentConfig, folder: Path) -> list[dict[str, Any]]:
+def distill(student: Student, data: TrainingData, config: StudentConfig, folder: Path) -> list[EpochRecord]:
     """Fit `student` to ratings and soft targets; return the record of each epoch. Continues after a kill.
 
     `folder` gets the checkpoints and metrics.jsonl of `pocketmood.training.fit`. DataError for foreign soft targets.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from pocketmood.metrics import AXES, ccc
 from pocketmood.predictions import Predictions
+from pocketmood.training.history import EpochRecord
 
 _COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6d597a")
 
 
-def plot_all(folder: Path, history: Sequence[Mapping[str, Any]], student: Predictions, teacher: Predictions) -> None:
+def plot_all(folder: Path, history: Sequence[EpochRecord], student: Predictions, teacher: Predictions) -> None:
     """Write curves.png, agreement.png and plane.png; predictions are of the test part."""
     import matplotlib
 
@@ -26,21 +27,21 @@ def plot_all(folder: Path, history: Sequence[Mapping[str, Any]], student: Predic
     _plane(folder / "plane.png", student)
 
 
-def _curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+def _curves(path: Path, history: Sequence[EpochRecord]) -> None:
     """Draw the loss terms, and the CCC of validation, over the epochs."""
     from matplotlib.figure import Figure
 
-    epochs = [line["epoch"] for line in history]
+    epochs = [record.epoch for record in history]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    names = [name for name in history[0]["terms"] if name != "loss" and not name.endswith("_share")]
+    names = [name for name in history[0].terms if name != "loss" and not name.endswith("_share")]
     for name, colour in zip(names, _COLOURS, strict=False):
-        left.plot(epochs, [line["terms"][name] for line in history], label=name, color=colour)
+        left.plot(epochs, [record.terms[name] for record in history], label=name, color=colour)
     left.set(title="loss terms in training, unweighted", xlabel="epoch")
     left.legend(frameon=False)
     for name, colour in zip(("ccc_mean", "ccc_valence", "ccc_arousal"), ("black", *_COLOURS), strict=False):
         right.plot(
-            epochs, [line["validation"][name] for line in history], label=name.removeprefix("ccc_"), color=colour
+            epochs, [record.validation[name] for record in history], label=name.removeprefix("ccc_"), color=colour
         )
     right.set(title="CCC on validation, averaged weights", xlabel="epoch")
     right.legend(frameon=False)

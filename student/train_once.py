@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from pocketmood.predictions import Predictions, read_predictions, write_predicti
 from pocketmood.runs import Stage
 from pocketmood.spec import MelSpec
 from pocketmood.training.distributed import is_main_process
-from pocketmood.training.schedule import HISTORY
+from pocketmood.training.history import HISTORY, EpochRecord
 from student.config import StudentConfig
 from student.distill import distill
 from student.mobilevit import Student, load_imagenet, save_student
@@ -33,7 +33,7 @@ class TrainedStudent(NamedTuple):
 
     student: Student
     """On the CPU, in evaluation mode."""
-    history: list[dict[str, Any]]
+    history: list[EpochRecord]
     """The record of each epoch, as in metrics.jsonl."""
     warning: str | None
     """That its first weights were random against the user's wish."""
@@ -46,7 +46,7 @@ class TrainedStudent(NamedTuple):
     @property
     def step_seconds(self) -> float:
         """Seconds per step, the median over epochs: one slow epoch says more of the machine than of the training."""
-        return float(np.median([epoch["step_seconds"] for epoch in self.history]))
+        return float(np.median([epoch.step_seconds for epoch in self.history]))
 
     @property
     def warnings(self) -> list[str]:
@@ -98,7 +98,7 @@ def train_once(data: TrainingData, config: StudentConfig, stage: Stage, adapt: A
             write_predictions(work / PREDICTIONS_FILE, predictions)
 
             stage.record |= {
-                "steps": trained.history[-1]["step"],
+                "steps": trained.history[-1].step,
                 "step_seconds": trained.step_seconds,
                 "parameters": trained.parameters,
                 "warnings": trained.warnings,

@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import write_json
-from pocketmood.training.schedule import read_history
+from pocketmood.training.history import read_history
 from teacher import evaluate, plots, report
 
 PREDICTIONS_FILE = "predictions.csv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -131,8 +130,3 @@ def main(store: ClipStore, split: Split, config: TeacherConfig, folder: Path, sy
     if is_main_process():
         save_teacher(folder, teacher, config.vit, **facts)
     return facts | {"epochs": len(records), "parameters": sum(p.numel() for p in teacher.parameters())}
-
-
-def history(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a training, one per epoch."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -9,7 +9,7 @@ import numpy as np
 from pocketmood.emotion import Emotion, quadrant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pocketmood.predictions import Predictions
+    from pocketmood.training.history import EpochRecord
 
 AXES = ("valence", "arousal")
 _CORNERS = ((1, 1), (-1, 1), (-1, -1), (1, -1))
@@ -27,18 +28,18 @@ _DPI = 150
 """At 110 a marker of six pixels has visible corners."""
 
 
-def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+def curves(history: Sequence[EpochRecord], path: Path) -> None:
     """Draw loss terms of training and CCC on validation, by epoch."""
     figure = _figure(10, 4)
     left, right = figure.subplots(1, 2)
-    epochs = [row["epoch"] for row in history]
-    for name in history[0]["terms"]:
-        left.plot(epochs, [row["terms"][name] for row in history], label=name, linewidth=2 if name == "loss" else 1)
+    epochs = [record.epoch for record in history]
+    for name in history[0].terms:
+        left.plot(epochs, [record.terms[name] for record in history], label=name, linewidth=2 if name == "loss" else 1)
     left.set(title="training", xlabel="epoch", ylabel="term (unweighted; loss is their weighted sum)")
     for name in ("ccc_valence", "ccc_arousal", "ccc_mean"):
-        right.plot(epochs, [row["validation"][name] for row in history], label=name.removeprefix("ccc_"))
-    best = max(history, key=lambda row: row["validation"]["ccc_mean"])
-    right.axvline(best["epoch"], color=_GREY, linestyle=":", label=f"kept: epoch {best['epoch']}")
+        right.plot(epochs, [record.validation[name] for record in history], label=name.removeprefix("ccc_"))
+    best = max(history, key=lambda record: record.validation["ccc_mean"])
+    right.axvline(best.epoch, color=_GREY, linestyle=":", label=f"kept: epoch {best.epoch}")
     right.set(title="validation", xlabel="epoch", ylabel="CCC")
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -14,7 +14,7 @@ from benchmarks.report.sections import table
 from benchmarks.table import number
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.runs import read_json
-from pocketmood.training.schedule import HISTORY, read_history
+from pocketmood.training.history import HISTORY, EpochRecord, read_history
 
 Stages = Mapping[str, Mapping[str, Any]]
 TRAINED = ("teacher", "student")
@@ -28,18 +28,18 @@ def section(run: RunFolder) -> str:
 def curves(run: RunFolder) -> str:
     """Draw the validation CCC of teacher and student by epoch."""
     rows = [
-        {"who": name, "x": epoch["epoch"], "y": epoch["validation"]["ccc_mean"]}
+        {"who": name, "x": record.epoch, "y": record.validation["ccc_mean"]}
         for name in TRAINED
-        for epoch in history(run, name)
+        for record in history(run, name)
         # A training may be validated by another metric than the CCC.
-        if "ccc_mean" in epoch.get("validation", {})
+        if "ccc_mean" in record.validation
     ]
     hues = {name: name for name in TRAINED if any(row["who"] == name for row in rows)}
     spec = charts.lines(rows, "epoch", "mean CCC, validation songs", hues) if rows else None
     return charts.figure(spec, "Training", "Each network keeps the weights of its best epoch.")
 
 
-def history(run: RunFolder, stage: str) -> list[dict[str, Any]]:
+def history(run: RunFolder, stage: str) -> list[EpochRecord]:
     """Read a stage's records by epoch: its own, else those of its vision transformer; empty if it has none."""
     folder = run.folder(stage)
     for place in (folder, folder / "vit"):
@@ -89,7 +89,7 @@ def cost(run: RunFolder, stages: Stages) -> str:
 
 def examples_per_second(run: RunFolder, name: str, stages: Stages) -> float | None:
     """Return the crops per second of a stage's training, from its seconds per step; None where it tells none."""
-    seconds = [epoch["step_seconds"] for epoch in history(run, name) if epoch.get("step_seconds")]
+    seconds = [record.step_seconds for record in history(run, name)]
     config = stages.get(name, {}).get("config", {})
     batch = config.get("training", config).get("schedule", {}).get("batch_size")
     # The middle epoch: the first one holds what libraries compile, and any one may have met a busy neighbour.

@@ -96,7 +96,7 @@ def our_loop(run: Path, config: StudentConfig) -> Callable[[int], float]:
             history = fit(
                 Training(distiller, crops, collate, lambda _: {"ccc_mean": 0.0}, Path(folder), schedule, config.seed)
             )
-        return float(history[-1]["step_seconds"])
+        return history[-1].step_seconds
 
     return train
 

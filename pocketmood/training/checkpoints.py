@@ -1,7 +1,7 @@
 """Training state on disk as safetensors and JSON: nothing here is ever pickled, and a half-written one is never seen.
 
     checkpoints/step-00000120/   model.safetensors  averages.safetensors  optimizer.safetensors
-                                 state.json (ours)  trainer_state.json (the Trainer's)
+                                 state.json
 
 A checkpoint is written as `*.part` and renamed, then the older one is removed: killed at any moment, one whole
 checkpoint is left. JSON keeps Python floats exactly, so learning rates survive to the last bit.
@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -61,16 +60,14 @@ def write_checkpoint(
 ) -> Path:
     """Write `folder/step-N` whole, then remove every other checkpoint in `folder`.
 
-    tensors: file stem -> named tensors. Entries of `state` named `*.json` become files of their own.
+    tensors: file stem -> named tensors. state: what JSON can hold of the rest.
     """
     part = folder / f"step-{step:08d}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     for stem, named in tensors.items():
         save_tensors(part / f"{stem}.safetensors", named)
-    own = {key: value for key, value in state.items() if not key.endswith(".json")}
-    for name, value in {STATE_FILE: own, **{k: v for k, v in state.items() if k.endswith(".json")}}.items():
-        (part / name).write_text(json.dumps(value))
+    (part / STATE_FILE).write_text(json.dumps(state))
     final = part.with_suffix("")
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
@@ -116,44 +113,3 @@ def unpack_optimizer(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> 
         for group in rest["param_groups"]
     ]
     return {"state": state, "param_groups": groups}
-
-
-class Averages:
-    """A moving average of a model's trainable weights and float buffers, used for validation and as the result.
-
-    average <- average + (1 - d) (live - average), d = min(decay, (1 + step) / (10 + step)): the first steps weigh more,
-    so that the average leaves the random start behind. Batch-norm statistics are averaged with the weights they fit.
-    """
-
-    def __init__(self, model: torch.nn.Module, decay: float) -> None:
-        """Start from the model's values of now."""
-        self.decay = decay
-        named = [(name, p.data) for name, p in model.named_parameters() if p.requires_grad]
-        named += [(name, b) for name, b in model.named_buffers() if b.is_floating_point()]
-        self.names = [name for name, _ in named]
-        self.live = [tensor for _, tensor in named]
-        self.values = [tensor.clone() for tensor in self.live]
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Move towards the live values; `step` counts from 1."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.values, self.live, 1 - decay)
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange live and averaged values; called a second time it undoes itself."""
-        for live, value in zip(self.live, self.values, strict=True):
-            kept = live.clone()
-            live.copy_(value)
-            value.copy_(kept)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the averages by name."""
-        return dict(zip(self.names, self.values, strict=True))
-
-    @torch.no_grad()
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over saved averages."""
-        for name, value in zip(self.names, self.values, strict=True):
-            value.copy_(tensors[name])

@@ -7,6 +7,8 @@ import platform
 
 import torch
 
+from pocketmood.training.schedule import Precision
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's mallopt parameters, from its malloc.h."""
 
@@ -14,6 +16,22 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 def default_device() -> torch.device:
     """Return the GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(asked: Precision) -> str:
+    """Return accelerate's name for the arithmetic of forward and backward: "no", "bf16" or "fp16".
+
+    auto is single precision on a CPU, bf16 on a GPU that computes in it, and fp16 on an older one.
+    """
+    if asked == "auto":
+        asked = "fp32" if default_device().type == "cpu" else "bf16" if has_bf16() else "fp16"
+    return "no" if asked == "fp32" else asked
+
+
+def has_bf16() -> bool:
+    """Tell whether the GPU itself computes in bf16."""
+    # Without the argument torch says yes for a T4 as well, which converts to single precision and back at every step.
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def keep_freed_memory() -> bool:

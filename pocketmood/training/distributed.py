@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
-from pocketmood.training.device import default_device
+from pocketmood.training.device import choose_precision, default_device
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from pocketmood.runs import Stage
+    from pocketmood.training.schedule import Precision
 
 
 def join() -> None:
@@ -31,6 +34,40 @@ def is_main_process() -> bool:
     """Tell whether this process writes folders and prints: always, but for the others that torchrun starts."""
     # torchrun sets RANK before any code of ours runs: this holds before the processes have met, too.
     return os.environ.get("RANK", "0") == "0"
+
+
+def make_accelerator(precision: Precision, waiting: bool = False) -> Accelerator:
+    """Join the processes of `torchrun`, on GPUs or, where there are none, on CPUs, and choose the arithmetic.
+
+    waiting: whether some parameters get no gradient in some epochs; the others then do not wait for them for ever.
+    """
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
+
+    # accelerate keeps the first precision of a program for good and refuses another; the GAN's need not be the ViT's.
+    AcceleratorState._reset_state()
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=waiting)
+    on_cpu = default_device().type == "cpu"
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=choose_precision(precision), kwargs_handlers=[parallel])
+    if torch.cuda.device_count() > accelerator.num_processes == 1:
+        print(f"{torch.cuda.device_count()} GPUs are here and one is used; start with torchrun to use all", flush=True)
+    return accelerator
+
+
+def synchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    """Average gradients over processes in the last pass of a step only: in the others it would be work thrown away."""
+    return nullcontext() if last else accelerator.no_sync(model)
+
+
+def whole_batch_norms(model: nn.Module) -> nn.Module:
+    """Return the model with batch norms over the batches of all processes; weights, their names and predictions stay.
+
+    timm's converter, because torch's own drops the activation inside timm's `BatchNormAct2d`: every ReLU or SiLU there.
+    """
+    from timm.layers import convert_sync_batchnorm
+
+    converted: nn.Module = convert_sync_batchnorm(model)
+    return converted
 
 
 def wait() -> None:

@@ -1,19 +1,15 @@
-"""How long and how fast to train, what to train on, and the files that keep a training's record; without torch."""
+"""How long and how fast to train, and what on; without torch, because the command lines are built from it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pocketmood.errors import PocketmoodError
-from pocketmood.runs import write_json, write_text
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 BEST_WEIGHTS = "best.safetensors"
 BEST_RECORD = "best.json"
-HISTORY = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,9 @@ class Schedule:
     epochs: float = 10.0
     """Epochs: passes over the data set; a fraction ends within one."""
     batch_size: int = 16
-    """Items per step, over all processes together; also how many a correlation is taken over."""
+    """Items per pass, over all processes together; also how many a correlation is taken over."""
+    accumulation: int = 1
+    """Passes whose mean gradient makes one optimiser step."""
     learning_rate: float = 1e-3
     """Peak of the cosine, for AdamW; a parameter group may set its own."""
     weight_decay: float = 0.05
@@ -33,7 +31,7 @@ class Schedule:
     ema_decay: float = 0.0
     """Decay per step of the averaged weights, which are validated and kept; 0 means no average."""
     clip: float = 1.0
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; 0 does not clip."""
     restarts: tuple[int, ...] = ()
     """Epochs after which the cosine begins anew at its peak, without a new warm-up."""
     final_rate: float = 0.0
@@ -42,7 +40,7 @@ class Schedule:
     """Stop after so many epochs without a better validation, counted from the last restart; 0 never stops early."""
     workers: int = 0
     """Loader processes; 0 loads in the training process."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic of forward and backward; auto: bf16 or fp16 on a GPU, fp32 on a CPU."""
 
     def __post_init__(self) -> None:
@@ -52,6 +50,8 @@ class Schedule:
                 f"epochs {self.epochs}, batch_size {self.batch_size} and learning_rate {self.learning_rate} "
                 "must be above 0"
             )
+        if self.accumulation < 1 or self.clip < 0:
+            raise PocketmoodError(f"accumulation {self.accumulation} must be at least 1, clip {self.clip} at least 0")
         if not (0 <= self.warmup < 1 and 0 <= self.ema_decay < 1):
             raise PocketmoodError(f"warmup {self.warmup} and ema_decay {self.ema_decay} must be in [0, 1)")
         if list(self.restarts) != sorted({epoch for epoch in self.restarts if 0 < epoch < self.epochs}):
@@ -74,18 +74,3 @@ class EpochDataset(Epochal, Protocol):
 
     def __getitem__(self, index: int) -> Any:
         """Draw one item."""
-
-
-def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write metrics.jsonl anew: after a kill it must not keep lines of an epoch that is trained again."""
-    write_text(folder / HISTORY, "".join(json.dumps(line) + "\n" for line in history))
-
-
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl: the record of each epoch."""
-    return [json.loads(line) for line in (folder / HISTORY).read_text().splitlines()]
-
-
-def write_best(folder: Path, best: Mapping[str, Any]) -> None:
-    """Write best.json: epoch, metric name and value."""
-    write_json(folder / BEST_RECORD, best)

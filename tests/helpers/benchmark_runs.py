@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from pocketmood.emotion import Emotion
 from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.runs import Stage, file_hash, write_json, write_text
 from pocketmood.spec import MelSpec
+from pocketmood.training.history import EpochRecord, write_history
 
 SPEC = MelSpec(seconds=0.5)
 PROOFS: list[dict[str, Any]] = [
@@ -59,7 +59,7 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
         )
         write_predictions(folder / "floor.csv", Predictions(tuple(ids), tuple(splits), _near(true, 0.3, rng), labels))
         write_json(folder / "soft_targets" / "soft_targets.json", {"stride": 5, "frames": 256})
-        write_text(folder / "vit" / "metrics.jsonl", _curve(20, 0.68, rng))
+        _write_curve(folder / "vit", 20, 0.68, rng)
         write_text(folder / "model.safetensors", "x" * 1_480_000)
         teacher.record |= {"synthetic": "synthetic clips REFUSED: quality 1 of 100", "synthetic_accepted": False}
         teacher.record["warnings"] = ["the backbone starts from random weights"]
@@ -69,7 +69,7 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
         write_predictions(
             folder / "predictions.csv", Predictions(tuple(ids), tuple(splits), _near(true, 0.18, rng), labels)
         )
-        write_text(folder / "metrics.jsonl", _curve(14, 0.66, rng))
+        _write_curve(folder, 14, 0.66, rng)
     with Stage(run, "bundle", {}, {"student": student.fingerprint}).work() as folder:
         describe_bundle(folder, SPEC)
         write_json(folder / "parity.json", PROOFS)
@@ -130,12 +130,11 @@ def _near(true: NDArray[np.float64], noise: float, rng: np.random.Generator) -> 
     return (0.85 * true + rng.normal(0, noise, true.shape)).clip(-0.99, 0.99)
 
 
-def _curve(epochs: int, end: float, rng: np.random.Generator) -> str:
+def _write_curve(folder: Path, epochs: int, end: float, rng: np.random.Generator) -> None:
     values = end * (1 - np.exp(-np.arange(1, epochs + 1) / 4)) + rng.normal(0, 0.01, epochs)
-    return "".join(
-        json.dumps({"epoch": place + 1, "validation": {"ccc_mean": float(value)}}) + "\n"
-        for place, value in enumerate(values)
-    )
+    scores = [{"ccc_mean": float(value)} for value in values]
+    records = [EpochRecord(place, place * 10, 1e-3, {}, score, 1.0, 0.1) for place, score in enumerate(scores, 1)]
+    write_history(folder, records)
 
 
 def _made(run: Path, record: Record, wait_s: float, predictions: Path | None = None) -> Row:

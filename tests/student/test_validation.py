@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pocketmood.training.trainer import synchronised
+from pocketmood.training.distributed import whole_batch_norms
 from student.mobilevit import Student, load_student, save_student
 from student.validation import recalibrate_batch_norm, unsynchronised
 
@@ -45,7 +45,7 @@ def test_synchronised_norms_are_measured_on_a_plain_twin(tmp_path: Path) -> None
     mel = torch.rand(1, 1, 128, 64)
     with torch.no_grad():
         expected = student(mel)
-        converted = synchronised(student)
+        converted = whole_batch_norms(student)
         assert converted is student and any(isinstance(part, torch.nn.SyncBatchNorm) for part in converted.modules())
         save_student(converted, tmp_path, {})  # type: ignore[arg-type]
         twin = unsynchronised(student).eval()

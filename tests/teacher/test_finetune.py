@@ -16,6 +16,7 @@ from pocketmood.errors import DataError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import ccc
 from pocketmood.training.crops import Augment, CropDataset, apply_mask, collate, spectrogram, whole_mels
+from pocketmood.training.history import read_history
 from pocketmood.training.schedule import Schedule
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 from teacher.finetune import FineTune
@@ -127,11 +128,11 @@ def test_training_learns_what_the_tiny_songs_say(tiny_data: Path, tmp_path: Path
     config = replace(TeacherConfig(), vit=replace(SMALL, period_frames=32), training=recipe)
     facts = finetune.main(store, split, config, tmp_path)
     assert (facts["training_clips"], facts["synthetic_clips"], facts["epochs"]) == (16, 0, 20)
-    history = finetune.history(tmp_path / "metrics.jsonl")
-    assert history[-1]["terms"]["mse"] < 0.7 * history[0]["terms"]["mse"]
+    history = read_history(tmp_path)
+    assert history[-1].terms["mse"] < 0.7 * history[0].terms["mse"]
     teacher, _ = load_teacher(tmp_path)
     emotion, rater_sd = finetune.predict(teacher, store, split.validation, config.vit)
-    best = max(row["validation"]["ccc_mean"] for row in history)
+    best = max(record.validation["ccc_mean"] for record in history)
     labels = store.labels(split.validation)
     score = np.mean([ccc(emotion[:, axis], labels[:, axis]) for axis in range(2)])
     assert score == pytest.approx(best, rel=0, abs=1e-4)  # the saved teacher is the best epoch's

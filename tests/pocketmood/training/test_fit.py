@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from torch import Tensor, nn
 
 from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.training import checkpoints
+from pocketmood.training.averages import Averages
 from pocketmood.training.fit import Training, fit
+from pocketmood.training.history import EpochRecord, read_history
+from pocketmood.training.loader import EpochSampler
 from pocketmood.training.schedule import Schedule
 
 SCHEDULE = Schedule(epochs=4, batch_size=8, learning_rate=0.01, ema_decay=0.9)
@@ -74,13 +78,13 @@ def dies_at(call: int) -> Callable[[list[np.ndarray]], dict[str, Tensor]]:
     return dying
 
 
-def train(folder: Path, schedule: Schedule = SCHEDULE, collate: Any = collate) -> tuple[Net, list[dict[str, Any]]]:
+def train(folder: Path, schedule: Schedule = SCHEDULE, collate: Any = collate) -> tuple[Net, list[EpochRecord]]:
     model = Net()
     return model, fit(Training(model, Points(), collate, validate, folder, schedule))
 
 
-def without_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in line.items() if "seconds" not in key} for line in history]
+def without_times(history: list[EpochRecord]) -> list[EpochRecord]:
+    return [replace(record, seconds=0, step_seconds=0) for record in history]
 
 
 def test_resume_is_bit_identical(tmp_path: Path) -> None:
@@ -134,7 +138,7 @@ def test_a_finished_training_does_nothing_more(tmp_path: Path) -> None:
 def test_best_epoch_is_kept_and_logged(tmp_path: Path) -> None:
     model, history = train(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert lines == history and [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert lines == [asdict(record) for record in history] and [line["epoch"] for line in lines] == [1, 2, 3, 4]
     scores = [line["validation"]["ccc_mean"] for line in lines]
     best = json.loads((tmp_path / "best.json").read_text())
     assert best == {"epoch": 1 + int(np.argmax(scores)), "metric": "ccc_mean", "value": max(scores)}
@@ -155,7 +159,7 @@ def test_patience_stops_and_stays_stopped(tmp_path: Path) -> None:
 def test_averages_follow_the_formula() -> None:
     model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
     model[0].weight.data.fill_(0.0)
-    averages = checkpoints.Averages(model, decay=0.5)
+    averages = Averages(model, decay=0.5)
     assert averages.names == ["0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"]
     expected = 0.0
     for step, live in enumerate([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0], 1):
@@ -182,8 +186,6 @@ def test_parameter_groups_have_their_own_rates(tmp_path: Path) -> None:
 
 
 def test_order_follows_from_seed_and_epoch() -> None:
-    from pocketmood.training.trainer import EpochSampler
-
     sampler = EpochSampler(20, seed=3)
     first = list(sampler)
     sampler.epoch = 1
@@ -205,6 +207,8 @@ def test_divergence_is_one_clear_error(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(PocketmoodError, match="batch_size 0"):
         Schedule(batch_size=0)
+    with pytest.raises(PocketmoodError, match="accumulation 0"):
+        Schedule(accumulation=0)
     with pytest.raises(PocketmoodError, match="ema_decay 1"):
         Schedule(ema_decay=1.0)
     with pytest.raises(PocketmoodError, match="without the metric 'ccc_mean'"):
@@ -227,3 +231,67 @@ def test_optimizer_state_survives_packing() -> None:
     assert back["param_groups"] == optimizer.state_dict()["param_groups"]
     for key, value in optimizer.state_dict()["state"][0].items():
         assert torch.equal(back["state"][0][key], value), key
+
+
+def test_a_resumed_training_begins_at_the_epoch_after_its_last_checkpoint(tmp_path: Path) -> None:
+    begun: list[int] = []
+    schedule = Schedule(epochs=4, batch_size=8)
+    # Four batches per epoch; the loader reads one ahead.
+    training = Training(Net(), Points(), dies_at(11), validate, tmp_path, schedule, on_epoch=begun.append)
+    with pytest.raises(KillError):
+        fit(training)
+    assert begun == [0, 1, 2]
+    history = fit(replace(training, model=Net(), collate=collate))
+    assert begun == [0, 1, 2, 2, 3]
+    assert [record.step for record in history] == [4, 8, 12, 16]
+
+
+class Line(nn.Module):
+    """A network without batch norm or dropout: two half batches then have the mean gradient of the whole one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {"loss": nn.functional.mse_loss(self.layer(x), y)}
+
+
+def line(folder: Path, schedule: Schedule) -> tuple[Line, list[EpochRecord]]:
+    model = Line()
+    return model, fit(Training(model, Points(), collate, lambda _: {"ccc_mean": 0.0}, folder, schedule))
+
+
+def test_accumulated_passes_step_like_one_batch(tmp_path: Path) -> None:
+    one, whole = line(tmp_path / "one", Schedule(epochs=1, batch_size=8, learning_rate=0.01))
+    two, halves = line(tmp_path / "two", Schedule(epochs=1, batch_size=4, accumulation=2, learning_rate=0.01))
+    assert whole[-1].step == halves[-1].step == 4
+    assert halves[0].terms["loss"] == pytest.approx(whole[0].terms["loss"], rel=1e-6, abs=0)
+    torch.testing.assert_close(two.layer.weight, one.layer.weight, rtol=1e-6, atol=1e-7)
+
+
+def test_accumulation_equals_its_slow_twin_with_a_short_last_step(tmp_path: Path) -> None:
+    # 35 points make 8 batches of 4: two steps of 3 passes, and a last one of 2.
+    schedule = Schedule(epochs=1, batch_size=4, accumulation=3, learning_rate=0.01, warmup=0, clip=0, weight_decay=0)
+    model, history = line(tmp_path, schedule)
+    assert history[-1].step == 3
+
+    twin, points = Line(), Points()
+    optimizer = torch.optim.AdamW(twin.parameters(), weight_decay=0)
+    order = list(EpochSampler(len(points), seed=0))
+    for step, passes in enumerate(([0, 1, 2], [3, 4, 5], [6, 7])):
+        optimizer.param_groups[0]["lr"] = 0.01 * 0.5 * (1 + np.cos(np.pi * step / 3))
+        losses = [twin(**collate([points[row] for row in order[4 * k : 4 * k + 4]]))["loss"] for k in passes]
+        optimizer.zero_grad()
+        torch.stack(losses).mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(model.layer.weight, twin.layer.weight, rtol=1e-5, atol=1e-7)
+
+
+def test_a_history_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    with pytest.raises(RunError, match=r"metrics\.jsonl, line 1 needs exactly .*found \['epoch'\]"):
+        read_history(tmp_path)
+    with pytest.raises(RunError, match="no such record of a training"):
+        read_history(tmp_path / "nothing")

@@ -11,10 +11,11 @@ import pytest
 
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json
-from pocketmood.training.schedule import read_history
+from pocketmood.training.history import read_history
 from student.config import PRESETS as STUDENTS
 from teacher.__main__ import main
 from teacher.config import PRESETS
+from teacher.gan.checkpoints import read_log
 from tests.helpers import ROOT
 
 # No batch norm (it would see half a batch; on GPUs it is synchronised) and no dropout (each process draws its own).
@@ -45,7 +46,7 @@ def test_two_processes_have_the_loss_curves_of_one(tiny_run: Path, tmp_path: Pat
     assert done.stdout.count("teacher: done") == 1  # only one process speaks
     one, two = tiny_run / "teacher", other / "teacher"
 
-    gan = [read_history(folder / "gan") for folder in (one, two)]
+    gan = [read_log(folder / "gan") for folder in (one, two)]
     assert len(gan[0]) == len(gan[1]) == 2
     for ours, theirs in zip(*gan, strict=True):
         for key in ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake"):
@@ -53,9 +54,9 @@ def test_two_processes_have_the_loss_curves_of_one(tiny_run: Path, tmp_path: Pat
     vit = [read_history(folder / "vit") for folder in (one, two)]
     assert len(vit[0]) == len(vit[1]) == 3
     for ours, theirs in zip(*vit, strict=True):
-        assert theirs["terms"] == pytest.approx(ours["terms"], rel=0, abs=1e-3)
-        assert theirs["validation"]["ccc_mean"] == pytest.approx(ours["validation"]["ccc_mean"], rel=0, abs=1e-3)
-    assert vit[0][0]["terms"]["ccc"] > 0.1  # a curve, not a row of zeros
+        assert theirs.terms == pytest.approx(ours.terms, rel=0, abs=1e-3)
+        assert theirs.validation["ccc_mean"] == pytest.approx(ours.validation["ccc_mean"], rel=0, abs=1e-3)
+    assert vit[0][0].terms["ccc"] > 0.1  # a curve, not a row of zeros
     answers = [read_predictions(folder / "predictions.csv").emotion for folder in (one, two)]
     assert abs(answers[0] - answers[1]).max() < 1e-3
     assert read_json(two / "stage.json")["record"]["synthetic"] == read_json(one / "stage.json")["record"]["synthetic"]

@@ -1,0 +1,90 @@
+"""What a training changes as it goes: all that a checkpoint must hold, and how it is taken over again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from pocketmood.errors import RunError
+from pocketmood.records import from_json
+from pocketmood.training.averages import Averages
+from pocketmood.training.checkpoints import (
+    load_tensors,
+    newest_checkpoint,
+    pack_optimizer,
+    read_state,
+    unpack_optimizer,
+    write_checkpoint,
+)
+from pocketmood.training.history import BestRecord, EpochRecord
+from pocketmood.training.optimizer import match_layout
+
+# The shapes of a LambdaLR are functions; they follow from the schedule, which is compared.
+_NOT_STORED = ("lr_lambdas",)
+
+
+@dataclass
+class State:
+    """Networks and numbers of a training between two epochs."""
+
+    plan: Mapping[str, Any]
+    """Schedule and seed: a checkpoint of another plan is refused."""
+    network: nn.Module
+    optimizer: Any
+    scheduler: Any
+    averages: Averages | None
+    scaler: Any
+    """The gradient scaler of fp16; None for other precisions."""
+    step: int = 0
+    """Optimiser steps taken."""
+    history: list[EpochRecord] = field(default_factory=list)
+    """One record per finished epoch, in the main process."""
+    best: BestRecord | None = None
+    finished: bool = False
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint, and remove the one before."""
+        moments, rest = pack_optimizer(self.optimizer.state_dict())
+        files: dict[str, Mapping[str, Tensor]] = {"model": self.network.state_dict(), "optimizer": moments}
+        if self.averages:
+            files["averages"] = self.averages.state()
+        scheduler = {key: value for key, value in self.scheduler.state_dict().items() if key not in _NOT_STORED}
+        values = {
+            "plan": self.plan,
+            "step": self.step,
+            "history": [asdict(record) for record in self.history],
+            "best": asdict(self.best) if self.best else None,
+            "finished": self.finished,
+            "optimizer": rest,
+            "scheduler": scheduler,
+            "scaler": self.scaler.state_dict() if self.scaler else {},
+        }
+        write_checkpoint(folder, self.step, files, values)
+
+    def resume(self, folder: Path) -> bool:
+        """Take over the newest checkpoint in place; False where there is none. RunError for one of another plan."""
+        found = newest_checkpoint(folder)
+        if found is None:
+            return False
+        values = read_state(found)
+        if values.get("plan") != json.loads(json.dumps(self.plan)):
+            raise RunError(f"{found}: begun with another schedule ({values.get('plan')}). Delete this folder first")
+        self.step, self.finished = values["step"], values["finished"]
+        self.history = [from_json(EpochRecord, line, str(found)) for line in values["history"]]
+        self.best = from_json(BestRecord, values["best"], str(found)) if values["best"] else None
+
+        self.network.load_state_dict(load_tensors(found / "model.safetensors"))
+        moments = load_tensors(found / "optimizer.safetensors")
+        self.optimizer.load_state_dict(unpack_optimizer(moments, values["optimizer"]))
+        match_layout(self.optimizer.state)
+        self.scheduler.load_state_dict(self.scheduler.state_dict() | values["scheduler"])
+        if self.averages:
+            self.averages.load(load_tensors(found / "averages.safetensors"))
+        if self.scaler:
+            self.scaler.load_state_dict(values["scaler"])
+        return True
