@@ -192,7 +192,7 @@ def _onnx(path: Path, threads: int) -> Network:
 
 def _executorch(path: Path) -> Network:
     """Open a program; its threads are those of the process (see `latency.pin_threads`)."""
-    from export.executorch.to_executorch import open_method
+    from pocketmood.programs import open_method
 
     call = open_method(path)
     return lambda image: call(image)[0][0]

@@ -161,7 +161,7 @@ def tolerance_of(bundle: Bundle, program: str) -> float:
 
 def fill(record: Record, output: dict[str, Any], golden: Array, tolerance: float) -> None:
     """Judge the runner's predictions against the golden ones [N, 4]: emotion and interval68."""
-    found = np.array(output["answers"], dtype=float)  # null, for what is no number, becomes NaN
+    found = np.array(output["predictions"], dtype=float)  # null, for what is no number, becomes NaN
     if found.shape != golden.shape:
         raise RunError(f"{len(found)} predictions for {len(golden)} golden waveforms")
     record.parity_error = float(np.abs(found - golden).max())

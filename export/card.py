@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from export.contract import describe_labels
+from export.contract import Labels
+from export.parity import drop_in_words
+from export.parity_record import ParityRecord
 
 SYNTHETIC_WARNING = (
     "> **These labels are synthetic.** The music was rendered and rated by formulas, not by people. The figures below "
@@ -13,58 +15,18 @@ SYNTHETIC_WARNING = (
 )
 
 
-def card(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
-    """Write the card of a bundle; `about` is what bundle.json says, `records` are the parity records."""
-    spec, metrics, labels = about["spec"], about["metrics"], about["labels"]
-    parameters = about.get("parameters")
-    size = f", {parameters / 1e6:.2f} M parameters" if parameters else ""
+def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
+    """Write the card of a bundle; `about` is what bundle.json says."""
     return "\n".join(
         [
-            f"# {about['name']}: how music feels",
-            "",
-            *([SYNTHETIC_WARNING] if labels.get("synthetic") else []),
-            f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with an interval: the mean "
-            f"rating of 68 % of songs lies within emotion +- interval68. {about['name']}{size}.",
-            "",
-            "## Use",
-            f"- Input `{about['input']['name']}`: float32 `{about['input']['shape']}`, in [-1, 1], "
-            f"{about['input']['unit']}. Nothing else is to be done outside: the spectrogram is part of the program.",
-            f"- Outputs: `emotion` `[1, 2]` (valence, arousal), `interval68` `[1, 2]`: {about['outputs'][0]['unit']}.",
-            "- Golden pairs are in `golden/` (raw little-endian float32): test any port against them.",
-            "",
-            "## Data",
-            f"- Corpus: {labels.get('corpus') or 'unknown'}. Labels: {describe_labels(labels)}.",
-            "- Split 70/15/15 by artist where known, else by song; all figures are of the test part.",
-            "",
-            f"## Quality on {metrics['songs']} test songs (fp32, whole clips)",
-            "| | valence | arousal | mean |",
-            "| --- | --- | --- | --- |",
-            *(_metric(metrics, key, title) for key, title in _METRICS.items()),
-            "",
-            f"95 % interval of the mean CCC over songs: {metrics['ccc_mean_low']:.3f} to "
-            f"{metrics['ccc_mean_high']:.3f}.",
-            "",
-            "## Programs",
-            "| file | MB | largest error | against | limit | from fp32 | CCC drop [95 %] | verdict |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
-            *(_program(record) for record in records),
-            "",
-            *(f"- `{record['artefact']}`: {record['reason']}." for record in records if record.get("reason")),
-            *(
-                f"- `{record['artefact']}`: {record['quantised_ops']} operators in int8 ({record['quantised']}), "
-                f"{record['float_ops']} in float ({record['left_float']})."
-                for record in records
-                if "quantised_ops" in record
-            ),
-            "",
-            "## Front end",
-            f"{spec['sample_rate']} Hz mono, n_fft {spec['n_fft']}, hop {spec['hop']}, {spec['bands']} Slaney mel "
-            f"bands from {spec['low_hz']:g} to {spec['high_hz']:g} Hz, {spec['low_db']:g} to {spec['high_db']:g} dB "
-            f"mapped to [-1, 1]; the network sees every {about['stride']}. frame, {about['frames']} frames. "
-            f"Hash `{about['spec_hash']}`.",
-            "",
+            *_summary(about),
+            *_data(about),
+            *_quality(about["metrics"]),
+            *_programs(records),
+            *_front_end(about),
             "## Limits",
-            f"- One answer per {spec['seconds']:g} s; shorter music must be repeated to that length, longer music cut.",
+            f"- One prediction per {about['spec']['seconds']:g} s; shorter music must be repeated to that length, "
+            "longer music cut.",
             "- It predicts what an average listener of the rated corpus reported, not what you feel.",
             "- Other genres, cultures and recording levels than the corpus's are untested.",
             "- Latency depends on the device: see the benchmarks of the run.",
@@ -75,6 +37,72 @@ def card(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
             "",
         ]
     )
+
+
+def _summary(about: Mapping[str, Any]) -> list[str]:
+    spec, input_, parameters = about["spec"], about["input"], about.get("parameters")
+    size = f", {parameters / 1e6:.2f} M parameters" if parameters else ""
+    return [
+        f"# {about['name']}: how music feels",
+        "",
+        *([SYNTHETIC_WARNING] if about["labels"].get("synthetic") else []),
+        f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with an interval: the mean "
+        f"rating of 68 % of songs lies within emotion +- interval68. {about['name']}{size}.",
+        "",
+        "## Use",
+        f"- Input `{input_['name']}`: float32 `{input_['shape']}`, in [-1, 1], {input_['unit']}. Nothing else is to be "
+        "done outside: the spectrogram is part of the program.",
+        f"- Outputs: `emotion` `[1, 2]` (valence, arousal), `interval68` `[1, 2]`: {about['outputs'][0]['unit']}.",
+        "- Golden pairs are in `golden/` (raw little-endian float32): test any port against them.",
+        "",
+    ]
+
+
+def _data(about: Mapping[str, Any]) -> list[str]:
+    labels = Labels(**about["labels"])
+    return [
+        "## Data",
+        f"- Corpus: {labels.corpus or 'unknown'}. Labels: {labels.sentence()}.",
+        "- Split 70/15/15 by artist where known, else by song; all figures are of the test part.",
+        "",
+    ]
+
+
+def _quality(metrics: Mapping[str, Any]) -> list[str]:
+    return [
+        f"## Quality on {metrics['songs']} test songs (fp32, whole clips)",
+        "| | valence | arousal | mean |",
+        "| --- | --- | --- | --- |",
+        *(_metric(metrics, key, title) for key, title in _METRICS.items()),
+        "",
+        f"95 % interval of the mean CCC over songs: {metrics['ccc_mean_low']:.3f} to {metrics['ccc_mean_high']:.3f}.",
+        "",
+    ]
+
+
+def _programs(records: Sequence[ParityRecord]) -> list[str]:
+    return [
+        "## Programs",
+        "| file | MB | largest error | against | limit | from fp32 | CCC drop [95 %] | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(_program(record) for record in records),
+        "",
+        *(f"- `{record.artefact}`: {record.reason}." for record in records if record.reason),
+        *(_in_int8(record) for record in records if record.facts.quantised_ops is not None),
+        "",
+    ]
+
+
+def _front_end(about: Mapping[str, Any]) -> list[str]:
+    spec = about["spec"]
+    return [
+        "## Front end",
+        f"{spec['sample_rate']} Hz mono, n_fft {spec['n_fft']}, hop {spec['hop']}, {spec['bands']} Slaney mel bands "
+        f"from {spec['low_hz']:g} to {spec['high_hz']:g} Hz, {spec['low_db']:g} to {spec['high_db']:g} dB mapped to "
+        f"[-1, 1]; the network sees every {about['stride']}. frame, {about['frames']} frames. "
+        f"Hash `{about['spec_hash']}`.",
+        "",
+    ]
 
 
 _METRICS = {
@@ -92,12 +120,20 @@ def _metric(metrics: Mapping[str, Any], key: str, title: str) -> str:
     return f"| {title} | {values} |"
 
 
-def _program(record: Mapping[str, Any]) -> str:
-    drop = "not measured"
-    if record.get("ccc_drop") is not None:
-        drop = f"{record['ccc_drop']:+.4f} [{record['ccc_drop_low']:+.4f}, {record['ccc_drop_high']:+.4f}]"
+def _program(record: ParityRecord) -> str:
+    distance, gates, size = record.distance, record.gates, record.facts.size_bytes
+    # Only green records reach a card, and a green one has been run, judged and weighed.
+    assert distance is not None and gates is not None and size is not None
     return (
-        f"| `{record['artefact']}` | {record['size_bytes'] / 1e6:.2f} | {record['max_error']:.1e} | "
-        f"{record['against']} | {record['limit']:.0e} | {record.get('fp32_max_error', record['max_error']):.1e} | "
-        f"{drop} | {record['verdict']} |"
+        f"| `{record.artefact}` | {size / 1e6:.2f} | {distance.max_error:.1e} | {record.against} | "
+        f"{gates.limit:.0e} | {record.fp32_max_error:.1e} | {drop_in_words(record.ccc, 'not measured')} | "
+        f"{record.verdict} |"
+    )
+
+
+def _in_int8(record: ParityRecord) -> str:
+    facts = record.facts
+    return (
+        f"- `{record.artefact}`: {facts.quantised_ops} operators in int8 ({facts.quantised}), "
+        f"{facts.float_ops} in float ({facts.left_float})."
     )

@@ -22,7 +22,7 @@ class Artefact(NamedTuple):
     precision: Precision
     file: str
     against: str = FP32
-    """What its answers are compared with."""
+    """What its predictions are compared with."""
 
     @property
     def step(self) -> str:
@@ -63,7 +63,7 @@ class ExportConfig:
     precision: tuple[Precision, ...] = ("fp32", "fp16", "int8", "palette6", "w8a8")
     """Precisions to write. CoreML has all of them; int8 is its weights' alone, w8a8 its activations' too."""
     golden: int = 5
-    """Test clips that travel in the bundle with their answers, for the tests of every language."""
+    """Test clips that travel in the bundle with PyTorch's predictions, for the tests of every language."""
     held_out: int = 32
     """Further clips, from test and validation, that the programs are compared on."""
     calibration: int = 48
@@ -98,28 +98,23 @@ class ExportConfig:
         if min(self.held_out, self.qat_steps) < 0:
             raise ExportError("held_out and qat_steps must be at least 0")
         if not self.artefacts:
-            asked = f"{', '.join(self.to) or 'no format'} in {', '.join(self.precision) or 'no precision'}"
+            wish = f"{', '.join(self.to) or 'no format'} in {', '.join(self.precision) or 'no precision'}"
             raise ExportError(
-                f"nothing to write: {asked}; there are {', '.join(artefact.step for artefact in ARTEFACTS)}"
+                f"nothing to write: {wish}; there are {', '.join(artefact.step for artefact in ARTEFACTS)}"
             )
 
     @property
     def artefacts(self) -> tuple[Artefact, ...]:
         """What this config writes."""
-        return tuple(one for one in ARTEFACTS if one.format in self.to and one.precision in self.precision)
+        return tuple(
+            artefact for artefact in ARTEFACTS if artefact.format in self.to and artefact.precision in self.precision
+        )
 
     def limit(self, artefact: Artefact) -> float:
         """Return the largest difference allowed between an artefact and what it is compared with."""
         if artefact.against == OWN_GRAPH:
             return self.int8_limit
         return self.fp16_limit if artefact.precision == "fp16" else self.fp32_limit
-
-    @property
-    def student_folder(self) -> Path:
-        """Where the student is."""
-        if self.checkpoint is None:
-            return self.run / "student"
-        return self.checkpoint.parent if self.checkpoint.suffix == ".safetensors" else self.checkpoint
 
     def shaping(self) -> dict[str, Any]:
         """Return the fields that shape the result: not where it is made, nor how many processes make it."""

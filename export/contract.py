@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from pocketmood import __version__
 from pocketmood.bundle import SCHEMA
+from pocketmood.data.record import DataRecord
 from pocketmood.spec import MelSpec
 
 Contract = dict[str, int | str]
 
 
-def contract(spec: MelSpec, stride: int, frames: int, labels: Mapping[str, Any]) -> Contract:
+@dataclass(frozen=True)
+class Labels:
+    """Whose ratings a student learnt, as the data stage recorded it."""
+
+    set: str | None = None
+    """The label set, with its version."""
+    fix: str | None = None
+    """What was mended in it."""
+    synthetic: bool = False
+    """Whether formulas rated the music, and not people."""
+    corpus: str | None = None
+    """Where the music comes from."""
+
+    @classmethod
+    def of(cls, record: DataRecord) -> Labels:
+        """Take them from the record of a data stage."""
+        return cls(record.label_set, record.label_fix, record.synthetic_labels, record.corpus)
+
+    def sentence(self) -> str:
+        """Say in one line what the numbers were learnt from."""
+        kind = "synthetic labels" if self.synthetic else "ratings by people"
+        return f"{self.set or 'unknown label set'}; fix: {self.fix or 'none'}; {kind}"
+
+
+def contract(spec: MelSpec, stride: int, frames: int, labels: Labels) -> Contract:
     """Return name -> value; names are identifiers, because ExecuTorch makes them methods of the program."""
     return {
         "schema": SCHEMA,
@@ -23,15 +47,10 @@ def contract(spec: MelSpec, stride: int, frames: int, labels: Mapping[str, Any])
         "mel_spec": json.dumps(spec.to_dict(), sort_keys=True),
         "mel_stride": stride,
         "mel_frames": frames,
+        # "What range is this number" is what users of comparable projects ask most.
         "input": "waveform float32 [1, samples] in [-1, 1], mono",
         "outputs": "emotion float32 [1, 2] valence, arousal in [-1, 1]; "
         "interval68 float32 [1, 2] half the width of the 68 % interval of a song's mean rating",
-        "labels": describe_labels(labels),
+        "labels": labels.sentence(),
         "exporter": f"pocketmood {__version__}",
     }
-
-
-def describe_labels(labels: Mapping[str, Any]) -> str:
-    """Say in one line what the numbers were learnt from."""
-    kind = "synthetic labels" if labels.get("synthetic") else "ratings by people"
-    return f"{labels.get('set') or 'unknown label set'}; fix: {labels.get('fix') or 'none'}; {kind}"

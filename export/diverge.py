@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from export import rewrite
 from export.config import Artefact
-from export.onnx.to_onnx import Array
-from export.pipeline import INPUT_NAME, OUTPUT_NAMES, Pipeline
+from export.pipeline import Pipeline
 from pocketmood.onnx_session import open_session
+from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES, Array
 
 Values = Mapping[str, Array]
 """What modules answered, by path and in order; then the outputs of the program, by name."""

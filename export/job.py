@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from export.config import ExportConfig
-from export.contract import Contract
+from export.contract import Contract, Labels, contract
 from pocketmood.data.clips import ClipStore
-from pocketmood.runs import Stage
+from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
+from pocketmood.runs import Stage, read_json
+from pocketmood.spec import MelSpec
 
 REFERENCE = "pytorch"
+"""The step whose predictions all programs are held to."""
 SEARCH = "int8.search"
-ANSWERS, GRAPH_ANSWERS, MEL = "answers.npy", "graph_answers.npy", "mel.npy"
+PREDICTIONS, GRAPH_PREDICTIONS, MEL = "predictions.npy", "graph_predictions.npy", "mel.npy"
 SENSITIVITY = "sensitivity.json"
 
 
@@ -37,9 +41,40 @@ class Clips:
         return self.golden + self.held_out
 
     @property
-    def answered(self) -> tuple[str, ...]:
-        """Clips that every program answers: the proven ones first, then the other test songs."""
+    def predicted(self) -> tuple[str, ...]:
+        """Clips that every program predicts: the proven ones first, then the other test songs."""
         return self.proven + tuple(id_ for id_ in self.test if id_ not in set(self.proven))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The student that is exported, and what it learnt from."""
+
+    name: str
+    """timm's name of the network."""
+    parameters: int | None
+    """Trained numbers in it, where its config.json tells."""
+    spec: MelSpec
+    """The spectrogram that it sees."""
+    stride: int
+    """It sees every so-manieth frame."""
+    frames: int
+    """It sees so many of them."""
+    labels: Labels
+    """Whose ratings it learnt."""
+
+    @classmethod
+    def of(cls, config: ExportConfig) -> Subject:
+        """Read the student's config.json and the record of the data stage."""
+        student = read_json(student_folder(config) / CONFIG_FILE)
+        return cls(
+            name=student["name"],
+            parameters=student.get("parameters"),
+            spec=MelSpec.from_dict(student["spec"]),
+            stride=student["stride"],
+            frames=student["frames"],
+            labels=Labels.of(RunFolder(config.run).data_record),
+        )
 
 
 @dataclass(frozen=True)
@@ -50,14 +85,42 @@ class Job:
     folder: Path
     """Where the steps' folders lie."""
     clips: Clips
-    contract: Contract
+    subject: Subject
     inputs: dict[str, str]
-    """Fingerprints of data and student."""
+    """Fingerprints of data and student, and the bundle's schema."""
+
+    @property
+    def contract(self) -> Contract:
+        """What every program says about itself."""
+        return contract(self.subject.spec, self.subject.stride, self.subject.frames, self.subject.labels)
+
+    @property
+    def run(self) -> RunFolder:
+        """The run whose clips are used."""
+        return RunFolder(self.config.run)
 
     def store(self) -> ClipStore:
         """Open the run's clips, through the student's window."""
-        return ClipStore.open(self.config.run / "data" / "store", int(self.contract["samples"]))
+        return self.run.store_of(self.subject.spec.samples)
 
     def stage(self, step: str) -> Stage:
         """Return the nested stage of a step."""
         return Stage(self.folder, step, {"config": self.config.shaping(), "clips": vars(self.clips)}, self.inputs)
+
+    def left_in_float(self) -> dict[str, str]:
+        """Return the groups of operators that the search left in float, each with its reason."""
+        left: dict[str, str] = read_json(self.folder / SEARCH / SENSITIVITY)["left"]
+        return left
+
+
+def student_folder(config: ExportConfig) -> Path:
+    """Return where the student is: the run's own, or the folder of the checkpoint that was named."""
+    if config.checkpoint is None:
+        return RunFolder(config.run).folder("student")
+    return config.checkpoint.parent if config.checkpoint.suffix == ".safetensors" else config.checkpoint
+
+
+def step_record(folder: Path) -> dict[str, Any]:
+    """Read what a finished step says of its result."""
+    record: dict[str, Any] = read_json(folder / "stage.json")["record"]
+    return record

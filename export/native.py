@@ -47,7 +47,8 @@ class Report:
 
     contract: dict[str, Any]
     backends: tuple[str, ...]
-    answers: NDArray[np.float32]  # [N, 4]: valence, arousal, and the interval68 of each; N is 0 where nothing was asked
+    predictions: NDArray[np.float32]
+    """[N, 4]: valence, arousal, and the interval68 of each; N is 0 without waveforms."""
     threads: int
     load_ms: float
     peak_rss_bytes: int
@@ -102,17 +103,17 @@ def run(machine: Machine, program: Path, waveforms: Path | None = None, repeat: 
     command = [*machine.emulator, str(build(machine)), str(program)]
     if waveforms is not None:
         command += ["--waveforms", str(waveforms), "--repeat", str(repeat)]
-    said = json.loads(_call([*command, "--threads", str(threads)], RUN_LIMIT_S))
-    # The runner writes null for what is no number.
-    answers = np.array(said.get("answers", []), dtype=np.float64).astype(np.float32).reshape(-1, 4)
-    times = {name: said.get(name) for name in ("first_ms", "median_ms", "p95_ms")}
+    found = json.loads(_call([*command, "--threads", str(threads)], RUN_LIMIT_S))
+    # The runner writes null for what is no number; float64 in between keeps all digits of a float32.
+    predictions = np.array(found.get("predictions", []), dtype=np.float64).astype(np.float32).reshape(-1, 4)
+    times = {name: found.get(name) for name in ("first_ms", "median_ms", "p95_ms")}
     return Report(
-        contract=said["contract"],
-        backends=tuple(said["backends"]),
-        answers=answers,
-        threads=said["threads"],
-        load_ms=said["load_ms"],
-        peak_rss_bytes=said["peak_rss_bytes"],
+        contract=found["contract"],
+        backends=tuple(found["backends"]),
+        predictions=predictions,
+        threads=found["threads"],
+        load_ms=found["load_ms"],
+        peak_rss_bytes=found["peak_rss_bytes"],
         **times,
     )
 

@@ -1,48 +1,62 @@
 """How far each artefact lies from PyTorch, as records, and the gates that decide whether a bundle may ship.
 
-Conventions: answers are [N, 4]: valence, arousal, then the interval68 of each, in units of [-1, 1]. The signal-to-noise
-ratio is 10 log10(sum wanted^2 / sum error^2) in dB. `ccc_drop` is the mean CCC of fp32 PyTorch less that of the
-artefact, on `ccc_songs` songs, with the interval over the same resampled songs.
+Conventions: predictions are [N, 4]: valence, arousal, then the interval68 of each, in units of [-1, 1]. The
+signal-to-quantisation-noise ratio is 10 log10(sum wanted^2 / sum error^2) in dB. `ccc_drop` is the mean CCC of fp32
+PyTorch less that of the artefact, on `ccc_songs` songs, with the interval over the same resampled songs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.parity_record import FAILED, PASSED, CccChange, Distance, DistanceToFp32, Gates, ParityRecord
 from pocketmood.metrics import paired_difference, score
 
-Answers = NDArray[np.float32]
-Record = dict[str, Any]
-PASSED, FAILED = "passed", "failed"
+Outputs = NDArray[np.float32]
+"""Predictions of several clips [N, 4]: both outputs side by side."""
 OUTPUTS = {"emotion": slice(0, 2), "interval68": slice(2, 4)}
-DEVICE_LIMIT = 1e-3
-"""Largest difference between an fp32 program on a device and the golden pairs: other kernels sum in another order."""
+LEAST_TOLERANCE = 1e-3
+"""What an fp32 program may differ by on another machine: its kernels sum in another order."""
 MOST_DB = 200.0
-"""Reported for equal answers, whose ratio is infinite: JSON has no infinity."""
+"""Reported for equal predictions, whose ratio is infinite: JSON has no infinity."""
+Value = TypeVar("Value")
 
 
-def compare(answers: Answers, wanted: Answers) -> Record:
-    """Return the largest error over both outputs, and largest, mean, signed error and SQNR of each."""
-    error = answers.astype(np.float64) - wanted
-    record: Record = {"clips": len(answers), "max_error": float(np.abs(error).max())}
-    for name, part in OUTPUTS.items():
-        record |= {
-            f"{name}_max_error": float(np.abs(error[:, part]).max()),
-            f"{name}_mean_error": float(np.abs(error[:, part]).mean()),
-            f"{name}_signed_error": float(error[:, part].mean()),
-            f"{name}_sqnr_db": sqnr_db(answers[:, part], wanted[:, part]),
-        }
-    return record
+def compare(found: Outputs, wanted: Outputs) -> Distance:
+    """Measure how far predictions lie from wanted ones: largest, mean and signed difference, and SQNR."""
+    error = found.astype(np.float64) - wanted  # float64: the mean of 1e-7 differences would drown in float32 sums
+    emotion, interval68 = OUTPUTS["emotion"], OUTPUTS["interval68"]
+    return Distance(
+        clips=len(found),
+        max_error=float(np.abs(error).max()),
+        emotion_max_error=float(np.abs(error[:, emotion]).max()),
+        emotion_mean_error=float(np.abs(error[:, emotion]).mean()),
+        emotion_signed_error=float(error[:, emotion].mean()),
+        emotion_sqnr_db=sqnr_db(found[:, emotion], wanted[:, emotion]),
+        interval68_max_error=float(np.abs(error[:, interval68]).max()),
+        interval68_mean_error=float(np.abs(error[:, interval68]).mean()),
+        interval68_signed_error=float(error[:, interval68].mean()),
+        interval68_sqnr_db=sqnr_db(found[:, interval68], wanted[:, interval68]),
+    )
 
 
-def sqnr_db(answers: Answers, wanted: Answers) -> float:
-    """Return the signal-to-quantisation-noise ratio in dB, at most 200."""
-    noise = float(((answers.astype(np.float64) - wanted) ** 2).sum())
+def compare_to_fp32(found: Outputs, wanted: Outputs) -> DistanceToFp32:
+    """Measure the same distance from fp32 in PyTorch, for an artefact whose gate compares it with something else."""
+    distance = compare(found, wanted)
+    return DistanceToFp32(
+        distance.max_error, distance.emotion_mean_error, distance.emotion_signed_error, distance.emotion_sqnr_db
+    )
+
+
+def sqnr_db(found: Outputs, wanted: Outputs) -> float:
+    """Return the signal-to-quantisation-noise ratio in dB, from -200 to 200."""
+    noise = float(((found.astype(np.float64) - wanted) ** 2).sum())
     signal = float((wanted.astype(np.float64) ** 2).sum())
     if math.isnan(noise):
         return -MOST_DB
@@ -51,94 +65,117 @@ def sqnr_db(answers: Answers, wanted: Answers) -> float:
     return float(np.clip(10 * math.log10(max(signal, 1e-300) / noise), -MOST_DB, MOST_DB))
 
 
-def ccc_change(answers: Answers, reference: Answers, labels: NDArray[Any], songs: Sequence[str]) -> Record:
-    """Return the mean CCC of an artefact on labelled songs and what it lost against the reference, with interval."""
-    if not np.isfinite(answers).all():
-        return {"ccc_mean": None, "ccc_drop": None, "ccc_songs": len(songs)}
+def ccc_change(found: Outputs, reference: Outputs, labels: NDArray[Any], songs: Sequence[str]) -> CccChange:
+    """Score an artefact on labelled songs: its mean CCC and what it lost against the reference, with interval."""
+    if not np.isfinite(found).all():
+        return CccChange(len(songs))
     emotion = OUTPUTS["emotion"]
-    drop = paired_difference(reference[:, emotion], answers[:, emotion], labels, songs)
-    return {
-        "ccc_mean": score(answers[:, emotion], labels)["ccc_mean"],
-        "ccc_drop": drop.difference,
-        "ccc_drop_low": drop.low,
-        "ccc_drop_high": drop.high,
-        "ccc_songs": len(songs),
-    }
+    # Paired: both are scored on the same resampled songs, or the songs' own scatter would hide so small a loss.
+    drop = paired_difference(reference[:, emotion], found[:, emotion], labels, songs)
+    mean = score(found[:, emotion], labels)["ccc_mean"]
+    return CccChange(len(songs), mean, drop.difference, drop.low, drop.high)
 
 
-def judge(record: Record, limit: float, ccc_drop_limit: float | None, fp32_limit: float | None = None) -> Record:
-    """Add limits, verdict and reason: NaN passes no gate.
+def tolerance(limit: float, to_fp32: DistanceToFp32 | None) -> float:
+    """Return what a program may differ by on a device, on any output of the golden pairs; written here, read elsewhere.
+
+    The golden pairs are fp32 PyTorch's, so it is the sum of what kernels may differ by (at least 1e-3, and the limit
+    that the program has here) and of what its precision costs.
+    """
+    return max(LEAST_TOLERANCE, limit) + (0.0 if to_fp32 is None else to_fp32.fp32_max_error)
+
+
+def judge(
+    record: ParityRecord, limit: float, ccc_drop_limit: float | None, fp32_limit: float | None = None
+) -> ParityRecord:
+    """Add limits, tolerance, verdict and reason to what was measured: NaN passes no gate.
 
     fp32_limit: for an artefact that was compared with something else, how far it may lie from fp32 in PyTorch.
-    `tolerance` is for whoever runs the program on a device, against the golden pairs, which are fp32 PyTorch's: what
-    kernels may differ by, and what the precision costs.
     """
     reasons = []
-    if not record["max_error"] <= limit:
-        reasons.append(f"largest error {record['max_error']:.2g} is beyond the limit of {limit:.0e}")
-    if fp32_limit is not None and not record["fp32_max_error"] <= fp32_limit:
-        reasons.append(f"largest error to fp32 {record['fp32_max_error']:.2g} is beyond the limit of {fp32_limit:.0e}")
-    drop = record.get("ccc_drop")
-    if ccc_drop_limit is not None and "ccc_songs" in record and not (drop is not None and drop <= ccc_drop_limit):
-        lost = "cannot be computed" if drop is None else f"of {drop:.3f} is beyond the limit of {ccc_drop_limit}"
-        reasons.append(f"the CCC drop {lost}")
-    verdict = FAILED if reasons else PASSED
-    notes = [*reasons, *([record["reason"]] if record.get("reason") else [])]
-    return record | {
-        "limit": limit,
-        "tolerance": max(DEVICE_LIMIT, limit) + record.get("fp32_max_error", 0.0),
-        "fp32_limit": fp32_limit,
-        "ccc_drop_limit": ccc_drop_limit,
-        "verdict": verdict,
-        "reason": "; ".join(notes),
-    }
+    # Every test is "not within" rather than "beyond", which a NaN would pass.
+    error = math.nan if record.distance is None else record.distance.max_error
+    if not error <= limit:
+        reasons.append(f"largest error {error:.2g} is beyond the limit of {limit:.0e}")
 
+    if fp32_limit is not None:
+        to_fp32 = math.nan if record.to_fp32 is None else record.to_fp32.fp32_max_error
+        if not to_fp32 <= fp32_limit:
+            reasons.append(f"largest error to fp32 {to_fp32:.2g} is beyond the limit of {fp32_limit:.0e}")
 
-def not_written(artefact: str, reason: str) -> Record:
-    """Return the record of an artefact that could not be made or read back."""
-    return {"artefact": artefact, "verdict": FAILED, "reason": reason}
+    if ccc_drop_limit is not None and record.ccc is not None:
+        drop = record.ccc.ccc_drop
+        if drop is None or not drop <= ccc_drop_limit:
+            lost = "cannot be computed" if drop is None else f"of {drop:.3f} is beyond the limit of {ccc_drop_limit}"
+            reasons.append(f"the CCC drop {lost}")
 
-
-def failures(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """List the artefacts whose gate is red, each with its reason."""
-    return [f"{record['artefact']}: {record['reason']}" for record in records if record["verdict"] != PASSED]
-
-
-def worst(records: Sequence[Mapping[str, Any]]) -> str | None:
-    """Name the red artefact whose answers are furthest beyond their limit; None where no red one answered."""
-    red = [record for record in records if record["verdict"] != PASSED and "max_error" in record]
-    beyond = {record["artefact"]: record["max_error"] / record["limit"] for record in red}
-    return max(beyond, key=lambda name: math.inf if math.isnan(beyond[name]) else beyond[name], default=None)
-
-
-def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """Lay the records out for people."""
-    heads = ("artefact", "MB", "max error", "limit", "from fp32", "SQNR dB", "CCC drop [95 %]", "subgraphs",
-             "left out", "verdict")  # fmt: skip
-    rows = [heads, *(_row(record) for record in records)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    reasons = [f"{record['artefact']}: {record['reason']}" for record in records if record.get("reason")]
-    return "\n".join([*lines, *reasons])
-
-
-def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
-    drop = "-"
-    if record.get("ccc_drop") is not None:
-        drop = f"{record['ccc_drop']:+.4f} [{record['ccc_drop_low']:+.4f}, {record['ccc_drop_high']:+.4f}]"
-    return (
-        str(record["artefact"]),
-        _cell(record.get("size_bytes"), lambda size: f"{size / 1e6:.2f}"),
-        _cell(record.get("max_error"), lambda error: f"{error:.1e}"),
-        _cell(record.get("limit"), lambda limit: f"{limit:.0e}"),
-        _cell(record.get("fp32_max_error", record.get("max_error")), lambda error: f"{error:.1e}"),
-        _cell(record.get("emotion_sqnr_db"), lambda ratio: f"{ratio:.0f}"),
-        drop,
-        _cell(record.get("delegated_subgraphs"), str),
-        _cell(record.get("undelegated_ops"), str),
-        str(record["verdict"]),
+    notes = [*reasons, *([record.facts.caveat] if record.facts.caveat else [])]
+    return replace(
+        record,
+        verdict=FAILED if reasons else PASSED,
+        reason="; ".join(notes),
+        gates=Gates(limit, tolerance(limit, record.to_fp32), fp32_limit, ccc_drop_limit),
+        facts=replace(record.facts, caveat=None),
     )
 
 
-def _cell(value: Any, write: Any) -> str:
-    return "-" if value is None else str(write(value))
+def not_written(artefact: str, reason: str) -> ParityRecord:
+    """Return the record of an artefact that could not be made or read back."""
+    return ParityRecord(artefact, FAILED, reason)
+
+
+def failures(records: Sequence[ParityRecord]) -> list[str]:
+    """List the artefacts whose gate is red, each with its reason."""
+    return [f"{record.artefact}: {record.reason}" for record in records if not record.passed]
+
+
+def worst(records: Sequence[ParityRecord]) -> str | None:
+    """Name the red artefact that lies furthest beyond its limit; None where no red one could be run."""
+    beyond = {
+        record.artefact: record.distance.max_error / record.gates.limit
+        for record in records
+        if not record.passed and record.distance is not None and record.gates is not None
+    }
+    return max(beyond, key=lambda name: math.inf if math.isnan(beyond[name]) else beyond[name], default=None)
+
+
+def table(records: Sequence[ParityRecord]) -> str:
+    """Lay the records out for people."""
+    heads = ("artefact", "MB", "max error", "limit", "from fp32", "SQNR dB", "CCC drop [95 %]", "subgraphs",
+             "left out", "verdict")  # fmt: skip
+    reasons = [f"{record.artefact}: {record.reason}" for record in records if record.reason]
+    return "\n".join([columns([heads, *map(_row, records)]), *reasons])
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Lay out rows of cells, each column as wide as its widest cell."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def drop_in_words(ccc: CccChange | None, unknown: str) -> str:
+    """Write a CCC drop with its interval; `unknown` where there is none."""
+    if ccc is None or ccc.ccc_drop is None:
+        return unknown
+    return f"{ccc.ccc_drop:+.4f} [{ccc.ccc_drop_low:+.4f}, {ccc.ccc_drop_high:+.4f}]"
+
+
+def _row(record: ParityRecord) -> tuple[str, ...]:
+    distance, gates, facts = record.distance, record.gates, record.facts
+    return (
+        record.artefact,
+        _cell(facts.size_bytes, lambda size: f"{size / 1e6:.2f}"),
+        _cell(distance and distance.max_error, lambda error: f"{error:.1e}"),
+        _cell(gates and gates.limit, lambda limit: f"{limit:.0e}"),
+        _cell(record.fp32_max_error, lambda error: f"{error:.1e}"),
+        _cell(distance and distance.emotion_sqnr_db, lambda ratio: f"{ratio:.0f}"),
+        drop_in_words(record.ccc, "-"),
+        _cell(facts.delegated_subgraphs, str),
+        _cell(facts.undelegated_ops, str),
+        record.verdict,
+    )
+
+
+def _cell(value: Value | None, write: Callable[[Value], str]) -> str:
+    return "-" if value is None else write(value)

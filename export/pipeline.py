@@ -10,11 +10,8 @@ from pocketmood.errors import ExportError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec
 
-INPUT_NAME = "waveform"
-OUTPUT_NAMES = ("emotion", "interval68")
 
-
-class Answer(Protocol):
+class Prediction(Protocol):
     """What a student returns; its features stay behind, because no phone needs them."""
 
     @property
@@ -30,15 +27,15 @@ class Pipeline(nn.Module):
     """Map a waveform [1, S] in [-1, 1] to (emotion [1, 2], interval68 [1, 2])."""
 
     def __init__(self, front: nn.Module, network: nn.Module, spec: MelSpec) -> None:
-        """Join a front end [1, S] -> [1, 1, M, T] and a student [1, 1, M, T] -> Answer."""
+        """Join a front end [1, S] -> [1, 1, M, T] and a student [1, 1, M, T] -> Prediction."""
         super().__init__()
         self.front, self.network = front, network
         self.spec = spec
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """Answer one clip."""
-        emotion, interval68, *_ = self.network(self.front(waveform))
-        return emotion, interval68
+        """Predict one clip."""
+        prediction: Prediction = self.network(self.front(waveform))
+        return prediction.emotion, prediction.interval68
 
 
 def build(student: nn.Module, spec: MelSpec, stride: int, frames: int) -> Pipeline:

@@ -1,4 +1,4 @@
-"""How a program is asked: clip by clip, in the form that every runtime's reader returns."""
+"""Predicts clip by clip with a program of any runtime, and makes a program of a PyTorch module."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from export.onnx.to_onnx import Runner
+from export.parity import Outputs
 from pocketmood.data.clips import ClipStore
+from pocketmood.programs import Array, Program
 
 
-def answer(run: Runner, store: ClipStore, ids: Sequence[str]) -> NDArray[np.float32]:
-    """Let a program answer clip by clip: [N, 4], valence, arousal, and the interval68 of each."""
-    rows = [np.concatenate([part.reshape(-1) for part in run(store.waveform(id_)[None])]) for id_ in ids]
+def predict_clips(program: Program, store: ClipStore, ids: Sequence[str]) -> Outputs:
+    """Predict clips of a store one by one: [N, 4], valence, arousal, and the interval68 of each."""
+    return predict_waves(program, (store.waveform(id_) for id_ in ids))
+
+
+def predict_waves(program: Program, waves: Sequence[Array] | Iterator[Array] | Array) -> Outputs:
+    """Predict waveforms [S] one by one: [N, 4], valence, arousal, and the interval68 of each."""
+    # One by one, because every program is written for a single clip.
+    rows = [np.concatenate([output.reshape(-1) for output in program(wave[None])]) for wave in waves]
     return np.stack(rows).astype(np.float32)
 
 
 class Waves:
-    """Clips of a store as waveforms [1, S], read when they are asked for."""
+    """Clips of a store as waveforms [1, S], each read when it is used: all of them would take gigabytes."""
 
     def __init__(self, store: ClipStore, ids: Sequence[str]) -> None:
         """Choose clips by id."""
@@ -30,7 +36,7 @@ class Waves:
         return len(self.ids)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        """Return one."""
+        """Return the waveform of one clip."""
         return torch.from_numpy(self.store.waveform(self.ids[row])[None])
 
     def __iter__(self) -> Iterator[torch.Tensor]:
@@ -38,10 +44,10 @@ class Waves:
         return (self[row] for row in range(len(self)))
 
 
-def in_torch(module: torch.nn.Module) -> Runner:
+def in_torch(module: torch.nn.Module) -> Program:
     """Wrap a module as a program."""
 
-    def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def run(waveform: Array) -> tuple[Array, Array]:
         with torch.inference_mode():
             emotion, interval68 = module(torch.from_numpy(waveform))
         return emotion.numpy(), interval68.numpy()

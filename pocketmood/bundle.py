@@ -12,23 +12,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pocketmood.emotion import Emotion
 from pocketmood.errors import BundleError, DataError
-from pocketmood.onnx_session import open_session
+from pocketmood.programs import Array, Program, open_executorch, open_onnx
 from pocketmood.spec import MelSpec
 
 SCHEMA = 2
 """Version of bundle.json and of the programs' inputs and outputs; 2 renamed the output `spread` to `interval68`."""
-OUTPUTS = ("emotion", "interval68")
-"""Names of the programs' outputs, each [1, 2]: valence and arousal."""
 SUFFIXES = {"onnxruntime": "onnx", "executorch": "pte"}
 AGAIN = "export it again with `python -m export`, or copy it again from where it came"
 
-Predictor = Callable[[NDArray[np.float32]], tuple[Emotion, Emotion]]
+Predictor = Callable[[Array], tuple[Emotion, Emotion]]
 """Waveform [S] to (emotion, interval68): the latter is half the width of the 68 % interval of a song's mean rating."""
-_Run = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 class Bundle:
@@ -81,17 +77,17 @@ class Bundle:
             raise BundleError(f"{self.folder}: no {name} in this bundle; it holds {', '.join(held) or 'no program'}")
         data = self._checked(name)
         try:
-            run = (_onnxruntime if runtime == "onnxruntime" else _executorch)(data, threads)
+            program = (open_onnx if runtime == "onnxruntime" else open_executorch)(data, threads)
         except BundleError:
             raise
         except Exception as error:  # runtimes raise their own kinds, and ExecuTorch plain RuntimeError
             raise BundleError(f"{self.folder / name}: {runtime} cannot load it ({error}); {AGAIN}") from error
-        return self._predictor(run)
+        return self._predictor(program)
 
-    def _predictor(self, run: _Run) -> Predictor:
+    def _predictor(self, program: Program) -> Predictor:
         samples = self.samples
 
-        def predict(waveform: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
+        def predict(waveform: Array) -> tuple[Emotion, Emotion]:
             """Predict the emotion of one clip."""
             if waveform.shape != (samples,):
                 raise BundleError(
@@ -99,7 +95,7 @@ class Bundle:
                     f"({self.spec.seconds:g} s at {self.spec.sample_rate} Hz). `pocketmood.audio.load` "
                     "makes them from any file"
                 )
-            emotion, interval68 = run(np.ascontiguousarray(waveform, np.float32)[None])
+            emotion, interval68 = program(np.ascontiguousarray(waveform, np.float32)[None])
             return Emotion(*map(float, emotion.reshape(-1))), Emotion(*map(float, interval68.reshape(-1)))
 
         return predict
@@ -127,38 +123,3 @@ def _other_schema(schema: object) -> str:
             "Type `make export RUN=...` in a checkout to make it again"
         )
     return f"this version of pocketmood reads {SCHEMA}; install the version that fits, or export it again"
-
-
-def _onnxruntime(data: bytes, threads: int) -> _Run:
-    session = open_session(data, threads)
-
-    def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        emotion, interval68 = session.run(list(OUTPUTS), {"waveform": waveform})
-        return emotion, interval68
-
-    return run
-
-
-def _executorch(data: bytes, threads: int) -> _Run:
-    try:
-        import torch
-        from executorch.extension.pybindings import portable_lib
-        from executorch.runtime import Runtime
-    except ImportError as error:
-        raise BundleError(
-            "the runtime ExecuTorch is not installed: pip install 'pocketmood[export]', or use --runtime onnxruntime"
-        ) from error
-    if threads:
-        portable_lib._unsafe_reset_threadpool(threads)  # one pool for all programs of the process
-    program = Runtime.get().load_program(data)
-    method = program.load_method("forward")
-    if method is None:
-        raise BundleError("the program has no method `forward`; is it one of ours?")
-
-    def run(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        emotion, interval68 = method.execute([torch.from_numpy(waveform)])
-        # Copied, because the tensors look into memory that the next call writes over.
-        return emotion.numpy().copy(), interval68.numpy().copy()
-
-    run.program = program  # type: ignore[attr-defined]  # the method points into it
-    return run

@@ -108,8 +108,8 @@ class Results:
 
 def open_rows(config: ProgramLatencyConfig, model: str) -> dict[str, Opened]:
     """Open the rows of a student."""
-    from export.executorch import to_executorch
     from export.onnx import to_onnx
+    from pocketmood.programs import open_method
 
     # int8 is calibrated on more of the same noise; here one clip is enough.
     wave = waves(1)[0]
@@ -122,7 +122,7 @@ def open_rows(config: ProgramLatencyConfig, model: str) -> dict[str, Opened]:
         else:
             # The network alone takes a spectrogram; silence takes as long as music.
             given = np.zeros((1, 1, SPEC.bands, FRAMES), np.float32) if file == "network.pte" else wave
-            call = partial(to_executorch.open_method(path), given)
+            call = partial(open_method(path), given)
         opened[file] = Opened(call, path.stat().st_size, *graphs)
 
     for alternative in (Alternative(model, OWN, "ONNX Runtime"), Alternative(model, OURS, "ONNX Runtime")):

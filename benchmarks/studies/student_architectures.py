@@ -99,7 +99,7 @@ def run(config: ArchitecturesConfig, typed: str = f"python -m {NAME}") -> int:
 
 def lower(choice: Choice, folder: Path, path: Path) -> dict[str, Any]:
     """Lower a row's student in a folder to a program, as export does; returns what is known of it."""
-    from export.contract import contract
+    from export.contract import Labels, contract
     from export.executorch import to_executorch
     from export.pipeline import build
     from export.rewrite import for_xnnpack
@@ -107,8 +107,8 @@ def lower(choice: Choice, folder: Path, path: Path) -> dict[str, Any]:
 
     student, _ = load_student(folder)
     pipeline = build(choice.adapt(student), student.spec, student.stride, student.frames)
-    promise = contract(student.spec, student.stride, student.frames, {})
-    return to_executorch.write(for_xnnpack(pipeline), (1, student.spec.samples), path, promise)
+    promise = contract(student.spec, student.stride, student.frames, Labels())
+    return to_executorch.write(for_xnnpack(pipeline), (1, student.spec.samples), path, promise).to_json()
 
 
 def timed(paths: Mapping[str, Path], wave: Any, repeats: int) -> dict[str, Any]:

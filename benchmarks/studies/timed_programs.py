@@ -85,11 +85,11 @@ def _write_int8(model: str, path: Path) -> dict[str, Any]:
 
 
 def _write_onnx(model: str, path: Path) -> dict[str, Any]:
-    from export.contract import contract
+    from export.contract import Labels, contract
     from export.onnx import to_onnx
     from export.rewrite import for_onnx
 
-    return to_onnx.write(for_onnx(student_pipeline(model)), path, contract(SPEC, STRIDE, FRAMES, {}))
+    return to_onnx.write(for_onnx(student_pipeline(model)), path, contract(SPEC, STRIDE, FRAMES, Labels())).to_json()
 
 
 def _write_front(model: str, path: Path) -> dict[str, Any]:
@@ -111,4 +111,4 @@ def _write_network(model: str, path: Path) -> dict[str, Any]:
 def _lower(module: nn.Module, shape: tuple[int, ...], path: Path) -> dict[str, Any]:
     from export.executorch import to_executorch
 
-    return to_executorch.write(module, shape, path, {})
+    return to_executorch.write(module, shape, path, {}).to_json()

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 from export.coreml.mil_operators import OPERATORS
-from export.onnx.to_onnx import Array, Runner
-from export.pipeline import INPUT_NAME, OUTPUT_NAMES
+from export.parity_record import Facts
 from pocketmood.errors import ExportError
+from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES, Array, Program
 
 COMPRESSED = "constexpr_"
 """How the names of operators begin that make weights from stored numbers, once, before the program runs."""
 
 
-def evaluator(program: Any, watch: Callable[[Any, list[Tensor]], None] | None = None) -> Runner:
-    """Return a function that runs a MIL program: waveform [1, S] -> (emotion [1, 2], interval68 [1, 2]).
+def evaluator(program: Any, watch: Callable[[Any, list[Tensor]], None] | None = None) -> Program:
+    """Open a MIL program in this evaluator.
 
     watch: is shown every operation that computes, and its results.
     """
@@ -50,7 +50,7 @@ def evaluator(program: Any, watch: Callable[[Any, list[Tensor]], None] | None = 
     return run
 
 
-def describe(program: Any) -> dict[str, Any]:
+def describe(program: Any) -> Facts:
     """Return facts about a program: operators by kind, stored numbers; ExportError if its ends are not ours."""
     main = program.functions["main"]
     ends = ([*main.inputs], [output.name for output in main.outputs])
@@ -64,13 +64,13 @@ def describe(program: Any) -> dict[str, Any]:
     if not all(np.isfinite(value).all() for value in numbers):
         raise ExportError("a weight of the CoreML program is not finite")
     census = Counter(operation.op_type for operation in main.operations if not _is_constant(operation))
-    return {
-        "operators": sum(census.values()),
-        "operator_types": len(census),
-        "weights": sum(value.size for value in numbers),
-        "compressed_weights": sum(int(np.prod(o.outputs[0].shape)) for o in main.operations if _is_compressed(o)),
-        "float16_ops": sum(_dtype(o.outputs[0]) == "fp16" for o in main.operations if not _is_constant(o)),
-    }
+    return Facts(
+        operators=sum(census.values()),
+        operator_types=len(census),
+        weights=sum(value.size for value in numbers),
+        compressed_weights=sum(int(np.prod(o.outputs[0].shape)) for o in main.operations if _is_compressed(o)),
+        float16_ops=sum(_dtype(o.outputs[0]) == "fp16" for o in main.operations if not _is_constant(o)),
+    )
 
 
 def refuse_unknown(program: Any) -> None:

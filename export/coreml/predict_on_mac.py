@@ -7,25 +7,31 @@ Python.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from export import parity
 from export.golden import golden_pairs
+from export.parity_record import tolerances
+from export.predict import predict_waves
 from pocketmood import command
 from pocketmood.errors import BundleError, ExportError
+from pocketmood.programs import Array, Program
 
-DESCRIPTION = "Run a bundle's CoreML programs on this Mac and compare them with the bundle's golden pairs."
 SUFFIX = ".mlpackage"
 
-Array = NDArray[np.float32]
-Runner = Callable[[Array], tuple[Array, Array]]
+
+@dataclass(frozen=True)
+class MacConfig:
+    """The check of a bundle's CoreML programs on this Mac."""
+
+    bundle: Path
+    """The bundle's folder."""
+    limit: float | None = None
+    """Largest difference allowed; each program's tolerance in parity.json if left out."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,17 @@ class MacParity:
     """How far a program's emotions and intervals lie from the golden ones, over all pairs and both axes."""
 
     program: str
+    """Its file in the bundle."""
     pairs: int
+    """Golden pairs that it was run on."""
     max_error: float
+    """Largest difference, in units of [-1, 1]."""
     mean_error: float
+    """Mean difference."""
     signed_mean_error: float
+    """Mean of found less golden."""
     tolerance: float
+    """Largest difference allowed."""
 
     @property
     def passed(self) -> bool:
@@ -55,33 +67,30 @@ class MacParity:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Check the CoreML programs of a bundle; return 1 where one lies beyond its limit."""
-    parser = argparse.ArgumentParser(prog="python -m export.coreml.predict_on_mac", description=DESCRIPTION)
-    parser.add_argument("--bundle", type=Path, required=True, metavar="FOLDER", help="the bundle folder")
-    parser.add_argument("--limit", type=float, help="largest difference allowed (default: as parity.json says)")
-    chosen = parser.parse_args(args)
+    """Read the command line and run the check."""
+    return run(command.parse(MacConfig, "python -m export.coreml.predict_on_mac", __doc__, args))
+
+
+def run(config: MacConfig) -> int:
+    """Check the CoreML programs of a bundle; return 1 where one lies beyond its tolerance."""
     refuse_other_systems(sys.platform)
-    waves, answers = golden_pairs(chosen.bundle)
+    waves, golden = golden_pairs(config.bundle)
+    # Here, because coremltools takes seconds to import, and what is said above needs none of it.
     from export.coreml import to_coreml
 
     found = []
-    for program, tolerance in limits(chosen.bundle).items():
-        limit = tolerance if chosen.limit is None else chosen.limit
-        found.append(compare(program, to_coreml.read(chosen.bundle / program), waves, answers, limit))
+    for name, tolerance in allowed(config.bundle).items():
+        program = to_coreml.read(config.bundle / name)
+        limit = tolerance if config.limit is None else config.limit
+        found.append(compare(name, program, waves, golden, limit))
         print(found[-1].sentence())
-    print(json.dumps([asdict(one) | {"passed": one.passed} for one in found]))
-    return int(not all(one.passed for one in found))
+    print(json.dumps([asdict(record) | {"passed": record.passed} for record in found]))
+    return int(not all(record.passed for record in found))
 
 
-def limits(bundle: Path) -> dict[str, float]:
-    """Map each CoreML program of a bundle to the largest difference that parity.json allows it on a device."""
-    path = bundle / "parity.json"
-    if not path.is_file():
-        raise BundleError(f"{path}: missing, so there are no limits; export it again")
-    records = [one for one in json.loads(path.read_text(encoding="utf-8")) if one["artefact"].endswith(SUFFIX)]
-    if any("tolerance" not in one for one in records):
-        raise BundleError(f"{path}: an older version wrote it, without limits for devices; export it again")
-    found = {str(one["artefact"]): float(one["tolerance"]) for one in records}
+def allowed(bundle: Path) -> dict[str, float]:
+    """Map each CoreML program of a bundle to its tolerance; BundleError where it holds none, or not all it lists."""
+    found = tolerances(bundle, SUFFIX)
     missing = [name for name in found if not (bundle / name).is_dir()]
     if missing or not found:
         raise BundleError(f"{bundle}: holds no {', '.join(missing) or 'CoreML program'}; was it exported with CoreML?")
@@ -97,16 +106,16 @@ def refuse_other_systems(platform: str) -> None:
         )
 
 
-def compare(program: str, run: Runner, waves: Array, golden: Array, tolerance: float) -> MacParity:
-    """Run all golden waveforms through a program and measure its distance from the golden answers."""
-    answers = np.concatenate([np.concatenate(run(wave[None]), axis=1) for wave in waves])
-    error = answers.astype(np.float64) - golden
+def compare(name: str, program: Program, waves: Array, golden: parity.Outputs, tolerance: float) -> MacParity:
+    """Run all golden waveforms [N, S] through a program and measure its distance from the golden predictions [N, 4]."""
+    distance = parity.compare(predict_waves(program, waves), golden)
     return MacParity(
-        program=program,
-        pairs=len(waves),
-        max_error=float(np.abs(error).max()),
-        mean_error=float(np.abs(error).mean()),
-        signed_mean_error=float(error.mean()),
+        program=name,
+        pairs=distance.clips,
+        max_error=distance.max_error,
+        # Both outputs have two axes, so that the mean over all numbers is that of their means.
+        mean_error=(distance.emotion_mean_error + distance.interval68_mean_error) / 2,
+        signed_mean_error=(distance.emotion_signed_error + distance.interval68_signed_error) / 2,
         tolerance=tolerance,
     )
 

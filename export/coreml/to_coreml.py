@@ -20,9 +20,9 @@ from torch import nn
 from export.config import Precision
 from export.contract import Contract
 from export.coreml.compress import compressed, compute_precision
-from export.onnx.to_onnx import Array, Runner
-from export.pipeline import INPUT_NAME, OUTPUT_NAMES
+from export.parity_record import Facts
 from pocketmood.errors import ExportError
+from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES, Array, Program
 from pocketmood.runs import write_bytes
 
 _PROGRAM = Path("Data", "com.apple.CoreML", "model.mlmodel")
@@ -31,9 +31,7 @@ _DEBUG_NAMES = "executorch_debug_handle_mapping.json"
 """coremltools leaves it beside the package's parts: 150 kB of operator names for a debugger of another runtime."""
 
 
-def write(
-    module: nn.Module, samples: int, path: Path, contract: Contract, precision: Precision = "fp32"
-) -> dict[str, Any]:
+def write(module: nn.Module, samples: int, path: Path, contract: Contract, precision: Precision = "fp32") -> Facts:
     """Write a module (see `rewrite.for_coreml`, `quantise`) as an ML program with the contract as metadata.
 
     `precision` says what becomes of the network (see `compress`); a quantised graph brings its own int8, as "w8a8". The
@@ -59,10 +57,10 @@ def write(
     write_bytes(path / _PROGRAM, ordered)
     (path / _DEBUG_NAMES).unlink(missing_ok=True)
     _same_names_every_time(path / "Manifest.json")
-    return {"operators": len(model._mil_program.functions["main"].operations)}
+    return Facts(operators=len(model._mil_program.functions["main"].operations))
 
 
-def read(path: Path, threads: int = 0) -> Runner:
+def read(path: Path, threads: int = 0) -> Program:
     """Open a program with Apple's runtime, which exists on macOS only and chooses its own threads."""
     del threads
     if sys.platform != "darwin":
@@ -75,8 +73,8 @@ def read(path: Path, threads: int = 0) -> Runner:
         model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.CPU_ONLY)
 
     def run(waveform: Array) -> tuple[Array, Array]:
-        answer = model.predict({INPUT_NAME: waveform})
-        emotion, interval68 = (np.asarray(answer[name], np.float32) for name in OUTPUT_NAMES)
+        outputs = model.predict({INPUT_NAME: waveform})
+        emotion, interval68 = (np.asarray(outputs[name], np.float32) for name in OUTPUT_NAMES)
         return emotion, interval68
 
     return run

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.fx import traceback
 
 from export.contract import Contract
-from export.onnx.to_onnx import Array, Runner
-from pocketmood.errors import ExportError
+from export.parity_record import Facts
+from pocketmood.programs import Program, open_executorch
 from pocketmood.runs import write_bytes
 
 
-def write(module: nn.Module, shape: Sequence[int], path: Path, contract: Contract) -> dict[str, Any]:
+def write(module: nn.Module, shape: Sequence[int], path: Path, contract: Contract) -> Facts:
     """Write a module of one input (see `rewrite.for_xnnpack`, `quantise`) with the contract as constant methods.
 
     Returns facts for the record: delegated subgraphs, the operators left outside of them, planned memory.
@@ -45,50 +44,17 @@ def write(module: nn.Module, shape: Sequence[int], path: Path, contract: Contrac
         if counts.non_delegated and name != "getitem"  # taking one of a delegate's outputs computes nothing
     }
     plan = program.executorch_program.execution_plan[0]
-    return {
-        "delegated_subgraphs": info.num_delegated_subgraphs,
-        "undelegated_ops": sum(outside.values()),
-        "left_outside": ", ".join(f"{count} {name}" for name, count in outside.items()),
-        "planned_bytes": sum(plan.non_const_buffer_sizes),
-    }
+    return Facts(
+        delegated_subgraphs=info.num_delegated_subgraphs,
+        undelegated_ops=sum(outside.values()),
+        left_outside=", ".join(f"{count} {name}" for name, count in outside.items()),
+        planned_bytes=sum(plan.non_const_buffer_sizes),
+    )
 
 
-def read(path: Path, threads: int = 0) -> Runner:
+def read(path: Path, threads: int = 0) -> Program:
     """Open a program; threads 0 lets the runtime choose (its pool is shared by all programs of the process)."""
-    if threads:
-        set_threads(threads)
-    call = open_method(path)
-
-    def run(waveform: Array) -> tuple[Array, Array]:
-        emotion, interval68 = call(waveform)
-        return emotion, interval68
-
-    return run
-
-
-def open_method(path: Path) -> Callable[[Array], list[Array]]:
-    """Open a program of one input and return its method `forward`."""
-    from executorch.runtime import Runtime
-
-    program = Runtime.get().load_program(path)
-    method = program.load_method("forward")
-    if method is None:
-        raise ExportError(f"{path.name}: no method `forward`")
-
-    def call(given: Array) -> list[Array]:
-        outputs = method.execute([torch.from_numpy(np.ascontiguousarray(given))])
-        return [output.numpy().copy() for output in outputs]  # the runtime reuses its buffers
-
-    # The method points into the program, which must live as long.
-    call.program = program  # type: ignore[attr-defined]
-    return call
-
-
-def set_threads(threads: int) -> None:
-    """Set the size of the runtime's thread pool, for all programs of this process."""
-    from executorch.extension.pybindings import portable_lib
-
-    portable_lib._unsafe_reset_threadpool(threads)
+    return open_executorch(path, threads)
 
 
 def read_contract(path: Path) -> dict[str, Any]:

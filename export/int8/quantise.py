@@ -1,11 +1,11 @@
-"""int8 for ExecuTorch: static, per output channel, calibrated on real training clips, counted.
+"""Static int8 quantisation for ExecuTorch: per output channel, calibrated on training clips, and counted.
 
 What may never be int8, and why: the front end (a power spectrum spans 100 dB, int8 holds 48), the LayerNorms (quiet
 frames have small variances, which the range of loud ones would round to zero), the two heads (one step of an int8
 output is 8e-3 of emotion, more than the whole error allowed, and two products of 2 rows cost nothing) with the sums
 behind them, scalings, and the mean over the last map with what follows it (its int8 step is that of single values, far
 too coarse for their mean). Convolutions, linear layers and the sums of residual branches may; which of them are, group
-by group, is `search`'s answer.
+by group, is decided by `search`.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def quantiser(
 
     config = get_symmetric_quantization_config(is_per_channel=True, is_qat=learning)
     found = XNNPACKQuantizer().set_global(config)
+    # A filter, because `set_module_name("front", None)` is not supported.
     found.set_filter_function(partial(may_be_quantised, left=left, floats=floats))
     # It asks no filter about `cat`, and rounded the bands of the front end, and what float convolutions read.
     found.SUPPORTED_PATTERNS = [pattern for pattern in found.SUPPORTED_PATTERNS if pattern.name != "cat"]
@@ -84,6 +85,7 @@ def quantise(pipeline: Pipeline, clips: Iterable[Tensor], left: Collection[str] 
 
     exported = torch.export.export(copy.deepcopy(pipeline), (torch.zeros(1, pipeline.spec.samples),)).module()
     prepared = prepare_pt2e(exported, quantiser(left=left))
+
     count = 0
     with torch.inference_mode():
         for clip in clips:
@@ -99,7 +101,9 @@ def converted(prepared: fx.GraphModule) -> Quantised:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
     module = convert_pt2e(prepared)
+    # Without this the graph, which the runtime is held to, rounds other values than the runtime does.
     snap_biases(module)
+    # Counted, because a filter that is wrong quantises too little without a word: 13 MB instead of 7, once.
     quantised, left_float = count_operators(module)
     if not (quantised.get("linear") or quantised.get("convolution")):
         raise ExportError(f"no layer was quantised (left in float: {left_float}); does the student have any?")
@@ -117,12 +121,15 @@ def may_be_quantised(node: fx.Node, left: Collection[str] = (), floats: Collecti
     stack: dict[str, tuple[str, Any]] = node.meta.get("nn_module_stack") or {}
     if not stack:
         return True
+
     for path, kind in stack.values():
         name = _plain(path)
         if any(name == float_path or name.startswith(f"{float_path}.") for float_path in floats):
             return False
         if str(getattr(kind, "__name__", kind)).rsplit(".", 1)[-1] in FLOAT_TYPES:
             return False
+
+    # Operators of these kinds alone are chosen group by group.
     if node.op != "call_function" or kind_of(node) not in _GROUPED:
         return True
     group = group_of(node)
@@ -145,6 +152,7 @@ def group_named(path: str, kind: str) -> str | None:
     sums. Convolutions go one by one, because in one block a depthwise one may make most of the noise and hold a
     fiftieth of the weights.
     """
+    # The body's blocks and the heads lie at different depths; the group's name leaves out what all have in common.
     inside = path.removeprefix("network.").removeprefix("body.")
     first, *others = inside.split(".")
     if first in ("", "network", "body", "front"):
@@ -169,8 +177,9 @@ def snap_biases(graph: nn.Module) -> int:
         for node in graph.graph.nodes:  # type: ignore[union-attr]
             if node.op != "call_function" or kind_of(node) not in ("convolution", "linear"):
                 continue
+            # The bias may be missing: then the list is one short.
             inputs = [*node.args[:3], None][:3]
-            if inputs[2] is None or not all(operator(one).startswith("dequantize") for one in inputs[:2]):
+            if inputs[2] is None or not all(operator(source).startswith("dequantize") for source in inputs[:2]):
                 continue
             bias = _constant(graph, inputs[2])
             step = (_constant(graph, inputs[0].args[1]) * _constant(graph, inputs[1].args[1])).double()
@@ -198,7 +207,9 @@ def count_operators(module: nn.Module) -> tuple[dict[str, int], dict[str, int]]:
         if kind is None:
             continue
         read = node.all_input_nodes[: 2 if kind in ("convolution", "linear") else 1]  # with the weights
-        in_int8 = bool(read and node.users) and all(operator(one).startswith("dequantize") for one in read)
+        # The reference graph computes everything in float; XNNPACK takes an operator for int8 where it finds it
+        # between a dequantise and a quantise.
+        in_int8 = bool(read and node.users) and all(operator(source).startswith("dequantize") for source in read)
         feeds_int8 = all(operator(user).startswith("quantize") or _is_activation(user) for user in node.users)
         (quantised if in_int8 and feeds_int8 else left_float)[kind] += 1
     return dict(quantised), dict(left_float)

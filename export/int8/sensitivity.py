@@ -1,4 +1,4 @@
-"""What int8 costs group by group: the network with a rounding on every edge that can be switched on and off.
+"""Sensitivity to int8 by group of operators: a network whose roundings can be switched on and off one by one.
 
 The graph is the one that `quantise` makes, prepared and calibrated by the same libraries; but each observer becomes a
 `Rounding`, and the values that came out while all of them were off are kept. A group's row is then had by switching on
@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from tqdm import tqdm
 
 from export.int8.quantise import FLOAT_PATHS, HEADS, group_of, operator, quantiser
-from export.parity import OUTPUTS, Answers, sqnr_db
+from export.parity import OUTPUTS, Outputs, sqnr_db
 from export.pipeline import Pipeline
 from export.rewrite import XnnpackPipeline
 from pocketmood.errors import ExportError
@@ -82,7 +82,7 @@ class Group(NamedTuple):
 
 
 class Roundable:
-    """A network whose groups can be rounded one by one; it answers spectrograms, batch by batch."""
+    """A network whose groups can be rounded one by one; it predicts spectrograms, batch by batch."""
 
     def __init__(self, pipeline: Pipeline, calibration: Tensor) -> None:
         """Prepare the network of a pipeline (see `rewrite.for_xnnpack`); calibration: spectrograms [N, 1, M, T]."""
@@ -92,28 +92,30 @@ class Roundable:
         self.groups = _groups(self.graph)
         _switchable(self.graph)
 
-    def answers(self, mels: Tensor, groups: Collection[str]) -> Answers:
-        """Answer spectrograms with these groups rounded: [N, 4], valence, arousal, and the interval68 of each."""
+    def predict(self, mels: Tensor, groups: Collection[str]) -> Outputs:
+        """Predict spectrograms with these groups rounded: [N, 4], valence, arousal, and the interval68 of each."""
         self._switch(groups)
         with torch.inference_mode():
-            return _answers([self.graph(batch) for batch in mels.split(BATCH)])
+            return _joined([self.graph(batch) for batch in mels.split(BATCH)])
 
-    def one_by_one(self, mels: Tensor) -> tuple[Answers, dict[str, Answers]]:
-        """Answer in float, and with each group alone rounded, sharing all that lies before the group."""
+    def one_by_one(self, mels: Tensor) -> tuple[Outputs, dict[str, Outputs]]:
+        """Predict in float, and with each group alone rounded, sharing all that lies before the group."""
         plain: list[Any] = []
         rounded: dict[str, list[Any]] = {name: [] for name in self.groups}
         with torch.inference_mode():
             for batch in tqdm(mels.split(BATCH), "  int8 sensitivity", unit="batch", leave=False):
+                # All values of the float run are kept: a group's run starts from them where the group begins.
                 self._switch(())
                 kept = _Replay(self.graph, {}, frozenset())
                 plain.append(kept.run(batch))
                 for name, group in self.groups.items():
                     self._switch([name])
                     rounded[name].append(_Replay(self.graph, kept.env, group.roundings).run(batch))
-        return _answers(plain), {name: _answers(parts) for name, parts in rounded.items()}
+        return _joined(plain), {name: _joined(parts) for name, parts in rounded.items()}
 
     def _switch(self, groups: Collection[str]) -> None:
         on = frozenset().union(*(self.groups[name].roundings for name in groups))
+        # A rounding that stands at several places of the graph has several names, which are all looked at.
         for name, module in self.graph.named_modules(remove_duplicate=False):
             if isinstance(module, Rounding):
                 module.on = name in on
@@ -155,14 +157,15 @@ def table(rows: Sequence[Row], left: Collection[str]) -> str:
 
 
 class _Replay(fx.Interpreter):
-    """Runs a graph, taking from an earlier run what lies before the first rounding that is on."""
+    """An interpreter of a graph that takes from an earlier run what lies before the first rounding that is on."""
 
     def __init__(self, graph: fx.GraphModule, kept: dict[fx.Node, Any], on: frozenset[str]) -> None:
+        # Values must outlive their last reader here, because the next group's run reads them.
         super().__init__(graph, garbage_collect_values=False)
         self.kept, self.on, self.fresh = kept, on, set[fx.Node]()
 
     def run_node(self, n: fx.Node) -> Any:
-        changed = not self.kept or n.target in self.on or any(one in self.fresh for one in n.all_input_nodes)
+        changed = not self.kept or n.target in self.on or any(source in self.fresh for source in n.all_input_nodes)
         if not changed:
             return self.kept[n]
         self.fresh.add(n)
@@ -174,9 +177,11 @@ def _observed(pipeline: Pipeline, calibration: Tensor) -> fx.GraphModule:
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
     alone = XnnpackPipeline(nn.Identity(), copy.deepcopy(pipeline.network), pipeline.spec).eval()
+    # Two clips and not one: torch.export takes a size of 1 for a constant, whatever is said to be dynamic.
     some = torch.zeros(2, *calibration.shape[1:])
     dynamic = {"waveform": {0: torch.export.Dim("clips", min=1, max=BATCH)}}
     exported = torch.export.export(alone, (some,), dynamic_shapes=dynamic).module()
+    # The heads are measured, too, although they never ship in int8: the table shows why.
     heads_too = [path for path in FLOAT_PATHS if path not in HEADS]
     prepared: fx.GraphModule = prepare_pt2e(exported, quantiser(floats=heads_too))
     with torch.inference_mode():
@@ -190,16 +195,16 @@ def _groups(graph: fx.GraphModule) -> dict[str, Group]:
     found: dict[str, Group] = {}
     for node in graph.graph.nodes:
         name = group_of(node)
-        around = [one for one in (*node.all_input_nodes, *node.users) if _is_observer(one)]
+        around = [neighbour for neighbour in (*node.all_input_nodes, *node.users) if _is_observer(neighbour)]
         # A LayerNorm's products, which stay float, may read a rounded value, but their weights are not observed.
-        if name is None or not all(one in around for one in node.all_input_nodes[:2]):
+        if name is None or not all(source in around for source in node.all_input_nodes[:2]):
             continue
         weights, products = _size(graph, node)
         ships = not any(name.startswith(head.removeprefix("network.")) for head in HEADS)
         old = found.get(name, Group(0, frozenset(), 0, 0, ships))
         found[name] = Group(
             old.operators + 1,
-            old.roundings | {str(one.target) for one in around},
+            old.roundings | {str(neighbour.target) for neighbour in around},
             old.weights + weights,
             old.multiply_adds + products,
             ships,
@@ -226,6 +231,7 @@ def _switchable(graph: fx.GraphModule) -> None:
     for name, module in list(graph.named_modules(remove_duplicate=False)):
         if name.startswith(_OBSERVER):
             setattr(graph, name, roundings.setdefault(id(module), Rounding(module)))
+    # An operator that writes its input would spoil the kept values of the float run.
     for node in graph.graph.nodes:
         if node.op == "call_function" and operator(node).endswith("_"):
             pure = getattr(torch.ops.aten, operator(node)[:-1])
@@ -233,7 +239,7 @@ def _switchable(graph: fx.GraphModule) -> None:
     graph.recompile()
 
 
-def _answers(parts: Sequence[Sequence[Tensor]]) -> Answers:
+def _joined(parts: Sequence[Sequence[Tensor]]) -> Outputs:
     return np.concatenate([torch.cat(list(part), 1).numpy() for part in parts])
 
 

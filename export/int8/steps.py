@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from export.job import GRAPH_ANSWERS, SEARCH, SENSITIVITY, Job
+from export.job import GRAPH_PREDICTIONS, SENSITIVITY, Job
+from export.parity import OUTPUTS
+from export.parity_record import Facts
 from export.pipeline import Pipeline
-from export.predict import Waves, answer, in_torch
+from export.predict import Waves, in_torch, predict_clips
 from pocketmood.data.clips import ClipStore
-from pocketmood.data.split import Split
 from pocketmood.metrics import score
-from pocketmood.runs import read_json, write_json
+from pocketmood.runs import write_json
 
 RANGE_CLIPS = 16
 """Calibration clips that the search's ranges come from; the programs' own come from all of them."""
@@ -35,6 +36,7 @@ def search(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path, record:
     network = sensitivity.Roundable(for_xnnpack(pipeline), _mels(pipeline, store, clips.calibration[:RANGE_CLIPS]))
     mels, labels = _mels(pipeline, store, clips.sensitivity), store.labels(clips.sensitivity)
     rows = sensitivity.measure(network, mels[:ROW_CLIPS], labels[:ROW_CLIPS])
+
     limits = limits_of(config.int8_drop, config.int8_limit, config.int8_fp32_limit)
     found = choose(network, rows, mels, labels, limits, config.int8_prefer)
     cost = found.cost
@@ -44,6 +46,7 @@ def search(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path, record:
         f"{cost.max_error:.1e} on {len(mels)} validation clips, expected drift {cost.drift:.1e}",
         flush=True,
     )
+
     record |= {**cost._asdict(), "trials": found.trials}
     write_json(
         folder / SENSITIVITY,
@@ -58,44 +61,43 @@ def search(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path, record:
     )
 
 
-def left_in_float(job: Job) -> dict[str, str]:
-    """Return the groups that the search left in float, each with its reason."""
-    left: dict[str, str] = read_json(job.folder / SEARCH / SENSITIVITY)["left"]
-    return left
-
-
-def graph(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """Quantise a rewritten pipeline, finish it where that is asked for and worth it; keep the graph's own answers."""
+def graph(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path) -> tuple[torch.nn.Module, Facts]:
+    """Quantise a rewritten pipeline, finish it where that is asked for and worth it; keep the graph's predictions."""
     from export.int8.quantise import quantise
 
-    left = left_in_float(job)
+    left = job.left_in_float()
     int8 = quantise(pipeline, Waves(store, job.clips.calibration), left)
-    facts: dict[str, Any] = {}
+    facts = Facts()
     if job.config.qat_steps:
         from export.int8.qat import improve
 
-        split = Split.load(job.config.run / "data" / "split.json")
+        split = job.run.split
         labels = store.labels(split.validation)
 
         def rate(module: torch.nn.Module) -> float:
-            return score(answer(in_torch(module), store, split.validation)[:, :2], labels)["ccc_mean"]
+            found = predict_clips(in_torch(module), store, split.validation)
+            return score(found[:, OUTPUTS["emotion"]], labels)["ccc_mean"]
 
         int8, facts = improve(pipeline, int8, Waves(store, split.train), rate, job.config.qat_steps, left)
-    np.save(folder / GRAPH_ANSWERS, answer(in_torch(int8.module), store, job.clips.proven))
+
+    # What the runtime is held to: its own graph in float, where only the runtime's rounding differs.
+    np.save(folder / GRAPH_PREDICTIONS, predict_clips(in_torch(int8.module), store, job.clips.proven))
     return int8.module, facts | _facts(job, int8.quantised, int8.left_float, left)
 
 
-def for_onnx(job: Job, pipeline: Pipeline, path: Path, store: ClipStore, folder: Path) -> dict[str, Any]:
-    """Write the int8 program for ONNX Runtime; keep what its graph answers as it is written, with nothing fused."""
+def for_onnx(job: Job, pipeline: Pipeline, path: Path, store: ClipStore) -> Facts:
+    """Write the int8 program for ONNX Runtime; keep what its graph predicts as it is written, with nothing fused."""
     from export.onnx import quantise, to_onnx
     from export.rewrite import for_onnx as rewrite
 
-    source, left = path.with_suffix(".source"), left_in_float(job)
+    source, left = path.with_suffix(".source"), job.left_in_float()
     facts = to_onnx.write(rewrite(pipeline), source, job.contract)
     waves = (store.waveform(id_)[None] for id_ in job.clips.calibration)
     int8 = quantise.write(source, path, waves, left, job.contract)
     source.unlink()
-    np.save(folder / GRAPH_ANSWERS, answer(to_onnx.read(path, as_written=True), store, job.clips.proven))
+
+    as_written = to_onnx.read(path, as_written=True)
+    np.save(path.parent / GRAPH_PREDICTIONS, predict_clips(as_written, store, job.clips.proven))
     return facts | _facts(job, int8.quantised, int8.left_float, left)
 
 
@@ -105,18 +107,16 @@ def _mels(pipeline: Pipeline, store: ClipStore, ids: tuple[str, ...]) -> Tensor:
         return torch.cat([pipeline.front(wave) for wave in Waves(store, ids)])
 
 
-def _facts(
-    job: Job, quantised: Mapping[str, int], left_float: Mapping[str, int], left: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "quantised_ops": sum(quantised.values()),
-        "float_ops": sum(left_float.values()),
-        "quantised": _say(quantised),
-        "left_float": _say(left_float),
-        "left_groups": dict(left),
-        "calibration_clips": len(job.clips.calibration),
-    }
+def _facts(job: Job, quantised: Mapping[str, int], left_float: Mapping[str, int], left: Mapping[str, str]) -> Facts:
+    return Facts(
+        quantised_ops=sum(quantised.values()),
+        float_ops=sum(left_float.values()),
+        quantised=_counts_in_words(quantised),
+        left_float=_counts_in_words(left_float),
+        left_groups=dict(left),
+        calibration_clips=len(job.clips.calibration),
+    )
 
 
-def _say(counts: Mapping[str, int]) -> str:
+def _counts_in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

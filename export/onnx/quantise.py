@@ -1,9 +1,9 @@
-"""int8 for ONNX Runtime: the fp32 program with QDQ pairs, static, per channel, calibrated on training clips, counted.
+"""Static int8 quantisation for ONNX Runtime: the fp32 program with QDQ pairs, per channel, calibrated, and counted.
 
 Weights have 7 bits: on x86 without int8 dot products ONNX Runtime adds pairs of products in 16 bits, which saturate
 with 8 (signed activations, too, are made unsigned first). With 8 bits the tests' tiny student lay .12 from its own
-graph and the demo's 1.9e-2; with 7 the tiny one answers as its graph and the demo's lay 3.6e-3 from it, no further from
-fp32 than before.
+graph and the demo's 1.9e-2; with 7 the tiny one predicts what its graph does and the demo's lay 3.6e-3 from it, no
+further from fp32 than before.
 
 The front end is not touched: its products are no `Conv` and no `Gemm`, and only nodes that hold weights of the
 network's blocks are quantised.
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from export.contract import Contract
 from export.int8.quantise import FLOAT_PATHS, group_named
-from export.onnx.to_onnx import Array, seal
-from export.pipeline import INPUT_NAME
+from export.onnx.to_onnx import seal
 from pocketmood.errors import ExportError
+from pocketmood.programs import INPUT_NAME, Array
 
 KINDS = {"Conv": "convolution", "Gemm": "linear"}
 """What may be int8; the pre-processing makes a `Gemm` of each linear layer."""
@@ -42,8 +42,10 @@ def write(source: Path, path: Path, clips: Iterable[Array], left: Collection[str
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    # The pre-processing makes the `Gemm` nodes that may be quantised.
     prepared, raw = path.with_suffix(".prepared"), path.with_suffix(".raw")
     quant_pre_process(str(source), str(prepared))
+
     nodes = {node.name: node for node in onnx.load(prepared).graph.node if node.op_type in KINDS}
     chosen = [name for name, node in nodes.items() if may_be_quantised(node, left)]
     if not chosen:
@@ -54,7 +56,7 @@ def write(source: Path, path: Path, clips: Iterable[Array], left: Collection[str
         _Reader(clips),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        reduce_range=True,
+        reduce_range=True,  # 7 bits
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         op_types_to_quantize=list(KINDS),
@@ -63,6 +65,7 @@ def write(source: Path, path: Path, clips: Iterable[Array], left: Collection[str
     seal(onnx.load(raw), path, contract)
     for file in (prepared, raw):
         file.unlink()
+
     quantised = Counter(KINDS[nodes[name].op_type] for name in chosen)
     return Counts(dict(quantised), dict(Counter(KINDS[node.op_type] for node in nodes.values()) - quantised))
 
@@ -75,6 +78,7 @@ def may_be_quantised(node: Any, left: Collection[str]) -> bool:
 
 def group_of(node: Any) -> str | None:
     """Name the group of a node, by its weight's or its bias's name; None outside of the network's blocks."""
+    # A linear layer's weight may be called `val_145`; then its bias still names the layer.
     paths = [name.rpartition(".")[0] for name in node.input if name.startswith("network.")]
     if not paths or paths[0] in FLOAT_PATHS or node.op_type not in KINDS:
         return None

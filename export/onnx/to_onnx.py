@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from export.contract import Contract
-from export.pipeline import INPUT_NAME, OUTPUT_NAMES, Pipeline
+from export.parity_record import Facts
+from export.pipeline import Pipeline
 from pocketmood.errors import ExportError
 from pocketmood.onnx_session import open_session
+from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES, Program, open_onnx
 from pocketmood.runs import write_bytes
 
-Array = NDArray[np.float32]
-Runner = Callable[[Array], tuple[Array, Array]]
-"""A program: waveform [1, S] -> emotion [1, 2], interval68 [1, 2]."""
 
-
-def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
+def write(pipeline: Pipeline, path: Path, contract: Contract) -> Facts:
     """Write a pipeline (see `rewrite.for_onnx`) with the contract as metadata; return facts for the record."""
     import torch
 
@@ -33,7 +27,7 @@ def write(pipeline: Pipeline, path: Path, contract: Contract) -> dict[str, Any]:
     model = program.model_proto
     seal(model, path, contract)
     opset = next(entry.version for entry in model.opset_import if entry.domain == "")
-    return {"opset": opset, "operators": len(model.graph.node)}
+    return Facts(opset=opset, operators=len(model.graph.node))
 
 
 def seal(model: Any, path: Path, contract: Contract) -> None:
@@ -48,15 +42,9 @@ def seal(model: Any, path: Path, contract: Contract) -> None:
     write_bytes(path, model.SerializeToString(deterministic=True))
 
 
-def read(path: Path, threads: int = 0, as_written: bool = False) -> Runner:
+def read(path: Path, threads: int = 0, as_written: bool = False) -> Program:
     """Open a program; threads 0 lets ONNX Runtime choose; as_written: every node is computed as it stands, in float."""
-    session = open_session(path, threads, as_written=as_written)
-
-    def run(waveform: Array) -> tuple[Array, Array]:
-        emotion, interval68 = session.run(list(OUTPUT_NAMES), {INPUT_NAME: waveform})
-        return emotion, interval68
-
-    return run
+    return open_onnx(path, threads, as_written=as_written)
 
 
 def read_contract(path: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ CLIPS = 2
 PROGRAMS = ("model.fp32.pte", "model.int8.pte")
 GOLDEN = [[0.1, -0.2, 0.3, 0.4], [0.5, 0.25, 0.3, 0.35]]
 SAID: dict[str, Any] = {"load_ms": 12.5, "first_ms": 40.0, "median_ms": 15.0, "p95_ms": 18.0, "threads": 4,
-                        "peak_rss_bytes": 60_000_000, "answers": GOLDEN}  # fmt: skip
+                        "peak_rss_bytes": 60_000_000, "predictions": GOLDEN}  # fmt: skip
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_rows_join_the_table_and_other_phones_stay(run: Path, phone: Path, capsy
 
 
 def say(phone: Path, predictions: list[list[Any]]) -> None:
-    (phone / "said.txt").write_text(json.dumps(SAID | {"answers": predictions}))
+    (phone / "said.txt").write_text(json.dumps(SAID | {"predictions": predictions}))
 
 
 def test_predictions_beyond_the_tolerance_are_refuted(run: Path, phone: Path) -> None:
@@ -131,7 +131,7 @@ def test_without_a_tolerance_nothing_is_called_equal(run: Path, phone: Path) -> 
     ("said", "reason"),
     [
         ("no such operator", "said 'no such operator', no JSON line"),
-        (json.dumps(SAID | {"answers": GOLDEN[:1]}), "1 predictions for 2 golden waveforms"),
+        (json.dumps(SAID | {"predictions": GOLDEN[:1]}), "1 predictions for 2 golden waveforms"),
     ],
 )
 def test_a_program_that_breaks_costs_its_row(run: Path, phone: Path, said: str, reason: str) -> None:

@@ -31,7 +31,7 @@ def test_the_golden_pairs_on_an_emulated_phone(tmp_path: Path) -> None:
     """A program of one convolution stands for a student: what is tested is the way to the phone and back."""
     import torch
 
-    from export.contract import contract
+    from export.contract import Labels, contract
     from export.executorch import to_executorch
     from export.rewrite import for_xnnpack
     from tests.helpers.export_fixtures import FRAMES, SPEC, STRIDE, pipeline, waves
@@ -40,7 +40,7 @@ def test_the_golden_pairs_on_an_emulated_phone(tmp_path: Path) -> None:
     bundle = tmp_path / "run" / "bundle"
     (bundle / "golden").mkdir(parents=True)
     program = bundle / "model.fp32.pte"
-    to_executorch.write(for_xnnpack(pipeline()), (1, SPEC.samples), program, contract(SPEC, STRIDE, FRAMES, {}))
+    to_executorch.write(for_xnnpack(pipeline()), (1, SPEC.samples), program, contract(SPEC, STRIDE, FRAMES, Labels()))
     clips = waves(1)[:, 0]
     with torch.inference_mode():
         emotion, interval68 = pipeline()(torch.from_numpy(clips))

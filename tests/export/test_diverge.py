@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from export import diverge, rewrite
 from export.config import Artefact
 from export.onnx import to_onnx
+from pocketmood.programs import Array
 from tests.helpers import export_fixtures as tiny
 
 ONNX = Artefact("onnx", "fp32", "model.fp32.onnx")
@@ -67,6 +68,6 @@ def test_a_coreml_program_is_followed_to_the_end(exported_run: Path) -> None:
     assert diverge.first(ours, theirs, 1e-4).module == "network.norm"
 
 
-def wave() -> to_onnx.Array:
-    first: to_onnx.Array = tiny.waves(1)[0]
+def wave() -> Array:
+    first: Array = tiny.waves(1)[0]
     return first

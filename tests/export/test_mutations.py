@@ -24,11 +24,13 @@ from export import parity
 from export.config import ExportConfig
 from export.int8.quantise import quantise
 from export.onnx import to_onnx
+from export.parity_record import FAILED, PASSED, ParityRecord
 from export.pipeline import Pipeline, build
-from export.predict import in_torch
+from export.predict import in_torch, predict_waves
 from export.rewrite import for_onnx, for_xnnpack
 from export.steps import require_contract
 from pocketmood.errors import ExportError
+from pocketmood.programs import Array, Program
 from tests.helpers import export_fixtures as tiny
 
 CONFIG = ExportConfig()
@@ -36,8 +38,8 @@ SONGS = [str(number) for number in range(5)]
 
 
 @functools.cache
-def wanted() -> parity.Answers:
-    return answers(in_torch(tiny.pipeline()))
+def wanted() -> parity.Outputs:
+    return predict(in_torch(tiny.pipeline()))
 
 
 @functools.cache
@@ -50,22 +52,23 @@ def program() -> onnx.ModelProto:
 
 
 @functools.cache
-def clips() -> to_onnx.Array:
+def clips() -> Array:
     """Return tones [N, 1, S]; the first falls silent, which takes its spectrogram out of the range of levels."""
     waves = tiny.waves(len(SONGS))
     waves[0, :, tiny.SPEC.samples // 2 :] = 0
     return waves
 
 
-def answers(run: to_onnx.Runner) -> parity.Answers:
-    return np.concatenate([np.concatenate(run(wave), 1) for wave in clips()])
+def predict(program: Program) -> parity.Outputs:
+    return np.concatenate([np.concatenate(program(wave), 1) for wave in clips()])
 
 
-def error_gate(run: to_onnx.Runner) -> parity.Record:
-    return parity.judge({"artefact": "mutant", **parity.compare(answers(run), wanted())}, CONFIG.fp32_limit, None)
+def error_gate(program: Program) -> ParityRecord:
+    record = ParityRecord("mutant", FAILED, distance=parity.compare(predict(program), wanted()))
+    return parity.judge(record, CONFIG.fp32_limit, None)
 
 
-def broken(change: Callable[[Any], None], folder: Path) -> to_onnx.Runner:
+def broken(change: Callable[[Any], None], folder: Path) -> Program:
     """Break a copy of the ONNX program's graph and open it."""
     model = onnx.ModelProto()
     model.CopyFrom(program())
@@ -75,7 +78,7 @@ def broken(change: Callable[[Any], None], folder: Path) -> to_onnx.Runner:
 
 
 def set_weight(graph: Any, name: str, change: Callable[[Any], Any]) -> None:
-    weight = next(one for one in graph.initializer if one.name == name)
+    weight = next(tensor for tensor in graph.initializer if tensor.name == name)
     weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(change(numpy_helper.to_array(weight))), name))
 
 
@@ -130,19 +133,19 @@ FAULTS = [
 
 
 def test_without_a_fault_the_gate_is_open(tmp_path: Path) -> None:
-    assert error_gate(broken(lambda graph: None, tmp_path))["verdict"] == parity.PASSED
+    assert error_gate(broken(lambda graph: None, tmp_path)).verdict == PASSED
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_the_error_gate_sees_a_broken_program(fault: Callable[[Any], None], tmp_path: Path) -> None:
     record = error_gate(broken(fault, tmp_path))
-    assert record["verdict"] == parity.FAILED and "largest error" in record["reason"]
+    assert record.verdict == FAILED and "largest error" in record.reason
 
 
 def test_the_error_gate_sees_a_wrong_hop() -> None:
     spec = replace(tiny.SPEC, hop=tiny.SPEC.hop - 1)
     mutant = build(tiny.pipeline().network, spec, tiny.STRIDE, tiny.FRAMES)
-    assert error_gate(in_torch(mutant))["verdict"] == parity.FAILED
+    assert error_gate(in_torch(mutant)).verdict == FAILED
 
 
 def test_the_error_gate_sees_a_wrong_scale() -> None:
@@ -156,8 +159,8 @@ def test_the_error_gate_sees_a_wrong_scale() -> None:
         def forward(self, wave: torch.Tensor) -> Any:
             return self.pipeline(wave * self.scale)
 
-    verdicts = [error_gate(in_torch(Scaled(tiny.pipeline(), scale)))["verdict"] for scale in (1.0, 2.0, 32768.0)]
-    assert verdicts == [parity.PASSED, parity.FAILED, parity.FAILED]
+    verdicts = [error_gate(in_torch(Scaled(tiny.pipeline(), scale))).verdict for scale in (1.0, 2.0, 32768.0)]
+    assert verdicts == [PASSED, FAILED, FAILED]
 
 
 def test_the_contract_gate_sees_a_wrong_sample_rate() -> None:
@@ -171,19 +174,20 @@ def test_the_fp32_gate_sees_int8_that_was_calibrated_on_noise() -> None:
     """The runtime would do as its graph says, so the error gate stays open: only fp32 tells."""
     pipeline, waves = tiny.pipeline(), tiny.waves(len(SONGS))
     with torch.no_grad():
-        pipeline.network.emotion_head.weight.mul_(4)  # answers as far apart as those of a trained student
+        pipeline.network.emotion_head.weight.mul_(4)  # predictions as far apart as those of a trained student
     rng = np.random.default_rng(0)
     noise = [torch.from_numpy(rng.normal(0, 1e-5, (1, tiny.SPEC.samples)).astype("f4")) for _ in range(2)]
 
-    def record(run: to_onnx.Runner) -> parity.Record:
-        told = [np.concatenate([np.concatenate(one(wave), 1) for wave in waves]) for one in (run, in_torch(pipeline))]
-        far = parity.compare(told[0], told[1])["max_error"]
-        graph = {"artefact": "mutant", **parity.compare(told[0], told[0]), "fp32_max_error": far}
+    def record(program: Program) -> ParityRecord:
+        int8, fp32 = (predict_waves(run, waves[:, 0]) for run in (program, in_torch(pipeline)))
+        graph = ParityRecord(
+            "mutant", FAILED, distance=parity.compare(int8, int8), to_fp32=parity.compare_to_fp32(int8, fp32)
+        )
         return parity.judge(graph, CONFIG.int8_limit, None, CONFIG.int8_fp32_limit)
 
     music, mutant = (
         record(in_torch(quantise(for_xnnpack(pipeline), heard).module))
         for heard in ([torch.from_numpy(wave) for wave in waves], noise)
     )
-    assert music["verdict"] == parity.PASSED
-    assert mutant["verdict"] == parity.FAILED and "largest error to fp32" in mutant["reason"]
+    assert music.verdict == PASSED
+    assert mutant.verdict == FAILED and "largest error to fp32" in mutant.reason

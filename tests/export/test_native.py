@@ -1,4 +1,4 @@
-"""The C++ runner, built for this machine: answers worked by hand, the contract, and one line for everything bad."""
+"""The C++ runner, built for this machine: predictions worked by hand, the contract, and one line for everything bad."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 SAMPLES = 4
 CLIPS = np.array([[0.1, 0.2, 0.3, 0.4], [-0.5, 0.0, 1.0, 0.25]], "<f4")
-ANSWERS = [[0.2, 0.4, 1.3, 1.4], [-1.0, 0.0, 2.0, 1.25]]
+PREDICTIONS = [[0.2, 0.4, 1.3, 1.4], [-1.0, 0.0, 2.0, 1.25]]
 CONTRACT: Contract = {"schema": SCHEMA, "samples": SAMPLES, "labels": 'Zoë said "a\\b"\n'}
 
 
@@ -71,23 +71,23 @@ def call(machine: native.Machine, folder: Path, words: str) -> subprocess.Comple
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
-def test_answers_by_hand(machine: native.Machine, folder: Path) -> None:
+def test_predictions_by_hand(machine: native.Machine, folder: Path) -> None:
     report = native.run(machine, folder / "good.pte", folder / "clips.f32", threads=1)
-    np.testing.assert_allclose(report.answers, ANSWERS, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(report.predictions, PREDICTIONS, rtol=0, atol=1e-7)
     assert report.backends == ("XnnpackBackend",) and report.threads == 1
 
 
-def test_answers_what_the_python_runtime_answers(machine: native.Machine, folder: Path) -> None:
+def test_predicts_what_the_python_runtime_predicts(machine: native.Machine, folder: Path) -> None:
     theirs = to_executorch.read(folder / "good.pte", threads=1)
     wanted = [np.concatenate(theirs(clip[None]), axis=1)[0] for clip in CLIPS]
     report = native.run(machine, folder / "good.pte", folder / "clips.f32", threads=1)
-    np.testing.assert_array_equal(report.answers, wanted)  # the same libraries
+    np.testing.assert_array_equal(report.predictions, wanted)  # the same libraries
 
 
 def test_reads_the_contract_alone(machine: native.Machine, folder: Path) -> None:
     report = native.run(machine, folder / "good.pte")
     assert report.contract == CONTRACT == to_executorch.read_contract(folder / "good.pte")
-    assert report.answers.shape == (0, 4) and report.median_ms is None
+    assert report.predictions.shape == (0, 4) and report.median_ms is None
 
 
 def test_times_and_memory(machine: native.Machine, folder: Path) -> None:
@@ -100,14 +100,14 @@ def test_times_and_memory(machine: native.Machine, folder: Path) -> None:
 def test_no_number_stays_no_number(machine: native.Machine, folder: Path, tmp_path: Path) -> None:
     np.array([np.nan, 0, 0, 0], "<f4").tofile(tmp_path / "nan.f32")
     report = native.run(machine, folder / "good.pte", tmp_path / "nan.f32")
-    np.testing.assert_array_equal(report.answers, [[np.nan, 0, 1, 1]])
+    np.testing.assert_array_equal(report.predictions, [[np.nan, 0, 1, 1]])
 
 
-def test_writes_answers_as_raw_float32(machine: native.Machine, folder: Path, tmp_path: Path) -> None:
-    done = call(machine, folder, f"good.pte --waveforms clips.f32 --answers {tmp_path / 'answers.f32'}")
-    assert done.returncode == 0 and f'"answers": "{tmp_path}' in done.stdout
-    found = np.fromfile(tmp_path / "answers.f32", "<f4").reshape(-1, 4)
-    np.testing.assert_allclose(found, ANSWERS, rtol=0, atol=1e-7)
+def test_writes_predictions_as_raw_float32(machine: native.Machine, folder: Path, tmp_path: Path) -> None:
+    done = call(machine, folder, f"good.pte --waveforms clips.f32 --predictions {tmp_path / 'predictions.f32'}")
+    assert done.returncode == 0 and f'"predictions": "{tmp_path}' in done.stdout
+    found = np.fromfile(tmp_path / "predictions.f32", "<f4").reshape(-1, 4)
+    np.testing.assert_allclose(found, PREDICTIONS, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_writes_answers_as_raw_float32(machine: native.Machine, folder: Path, tm
         ("good.pte --waveforms none.f32", "none.f32: cannot be read"),
         ("good.pte --waveforms odd.f32", "odd.f32: 28 bytes are no whole number of clips of 4 float32"),
         ("good.pte --waveforms empty.f32", "empty.f32: 0 bytes are no whole number"),
-        ("good.pte --waveforms clips.f32 --answers no/folder", "no/folder: cannot be written"),
-        ("good.pte --answers a.f32", "--answers: needs --waveforms"),
+        ("good.pte --waveforms clips.f32 --predictions no/folder", "no/folder: cannot be written"),
+        ("good.pte --predictions a.f32", "--predictions: needs --waveforms"),
         ("good.pte --speed 2", "--speed: no such option"),
         ("good.pte --repeat", "--repeat: its value is missing"),
         ("good.pte --repeat 0", "--repeat 0: a whole number of at least 1"),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from export import parity
+from export.parity_record import CccChange, DistanceToFp32, Facts
+from tests.helpers.export_fixtures import measured
 
 WANTED = np.array([[0.5, -0.5, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]], np.float32)
 
 
 def test_figures_by_hand() -> None:
-    answers = WANTED.copy()
-    answers[0, 0] += 0.2
-    answers[1, 1] -= 0.1
-    answers[1, 3] += 0.3
-    record = parity.compare(answers, WANTED)
+    found = WANTED.copy()
+    found[0, 0] += 0.2
+    found[1, 1] -= 0.1
+    found[1, 3] += 0.3
+    distance = parity.compare(found, WANTED)
     wanted = {
         "clips": 2,
         "max_error": 0.3,
@@ -26,12 +28,15 @@ def test_figures_by_hand() -> None:
         "emotion_signed_error": 0.1 / 4,
         "emotion_sqnr_db": 10 * np.log10(0.55 / 0.05),
         "interval68_max_error": 0.3,
+        "interval68_mean_error": 0.3 / 4,
+        "interval68_signed_error": 0.3 / 4,
+        "interval68_sqnr_db": 10 * np.log10(0.5 / 0.09),
     }
     for name, value in wanted.items():
-        np.testing.assert_allclose(record[name], value, rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(getattr(distance, name), value, rtol=0, atol=1e-5, err_msg=name)
 
 
-def test_equal_answers_have_a_finite_ratio() -> None:
+def test_equal_predictions_have_a_finite_ratio() -> None:
     assert parity.sqnr_db(WANTED, WANTED) == parity.MOST_DB
 
 
@@ -39,9 +44,9 @@ def test_equal_answers_have_a_finite_ratio() -> None:
     ("error", "limit", "verdict"), [(9e-5, 1e-4, "passed"), (1.1e-4, 1e-4, "failed"), (float("nan"), 1e-4, "failed")]
 )
 def test_the_error_gate(error: float, limit: float, verdict: str) -> None:
-    record = parity.judge({"artefact": "a", "max_error": error}, limit, None)
-    assert record["verdict"] == verdict
-    assert bool(parity.failures([record])) == (verdict == "failed") == ("beyond" in record["reason"])
+    record = parity.judge(measured("a", error), limit, None)
+    assert record.verdict == verdict
+    assert bool(parity.failures([record])) == (verdict == "failed") == ("beyond" in record.reason)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +54,8 @@ def test_the_error_gate(error: float, limit: float, verdict: str) -> None:
     [(0.009, 0.01, "passed"), (0.011, 0.01, "failed"), (None, 0.01, "failed"), (0.5, None, "passed")],
 )
 def test_the_ccc_gate(drop: float | None, limit: float | None, verdict: str) -> None:
-    record: dict[str, Any] = {"artefact": "a", "max_error": 0.0, "ccc_drop": drop, "ccc_songs": 9}
-    assert parity.judge(record, 1e-4, limit)["verdict"] == verdict
+    record = replace(measured(), ccc=CccChange(9, ccc_drop=drop))
+    assert parity.judge(record, 1e-4, limit).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -59,14 +64,15 @@ def test_the_ccc_gate(drop: float | None, limit: float | None, verdict: str) -> 
 def test_devices_may_differ_by_their_kernels_and_by_what_the_precision_costs(
     limit: float, to_fp32: float | None, wanted: float
 ) -> None:
-    record = {"artefact": "a", "max_error": 0.0} | ({} if to_fp32 is None else {"fp32_max_error": to_fp32})
-    found = parity.judge(record, limit, None)["tolerance"]
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    record = replace(measured(), to_fp32=None if to_fp32 is None else DistanceToFp32(to_fp32, 0.0, 0.0, 0.0))
+    gates = parity.judge(record, limit, None).gates
+    assert gates is not None
+    np.testing.assert_allclose(gates.tolerance, wanted, rtol=0, atol=1e-12)
 
 
 def test_a_swapped_output_closes_the_gate() -> None:
-    record = parity.judge({"artefact": "a", **parity.compare(WANTED[:, [1, 0, 2, 3]], WANTED)}, 5e-3, None)
-    assert record["verdict"] == "failed"
+    record = replace(measured(), distance=parity.compare(WANTED[:, [1, 0, 2, 3]], WANTED))
+    assert parity.judge(record, 5e-3, None).verdict == "failed"
 
 
 def test_ccc_change_is_the_loss_against_the_reference() -> None:
@@ -76,15 +82,27 @@ def test_ccc_change_is_the_loss_against_the_reference() -> None:
     worse = reference + rng.normal(0, 0.3, (40, 4)).astype(np.float32)
     songs = [str(row) for row in range(40)]
     change = parity.ccc_change(worse, reference, labels, songs)
-    assert 0 < change["ccc_drop_low"] < change["ccc_drop"] < change["ccc_drop_high"]
-    assert parity.ccc_change(reference, reference, labels, songs)["ccc_drop"] == 0
+    assert change.ccc_drop_low is not None and change.ccc_drop is not None and change.ccc_drop_high is not None
+    assert 0 < change.ccc_drop_low < change.ccc_drop < change.ccc_drop_high
+    assert parity.ccc_change(reference, reference, labels, songs).ccc_drop == 0
     worse[3, 1] = np.nan
-    assert parity.ccc_change(worse, reference, labels, songs)["ccc_drop"] is None
+    assert parity.ccc_change(worse, reference, labels, songs) == CccChange(40)
 
 
 def test_table_shows_what_was_and_what_was_not_written() -> None:
-    good = parity.judge({"artefact": "a.onnx", "size_bytes": 5_500_000, **parity.compare(WANTED, WANTED)}, 1e-4, None)
-    good["fp32_max_error"] = 0.012
+    good = replace(measured("a.onnx"), to_fp32=DistanceToFp32(0.012, 0.0, 0.0, 0.0), facts=Facts(size_bytes=5_500_000))
+    good = parity.judge(good, 1e-4, None)
     text = parity.table([good, parity.not_written("b.pte", "no such operator")])
     assert "5.50" in text and "1.2e-02" in text and "b.pte: no such operator" in text
     assert [line.split()[-1] for line in text.splitlines()[1:3]] == ["passed", "failed"]
+
+
+def test_the_worst_is_the_furthest_beyond_its_own_limit() -> None:
+    """Twice a limit of 1e-3 is worse than one and a half times 1e-2, and no number is worse than any."""
+    near, far = (
+        parity.judge(measured(*given), limit, None) for given, limit in ((("b", 1.5e-2), 1e-2), (("c", 2e-3), 1e-3))
+    )
+    lost = parity.judge(measured("d", float("nan")), 1e-4, None)
+    assert parity.worst([parity.not_written("a", "no such operator"), near, far]) == "c"
+    assert parity.worst([near, lost, far]) == "d"
+    assert parity.worst([parity.judge(measured(), 1e-4, None)]) is None

@@ -15,9 +15,9 @@ def test_is_the_student_after_the_front_end() -> None:
     pipeline, wave = tiny.pipeline(), torch.from_numpy(tiny.waves(1)[0])
     with torch.inference_mode():
         emotion, interval68 = pipeline(wave)
-        answer = pipeline.network(MelFrontEnd(tiny.SPEC, tiny.STRIDE, tiny.FRAMES)(wave))
+        prediction = pipeline.network(MelFrontEnd(tiny.SPEC, tiny.STRIDE, tiny.FRAMES)(wave))
     assert emotion.shape == interval68.shape == (1, 2)
-    assert torch.equal(emotion, answer.emotion) and torch.equal(interval68, answer.interval68)
+    assert torch.equal(emotion, prediction.emotion) and torch.equal(interval68, prediction.interval68)
 
 
 def test_is_ready_to_export() -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from export import card, stage
+from export import card, stage, step_pool
 from export.config import PRESETS, ExportConfig
 from export.coreml import to_coreml
 from export.golden import golden_pairs
 from export.onnx import to_onnx
+from export.parity_record import read_records
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
@@ -29,7 +30,7 @@ from tests.helpers import export_fixtures as tiny
 def test_leaves_a_proven_bundle(exported_run: Path) -> None:
     folder = exported_run / "bundle"
     about, records = read_json(folder / "bundle.json"), read_json(folder / "parity.json")
-    names = [one.file for one in ExportConfig().artefacts]
+    names = [artefact.file for artefact in ExportConfig().artefacts]
     packages = [record for record in records if record["artefact"].endswith(".mlpackage")]
     assert [record["artefact"] for record in records] == names
     assert {record["verdict"] for record in records} == {"passed"}
@@ -71,7 +72,7 @@ def test_a_failing_format_stops_no_other_and_leaves_no_bundle(
     printed = capsys.readouterr()
     assert "model.fp32.mlpackage: ValueError: no such operator" in printed.err
     assert not (run / "bundle").exists()
-    verdicts = {one["artefact"]: one["verdict"] for one in read_json(run / "bundle.part" / "parity.json")}
+    verdicts = {record.artefact: record.verdict for record in read_records(run / "bundle.part")}
     assert verdicts == {"model.fp32.mlpackage": "failed", "model.fp32.onnx": "passed"}
 
     # The same command goes on where it stood: what was written before is not written again.
@@ -82,7 +83,7 @@ def test_a_failing_format_stops_no_other_and_leaves_no_bundle(
 
 
 @pytest.mark.slow
-def test_a_program_that_answers_otherwise_is_refused(
+def test_a_program_that_predicts_otherwise_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     read = to_onnx.read
@@ -109,12 +110,12 @@ def test_a_checkpoint_of_another_window_and_stride_exports_as_it_is(tmp_path: Pa
     save_student(Student("mobilevit_xxs", 3, 128, MelSpec(seconds=10.0), layers=1), folder, {})
     config = ExportConfig(run, folder / "model.safetensors", ("onnx",), ("fp32",), golden=2, held_out=1, processes=1)
     assert stage.run(replace(config, ccc_drop_limit=None)) == 0
-    waves, answers = golden_pairs(run / "bundle")
+    waves, predictions = golden_pairs(run / "bundle")
     whole = ClipStore.open(run / "data" / "store")
     names = read_json(run / "bundle" / "bundle.json")["golden"]["ids"]
     np.testing.assert_array_equal(waves, whole.waveforms(names)[:, 220_500:441_000])  # 10 to 20 of 30 s
     emotion, _ = Bundle.open(run / "bundle").predictor()(waves[0])
-    np.testing.assert_allclose(emotion, answers[0, :2], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(emotion, predictions[0, :2], rtol=0, atol=1e-4)
 
 
 def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,9 +125,9 @@ def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.Mo
         order.append(step)
         return {"bad": "no clips"}.get(step, "")
 
-    monkeypatch.setattr(stage, "run_step", run_step)
+    monkeypatch.setattr(step_pool, "run_step", run_step)
     needs = {"late": ("early",), "early": (), "other": (), "spoilt": ("bad",), "bad": ()}
-    errors = stage._in_order("job", needs, 1)  # type: ignore[arg-type]
+    errors = step_pool.in_order("job", needs, 1)  # type: ignore[arg-type]
     assert order == ["early", "late", "other", "bad"]
     assert errors == {"early": "", "late": "", "other": "", "bad": "no clips", "spoilt": "bad failed: no clips"}
 
@@ -138,14 +139,14 @@ def test_missing_stages_are_named(tmp_path: Path) -> None:
         stage.student_fingerprint(ExportConfig(run=tmp_path, checkpoint=tmp_path / "model.safetensors"))
 
 
-def test_clips_are_spread_and_do_not_overlap() -> None:
+def test_clips_lie_evenly_and_do_not_overlap() -> None:
     test, validation = tuple(f"t{i}" for i in range(20)), tuple(f"v{i}" for i in range(20))
     split = Split(tuple(f"r{i}" for i in range(100)), validation, test, 0, "song")
     clips = stage.choose(ExportConfig(golden=5, held_out=30, calibration=10), split)
     assert (len(clips.golden), len(clips.held_out), len(clips.calibration)) == (5, 30, 10)
     assert not set(clips.golden) & set(clips.held_out)
     assert set(clips.golden) <= set(test) and set(clips.calibration) <= set(split.train)
-    assert set(clips.answered) >= set(test) and len(set(clips.answered)) == len(clips.answered)
+    assert set(clips.predicted) >= set(test) and len(set(clips.predicted)) == len(clips.predicted)
 
 
 def test_config_refuses_what_proves_or_writes_nothing() -> None:
@@ -162,7 +163,7 @@ def test_card_of_real_ratings_has_no_warning(exported_run: Path) -> None:
     bundle = exported_run / "bundle"
     about = read_json(bundle / "bundle.json")
     about["labels"] = {"set": "DEAM", "fix": "none", "synthetic": False, "corpus": "DEAM"}
-    text = card.card(about, read_json(bundle / "parity.json"))
+    text = card.card(about, read_records(bundle))
     assert "synthetic" not in text and "ratings by people" in text
     inside = about["metrics"]["inside_68_mean"]
     assert 0 <= inside <= about["metrics"]["inside_95_mean"] <= 1

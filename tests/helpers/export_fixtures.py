@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 
 from export import stage, steps
 from export.config import ExportConfig
-from export.contract import Contract, contract
+from export.contract import Contract, Labels, contract
 from export.coreml import compress
+from export.parity_record import FAILED, PASSED, Distance, Gates, ParityRecord
 from export.pipeline import Pipeline, build
+from pocketmood.bundle import SCHEMA
 from pocketmood.runs import Stage, write_json
 from pocketmood.spec import MelSpec
 from tests.helpers import tiny
@@ -26,11 +29,11 @@ from tests.helpers import tiny
 SPEC, STRIDE, FRAMES = MelSpec(), 5, 256
 MIN_NUMBERS = 512
 """The tiny student has no tensor that is large enough to be compressed in a real package."""
-LABELS = {"set": "tones made for tests", "fix": "none", "synthetic": True}
+LABELS = Labels("tones made for tests", "none", synthetic=True)
 
 
-class Answer(NamedTuple):
-    """As a student answers."""
+class Prediction(NamedTuple):
+    """As a student predicts."""
 
     emotion: Tensor
     interval68: Tensor
@@ -48,13 +51,13 @@ class TinyStudent(nn.Module):
         self.last = ConvNormAct(16, 16, 1)
         self.emotion_head, self.interval68_head = nn.Linear(16, 2), nn.Linear(16, 2)
 
-    def forward(self, mel: Tensor) -> Answer:
+    def forward(self, mel: Tensor) -> Prediction:
         x = self.second(self.first(mel))  # [B, 16, 9, 17]
         tokens = self.norm(self.block(x.flatten(2).transpose(1, 2)))
         x = self.last(tokens.transpose(1, 2).contiguous().reshape(x.shape))
         features = nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)
         interval68 = nn.functional.softplus(self.interval68_head(features.detach())) + 0.02
-        return Answer(torch.tanh(self.emotion_head(features)), interval68, features)
+        return Prediction(torch.tanh(self.emotion_head(features)), interval68, features)
 
 
 def pipeline(seed: int = 0, kind: type[TinyStudent] = TinyStudent) -> Pipeline:
@@ -84,6 +87,27 @@ def waves(count: int, seed: int = 0) -> NDArray[np.float32]:
 def promise() -> Contract:
     """Return the contract of the tiny pipeline."""
     return contract(SPEC, STRIDE, FRAMES, LABELS)
+
+
+def measured(artefact: str = "a", max_error: float = 0.0) -> ParityRecord:
+    """Return a record that is not judged yet, of an artefact with one error everywhere."""
+    errors = dict.fromkeys(
+        (f"{output}_{kind}" for output in ("emotion", "interval68") for kind in ("max_error", "mean_error")), max_error
+    )
+    signed = {f"{output}_{kind}": 0.0 for output in ("emotion", "interval68") for kind in ("signed_error", "sqnr_db")}
+    return ParityRecord(artefact, FAILED, distance=Distance(clips=2, max_error=max_error, **errors, **signed))
+
+
+def write_parity(bundle: Path, tolerances: Mapping[str, float]) -> None:
+    """Write a parity.json of programs that passed, with these tolerances."""
+    records = [ParityRecord(name, PASSED, gates=Gates(1e-4, tolerance)) for name, tolerance in tolerances.items()]
+    write_json(bundle / "parity.json", [record.to_json() for record in records])
+
+
+def write_bundle_json(bundle: Path, samples: int) -> None:
+    """Write a bundle.json that lists no file, of programs that take so many samples."""
+    about = {"schema": SCHEMA, "spec": SPEC.to_dict(), "spec_hash": SPEC.hash, "input": {"shape": [1, samples]}}
+    write_json(bundle / "bundle.json", about | {"files": {}})
 
 
 def make_run(folder: Path) -> Path:

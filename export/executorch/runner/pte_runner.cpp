@@ -44,16 +44,16 @@ constexpr int64_t kSchema = 2;       // of the contract that this runner reads: 
 constexpr size_t kOutputs = 2;       // emotion, interval68
 constexpr size_t kAxes = 2;          // valence, arousal
 constexpr const char* kUsage =
-    "usage: pte_runner PROGRAM [--waveforms FILE] [--answers FILE] [--repeat N] [--threads N]\n"
+    "usage: pte_runner PROGRAM [--waveforms FILE] [--predictions FILE] [--repeat N] [--threads N]\n"
     "\n"
-    "Prints what a program says about itself as one JSON line, and with --waveforms its answers, times and memory too.\n"
+    "Prints what a program says about itself as one JSON line, and with --waveforms its predictions, times and memory too.\n"
     "\n"
-    "  PROGRAM           a .pte file of a bundle\n"
-    "  --waveforms FILE  clips of raw little-endian float32, one after the other, as many samples each as PROGRAM asks\n"
-    "  --answers FILE    write valence, arousal and the interval68 of each as raw float32 per clip, and not into the JSON\n"
-    "  --repeat N        answer each clip N times (1); median and p95 are over all runs but the very first\n"
-    "  --threads N       size of the thread pool (0: the runtime chooses)\n"
-    "  --help            print this\n";
+    "  PROGRAM             a .pte file of a bundle\n"
+    "  --waveforms FILE    clips of raw little-endian float32, one after the other, as many samples each as PROGRAM asks\n"
+    "  --predictions FILE  write valence, arousal and the interval68 of each as raw float32, and not into the JSON line\n"
+    "  --repeat N          predict each clip N times (1); median and p95 are over all runs but the very first\n"
+    "  --threads N         size of the thread pool (0: the runtime chooses)\n"
+    "  --help              print this\n";
 
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -62,7 +62,7 @@ struct Failure : std::runtime_error {
 // ---- the command line ----
 
 struct Options {
-  std::string program, waveforms, answers;
+  std::string program, waveforms, predictions;
   int repeat = 1, threads = 0;
 };
 
@@ -84,17 +84,17 @@ Options parse(const std::vector<std::string>& words) {
       options.program = word;
       continue;
     }
-    if (word != "--waveforms" && word != "--answers" && word != "--repeat" && word != "--threads") {
+    if (word != "--waveforms" && word != "--predictions" && word != "--repeat" && word != "--threads") {
       throw Failure(word + ": no such option; see --help");
     }
     if (++at == words.size()) throw Failure(word + ": its value is missing; see --help");
     if (word == "--waveforms") options.waveforms = words[at];
-    if (word == "--answers") options.answers = words[at];
+    if (word == "--predictions") options.predictions = words[at];
     if (word == "--repeat") options.repeat = whole_number(word, words[at], 1);
     if (word == "--threads") options.threads = whole_number(word, words[at], 0);
   }
   if (options.program.empty()) throw Failure("no program named; see --help");
-  if (!options.answers.empty() && options.waveforms.empty()) throw Failure("--answers: needs --waveforms, too");
+  if (!options.predictions.empty() && options.waveforms.empty()) throw Failure("--predictions: needs --waveforms, too");
   return options;
 }
 
@@ -131,10 +131,10 @@ Contract read_contract(Module& module, const std::string& path) {
   Contract contract;
   for (const std::string& name : *names) {
     if (name == "forward") continue;
-    auto said = module.execute(name);
-    require(said.error(), path + ": its constant method `" + name + "` gives no answer");
-    if (said->size() == 1 && said->at(0).isInt()) contract[name] = said->at(0).toInt();
-    if (said->size() == 1 && said->at(0).isString()) contract[name] = std::string(said->at(0).toString());
+    auto value = module.execute(name);
+    require(value.error(), path + ": its constant method `" + name + "` gives no value");
+    if (value->size() == 1 && value->at(0).isInt()) contract[name] = value->at(0).toInt();
+    if (value->size() == 1 && value->at(0).isString()) contract[name] = std::string(value->at(0).toString());
   }
   return contract;
 }
@@ -154,9 +154,9 @@ std::vector<std::string> backends(Module& module, const std::string& path) {
   return names;
 }
 
-// ---- answers ----
+// ---- predictions ----
 
-using Answer = std::vector<float>;  // valence, arousal, and the interval68 of each
+using Prediction = std::vector<float>;  // valence, arousal, and the interval68 of each
 using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point start) {
@@ -164,16 +164,16 @@ double ms_since(Clock::time_point start) {
 }
 
 struct Runs {
-  std::vector<Answer> answers;  // clip by clip
+  std::vector<Prediction> predictions;  // clip by clip
   std::vector<double> ms;       // of every run, in order
 };
 
-Answer answer(Module& module, std::vector<float>& clip, const std::string& path) {
+Prediction predict(Module& module, std::vector<float>& clip, const std::string& path) {
   const auto samples = static_cast<executorch::aten::SizesType>(clip.size());
   auto outputs = module.forward(executorch::extension::from_blob(clip.data(), {1, samples}, ScalarType::Float));
   require(outputs.error(), path + ": a run failed");
   if (outputs->size() != kOutputs) throw Failure(path + ": gives " + std::to_string(outputs->size()) + " outputs, not 2");
-  Answer found;
+  Prediction found;
   for (const EValue& output : *outputs) {
     if (!output.isTensor() || output.toTensor().scalar_type() != ScalarType::Float ||
         static_cast<size_t>(output.toTensor().numel()) != kAxes) {
@@ -185,8 +185,8 @@ Answer answer(Module& module, std::vector<float>& clip, const std::string& path)
   return found;
 }
 
-// Clips are read one at a time: the peak memory must be that of one answer, as on a phone.
-Runs answer_all(Module& module, const Options& options, int64_t samples) {
+// Clips are read one at a time: the peak memory must be that of one prediction, as on a phone.
+Runs predict_all(Module& module, const Options& options, int64_t samples) {
   std::ifstream file(options.waveforms, std::ios::binary | std::ios::ate);
   if (!file) throw Failure(options.waveforms + ": cannot be read");
   const auto bytes = static_cast<int64_t>(file.tellg()), clip_bytes = samples * static_cast<int64_t>(sizeof(float));
@@ -199,20 +199,22 @@ Runs answer_all(Module& module, const Options& options, int64_t samples) {
   std::vector<float> clip(samples);
   for (int64_t at = 0; at < bytes / clip_bytes; ++at) {
     if (!file.read(reinterpret_cast<char*>(clip.data()), clip_bytes)) throw Failure(options.waveforms + ": cut short");
-    Answer found;
+    Prediction found;
     for (int run = 0; run < options.repeat; ++run) {
       const auto start = Clock::now();
-      found = answer(module, clip, options.program);
+      found = predict(module, clip, options.program);
       runs.ms.push_back(ms_since(start));
     }
-    runs.answers.push_back(found);
+    runs.predictions.push_back(found);
   }
   return runs;
 }
 
-void write_answers(const std::string& path, const std::vector<Answer>& answers) {
+void write_predictions(const std::string& path, const std::vector<Prediction>& predictions) {
   std::ofstream file(path, std::ios::binary);
-  for (const Answer& one : answers) file.write(reinterpret_cast<const char*>(one.data()), one.size() * sizeof(float));
+  for (const Prediction& clip : predictions) {
+    file.write(reinterpret_cast<const char*>(clip.data()), clip.size() * sizeof(float));
+  }
   file.close();
   if (!file) throw Failure(path + ": cannot be written");
 }
@@ -226,9 +228,9 @@ std::string in_json(const Contract& contract) {
   }) + "}";
 }
 
-std::string in_json(const std::vector<Answer>& answers) {
-  return "[" + joined(answers, [](const Answer& one) {
-    return "[" + joined(one, [](float value) { return number(value); }) + "]";
+std::string in_json(const std::vector<Prediction>& predictions) {
+  return "[" + joined(predictions, [](const Prediction& clip) {
+    return "[" + joined(clip, [](float value) { return number(value); }) + "]";
   }) + "]";
 }
 
@@ -266,18 +268,20 @@ void run(const Options& options) {
   const double load_ms = ms_since(start);
   const Contract contract = read_contract(module, options.program);
   const int64_t schema = promised(contract, "schema", options.program);
-  if (schema != kSchema) throw Failure(options.program + ": contract of schema " + std::to_string(schema) + ", this runner reads " +
-                                      std::to_string(kSchema) + "; export the bundle again");
+  if (schema != kSchema) {
+    throw Failure(options.program + ": contract of schema " + std::to_string(schema) + ", this runner reads " +
+                  std::to_string(kSchema) + "; export the bundle again");
+  }
 
   std::string line = "{\"program\": " + quoted(options.program) + ", \"contract\": " + in_json(contract) +
                      ", \"backends\": [" + joined(backends(module, options.program), quoted) + "]" +
                      ", \"threads\": " + std::to_string(get_threadpool()->get_thread_count()) +
                      ", \"load_ms\": " + number(load_ms);
   if (!options.waveforms.empty()) {
-    const Runs runs = answer_all(module, options, promised(contract, "samples", options.program));
-    if (!options.answers.empty()) write_answers(options.answers, runs.answers);
-    line += ", \"clips\": " + std::to_string(runs.answers.size()) + ", " + times(runs.ms) +
-            ", \"answers\": " + (options.answers.empty() ? in_json(runs.answers) : quoted(options.answers));
+    const Runs runs = predict_all(module, options, promised(contract, "samples", options.program));
+    if (!options.predictions.empty()) write_predictions(options.predictions, runs.predictions);
+    line += ", \"clips\": " + std::to_string(runs.predictions.size()) + ", " + times(runs.ms) +
+            ", \"predictions\": " + (options.predictions.empty() ? in_json(runs.predictions) : quoted(options.predictions));
   }
   std::printf("%s, \"peak_rss_bytes\": %lld}\n", line.c_str(), static_cast<long long>(peak_rss_bytes()));
 }

@@ -19,10 +19,12 @@ from torch import Tensor
 
 from export import parity
 from export.coreml import compress, mil, to_coreml
+from export.parity_record import FAILED, ParityRecord
 from export.pipeline import Pipeline
-from export.predict import in_torch
+from export.predict import in_torch, predict_waves
 from export.rewrite import for_coreml
 from pocketmood.errors import ExportError
+from pocketmood.programs import Program
 from tests.helpers import export_fixtures as tiny
 
 WAVES = tiny.waves(2)
@@ -31,9 +33,9 @@ WAVES = tiny.waves(2)
 class Fractions(tiny.TinyStudent):
     """Also holds a difference and a quotient whose operands have the same shape."""
 
-    def forward(self, mel: Tensor) -> tiny.Answer:
+    def forward(self, mel: Tensor) -> tiny.Prediction:
         emotion, interval68, features = super().forward(mel)
-        return tiny.Answer((emotion - interval68) / 2, emotion / (interval68 + 0.5), features)
+        return tiny.Prediction((emotion - interval68) / 2, emotion / (interval68 + 0.5), features)
 
 
 def pipeline() -> Pipeline:
@@ -53,15 +55,15 @@ def package(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written, tmp_path / "model.fp32.mlpackage"))
 
 
-def answers(run: Callable[[Any], tuple[Any, Any]]) -> Any:
-    return np.stack([np.concatenate(run(wave), axis=1)[0] for wave in WAVES])
+def predict(program: Program) -> parity.Outputs:
+    return predict_waves(program, WAVES[:, 0])
 
 
-def judged(package: Path) -> parity.Record:
+def judged(package: Path) -> ParityRecord:
     """Judge a package as the export stage does."""
-    found = answers(mil.evaluator(to_coreml.read_program(package)[0]))
-    record = {"artefact": package.name} | parity.compare(found, answers(in_torch(pipeline())))
-    return parity.judge(record, 1e-4, None)
+    found = predict(mil.evaluator(to_coreml.read_program(package)[0]))
+    distance = parity.compare(found, predict(in_torch(pipeline())))
+    return parity.judge(ParityRecord(package.name, FAILED, distance=distance), 1e-4, None)
 
 
 def change(package: Path, edit: Callable[[dict[str, Any]], None]) -> None:
@@ -83,15 +85,15 @@ def flip(package: Path, weight: Any, byte: int) -> None:
 
 def test_saved_program_answers_like_pytorch(written: Path) -> None:
     record = judged(written)
-    assert record["verdict"] == "passed" and record["max_error"] < 1e-5
+    assert record.passed and record.distance is not None and record.distance.max_error < 1e-5
     facts = mil.describe(to_coreml.read_program(written)[0])
-    assert facts["operators"] > 20 and facts["weights"] > 100_000
-    assert facts["float16_ops"] == facts["compressed_weights"] == 0
+    assert facts.operators and facts.operators > 20 and facts.weights and facts.weights > 100_000
+    assert facts.float16_ops == facts.compressed_weights == 0
 
 
 def test_a_flipped_weight_is_seen(package: Path) -> None:
     flip(package, pipeline().network.emotion_head.weight.numpy(), byte=3)
-    assert judged(package)["verdict"] == "failed"
+    assert judged(package).verdict == "failed"
 
 
 @pytest.mark.parametrize("kind", ["sub", "real_div", "matmul"])
@@ -109,7 +111,7 @@ def test_swapped_operands_are_seen(package: Path, kind: str) -> None:
     change(package, swap)
     assert len(swapped) == 1
     record = judged(package)
-    assert record["verdict"] == "failed" and "beyond the limit" in record["reason"]
+    assert record.verdict == "failed" and "beyond the limit" in record.reason
 
 
 @pytest.mark.parametrize("pad", [(0, 0, 0, 1024), (0, 0, 512, 512)])
@@ -121,7 +123,7 @@ def test_a_wrong_pad_of_the_waveform_is_seen(package: Path, pad: tuple[int, ...]
         numbers[:] = pad
 
     change(package, shift)
-    assert judged(package)["verdict"] == "failed"
+    assert judged(package).verdict == "failed"
 
 
 def test_a_wrong_pad_of_a_convolution_is_seen(package: Path) -> None:
@@ -132,7 +134,7 @@ def test_a_wrong_pad_of_a_convolution_is_seen(package: Path) -> None:
         numbers[:] = [before[0] - 1, before[1] + 1, *before[2:]]
 
     change(package, shift)
-    assert judged(package)["verdict"] == "failed"
+    assert judged(package).verdict == "failed"
 
 
 def test_another_shape_than_declared_is_refused(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,12 +183,12 @@ def test_float16_rounds_as_pytorch_does(exported_run: Path) -> None:
 
     def half(wave: Any) -> tuple[Any, Any]:
         with torch.inference_mode():
-            answer = network.network(front(torch.from_numpy(wave)).half())
-        return answer.emotion.float().numpy(), answer.interval68.float().numpy()
+            prediction = network.network(front(torch.from_numpy(wave)).half())
+        return prediction.emotion.float().numpy(), prediction.interval68.float().numpy()
 
-    found = answers(mil.evaluator(program))
-    exact = answers(in_torch(tiny.pipeline()))
+    found = predict(mil.evaluator(program))
+    exact = predict(in_torch(tiny.pipeline()))
     # Both round every operator, but not at the same places inside of it: one step of float16 below 1 is 5e-4.
-    np.testing.assert_allclose(found, answers(half), rtol=0, atol=5e-4)
+    np.testing.assert_allclose(found, predict(half), rtol=0, atol=5e-4)
     assert 1e-6 < np.abs(found - exact).max() < 2e-3
     assert np.array_equal(found, found.astype(np.float16))  # no answer holds more than float16 can

@@ -97,12 +97,12 @@ def test_the_finish_is_tried_where_int8_costs_much_and_kept_where_it_helps(
 
     monkeypatch.setattr(qat, "finish", finish)
     kept, facts = qat.improve(made_up(0.7), found["plain"], [], lambda module: module.score, 30)
-    assert kept is found[chosen] and facts["qat_steps"] == steps
-    assert facts["int8_cost"] == pytest.approx(0.7 - plain, rel=1e-9, abs=0)
+    assert kept is found[chosen] and facts.qat_steps == steps
+    assert facts.int8_cost == pytest.approx(0.7 - plain, rel=1e-9, abs=0)
     assert tried == ([] if after is None else [30])
     if after is not None:
-        assert facts["int8_cost_finished"] == pytest.approx(0.7 - after, rel=1e-9, abs=0)
-        assert (facts["qat_loss_first"], facts["qat_loss_last"]) == (0.2, 0.1)
+        assert facts.int8_cost_finished == pytest.approx(0.7 - after, rel=1e-9, abs=0)
+        assert (facts.qat_loss_first, facts.qat_loss_last) == (0.2, 0.1)
 
 
 def test_a_program_without_a_network_is_refused() -> None:

@@ -39,7 +39,7 @@ def network() -> sensitivity.Roundable:
 
 
 def labels() -> np.ndarray[Any, Any]:
-    return network().answers(mels(), ())[:, :2] + np.random.default_rng(0).normal(0, 0.01, (5, 2))
+    return network().predict(mels(), ())[:, :2] + np.random.default_rng(0).normal(0, 0.01, (5, 2))
 
 
 class Observer:
@@ -79,19 +79,19 @@ def test_groups_count_operators_weights_and_products() -> None:
     assert {name for name, one in groups.items() if not one.may_ship} == set(HEADS)
 
 
-def test_float_answers_are_the_pipelines_own() -> None:
+def test_float_predictions_are_the_pipelines_own() -> None:
     rewritten = for_xnnpack(tiny.pipeline())
     with torch.inference_mode():
         wanted = np.concatenate([torch.cat(rewritten(torch.from_numpy(wave)), 1).numpy() for wave in tiny.waves(5)])
-    np.testing.assert_allclose(network().answers(mels(), ()), wanted, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(network().predict(mels(), ()), wanted, rtol=0, atol=1e-5)
 
 
 def test_rows_are_those_of_whole_runs() -> None:
     """The slow twin runs all of the network for every group; the table's way takes over what lies before the group."""
     plain, found = network().one_by_one(mels())
-    np.testing.assert_allclose(plain, network().answers(mels(), ()), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(plain, network().predict(mels(), ()), rtol=0, atol=1e-6)
     for name in network().groups:
-        error = np.abs(found[name] - network().answers(mels(), [name]))
+        error = np.abs(found[name] - network().predict(mels(), [name]))
         # A last bit that depends on where a tensor lies in memory may change an int8 step, seldom.
         assert np.mean(error < 1e-6) >= 0.75 and error.max() < 5e-3, name
         assert np.mean(np.abs(found[name] - plain) > 1e-6) > 0.5 or name.startswith("interval68"), name
@@ -163,7 +163,7 @@ def test_drift_by_hand() -> None:
     heard: list[Tensor] = []
 
     class Network:
-        def answers(self, mels: Tensor, groups: Sequence[str]) -> np.ndarray[Any, Any]:
+        def predict(self, mels: Tensor, groups: Sequence[str]) -> np.ndarray[Any, Any]:
             heard.append(mels)
             return change
 

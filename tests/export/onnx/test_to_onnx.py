@@ -18,7 +18,7 @@ from tests.helpers import export_fixtures as tiny
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "model.fp32.onnx"
     facts = to_onnx.write(for_onnx(tiny.pipeline()), path, tiny.promise())
-    assert facts["operators"] > 10 and facts["opset"] >= 18
+    assert facts.operators and facts.operators > 10 and facts.opset and facts.opset >= 18
     return path
 
 

@@ -1,6 +1,6 @@
 import Foundation
 
-/// `CheckBundle FOLDER`: one line per CoreML program; exit code 1 where one lies beyond its limit, or cannot be checked.
+/// `CheckBundle FOLDER`: one line per CoreML program; exit code 1 where one lies beyond its tolerance, or cannot be checked.
 @main
 struct CheckBundle {
     static func main() async {

@@ -9,10 +9,10 @@ struct CheckError: Error, CustomStringConvertible {
     }
 }
 
-/// A waveform in [-1, 1] and what PyTorch answered: valence, arousal, and the interval68 of each.
+/// A waveform in [-1, 1] and what PyTorch predicts: valence, arousal, and the interval68 of each.
 struct GoldenPair {
     let waveform: [Float]
-    let answer: [Float]
+    let prediction: [Float]
 }
 
 /// A CoreML program of a bundle, and its tolerance: how far any of its predictions may lie from the golden ones.
@@ -55,7 +55,7 @@ struct ExportedBundle {
                     + "export the bundle again")
         }
         return waveforms.indices.map { row in
-            GoldenPair(waveform: waveforms[row], answer: emotions[row] + intervals[row])
+            GoldenPair(waveform: waveforms[row], prediction: emotions[row] + intervals[row])
         }
     }
 

@@ -13,8 +13,8 @@ struct LoadedProgram {
         model = try MLModel(contentsOf: compiled, configuration: configuration)
     }
 
-    /// Answer a waveform: valence, arousal, and the interval68 of each.
-    func answer(_ waveform: [Float]) throws -> [Float] {
+    /// Predict a waveform: valence, arousal, and the interval68 of each.
+    func predict(_ waveform: [Float]) throws -> [Float] {
         let input = MLMultiArray(MLShapedArray<Float>(scalars: waveform, shape: [1, waveform.count]))
         let features = ["waveform": MLFeatureValue(multiArray: input)]
         let output = try model.prediction(from: MLDictionaryFeatureProvider(dictionary: features))
@@ -27,7 +27,7 @@ struct LoadedProgram {
     }
 }
 
-/// How far a program's answers lie from the golden ones.
+/// How far a program's predictions lie from the golden ones.
 struct Parity {
     let name: String
     let pairs: Int
@@ -41,7 +41,7 @@ struct Parity {
         self.pairs = pairs.count
         tolerance = program.tolerance
         errors = try pairs.flatMap { (pair: GoldenPair) -> [Double] in
-            zip(try loaded.answer(pair.waveform), pair.answer).map { found, golden in Double(found) - Double(golden) }
+            zip(try loaded.predict(pair.waveform), pair.prediction).map { found, golden in Double(found) - Double(golden) }
         }
     }
 
