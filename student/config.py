@@ -1,4 +1,4 @@
-"""Every dial of the student stage; the command line is built from these fields."""
+"""Settings of the student stage; the command line is built from these fields."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 from pocketmood.errors import PocketmoodError
 from pocketmood.training.schedule import Schedule
 
+# Written out, so that --help names them: asking timm would import torch.
 ModelName = Literal[
     "mobilevit_s",
     "mobilevit_xs",
@@ -49,20 +50,21 @@ class LossConfig:
         """Refuse weights that teach nothing."""
         if min(self.labels, self.response, self.features, self.rater_sd) < 0:
             raise PocketmoodError("loss weights must not be negative")
+        # `rater_sd` alone is not enough: its gradient stops before the network.
         if self.labels + self.response + self.features == 0:
             raise PocketmoodError("loss weights labels, response and features are all 0: nothing would be learnt")
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Changes to what the student hears in training; the teacher's answers stay those of untouched crops."""
+    """Changes to what the student hears in training; the soft targets stay those of the unchanged crops."""
 
     gain_db: float = 2.0
-    """Largest random change of level."""
+    """Largest random change of level, up or down, in dB."""
     mask_bands: int = 12
-    """Widest run of mel bands hidden per crop; 0 hides none."""
+    """Widest run of mel bands masked per crop (SpecAugment); 0 masks none."""
     mask_frames: int = 8
-    """Widest run of frames hidden per crop; 0 hides none. At most half of a crop."""
+    """Widest run of frames masked per crop (SpecAugment); 0 masks none. At most half of a crop."""
     mixup: float = 0.0
     """Mix each crop with another, rated as it is or not, in proportions of Beta(mixup, mixup); 0 mixes nothing."""
 
@@ -93,7 +95,7 @@ class StudentConfig:
     frames: int = 256
     """Frames of a whole clip at this stride; a multiple of 64."""
     crop_frames: int = 64
-    """Frames of the crops to train on, as the teacher answered them; a multiple of 64."""
+    """Frames of the crops to train on, as the soft targets have them; a multiple of 64."""
     draws: int = 1
     """How often an epoch visits each clip, at another crop each time."""
     whole_share: float = 0.0
@@ -111,6 +113,7 @@ class StudentConfig:
         """Refuse sizes the network would resize, and numbers that train nothing."""
         require_size(self.frames, "frames")
         require_size(self.crop_frames, "crop_frames")
+        # Against the whole clip here; whether the soft targets have such crops is known only with them.
         if self.crop_frames > self.frames or self.stride < 1 or self.draws < 1:
             raise PocketmoodError(
                 f"crop_frames {self.crop_frames} must fit in frames {self.frames}; stride {self.stride} and draws "
@@ -139,10 +142,12 @@ def require_size(size: int, name: str) -> None:
         )
 
 
+# Weights averaged over about 1000 steps, not 100: with eight crops per clip an epoch has eight times the steps.
 _FULL_SCHEDULE = replace(SCHEDULE, batch_size=48, workers=4, ema_decay=0.999)
 PRESETS = {
     "full": StudentConfig(draws=8, schedule=_FULL_SCHEDULE),
     "streamlined": StudentConfig(draws=8, schedule=replace(_FULL_SCHEDULE, epochs=10)),
+    # xxs from random weights: what a laptop's CPU trains in minutes, without the model hub.
     "demo": StudentConfig(
         model="mobilevit_xxs",
         weights="random",

@@ -33,7 +33,7 @@ class Distiller(nn.Module):
         self.projector: nn.Module = Projector(student.width, teacher_width) if projected else nn.Identity()
         self.weights = weights
         # Convolutions on channels-last maps run about a fifth faster, on CPU and GPU.
-        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.student.to(memory_format=torch.channels_last)
 
     def forward(self, **tensors: Tensor) -> dict[str, Tensor]:
         """Return the loss and its terms for a batch, the keywords those of `CropBatch`.

@@ -53,9 +53,10 @@ def cosine_term(projected: Tensor, teacher: Tensor) -> Tensor:
 def relational_term(features: Tensor, teacher: Tensor) -> Tensor:
     """Return how far the clips' relations differ (Huber): those of distances, plus `ANGLES` times those of angles.
 
-    Means over pairs and triplets of distinct clips; what a clip has with itself is the same on both sides.
+    Means over pairs and triplets of distinct clips.
     """
     teacher = teacher.detach()
+    # Only the counts leave out what a clip has with itself: it is the same on both sides and adds nothing to the sums.
     pairs = len(features) * (len(features) - 1)
     triplets = pairs * (len(features) - 2)
     distance = _huber(relative_distances(features), relative_distances(teacher)) / max(pairs, 1)
@@ -82,6 +83,7 @@ def pairwise_distances(x: Tensor) -> Tensor:
     """Return the Euclidean distances [B, B] between rows [B, F]; the gradient of a distance of 0 is 0."""
     squared = (x[:, None] - x[None]).square().sum(2)
     near = squared < _TINY**2
+    # Twice `where`: the root's gradient at 0 is infinite, the diagonal is always 0, and infinity times 0 is NaN.
     return torch.where(near, 0.0, torch.where(near, 1.0, squared).sqrt())
 
 

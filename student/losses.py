@@ -1,6 +1,7 @@
-"""What the student is asked to match, as functions that return named, unweighted terms.
+"""The terms of the distillation loss, as functions: distance to ratings, to soft targets, to features, and rater_sd.
 
-Shapes: B batch, D the two axes, F teacher features. Every mean is over what it says; no term needs the teacher itself.
+Shapes: B batch, D the two axes, F teacher features. Terms are unweighted. Every mean is over what it says; no term
+needs the teacher itself.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Targets(NamedTuple):
     deviations: Tensor
     """[B, 2] standard deviation of the raters; NaN where unknown."""
     emotion: Tensor
-    """[B, 2] the teacher's answer for the same crop."""
+    """[B, 2] the teacher's prediction for the same crop."""
     features: Tensor
     """[B, F] the teacher's features for the same crop."""
 
@@ -36,14 +37,16 @@ class Targets(NamedTuple):
 def one_minus_ccc(pred: Tensor, target: Tensor, rows: Tensor | None = None) -> Tensor:
     """Return 1 - Lin's CCC with population moments over the batch, mean of the axes; [B, 2] each -> scalar.
 
-    rows: [B] or [B, 2] bool, what counts; without data-dependent shapes, so that a GPU need not be waited for. One row
-    alone scores 1, because nothing can vary together; an axis without any row counts 0.
+    rows: [B] or [B, 2] bool, what counts. One row alone scores 1, because nothing can vary together; an axis without
+    any row counts 0.
     """
+    # Weights of 0 rather than fewer rows: a shape that depends on the data makes the CPU wait for a GPU.
     share = _shares(pred, rows)
     pred_mean, target_mean = (share * pred).sum(0), (share * target).sum(0)
     pred, target = pred - pred_mean, target - target_mean
     covariance, variances = (share * pred * target).sum(0), (share * (pred**2 + target**2)).sum(0)
     distance = ccc_from_moments(covariance, variances, pred_mean - target_mean, _TINY)
+    # Without rows all moments are 0 and the distance 1: nothing to learn, but a constant that would read as a loss.
     return (distance * (share > 0).any(0)).mean()
 
 
@@ -54,25 +57,26 @@ def label_term(emotion: Tensor, labels: Tensor, labelled: Tensor) -> Tensor:
 
 
 def response_term(emotion: Tensor, teacher: Tensor, measure: str = "mse", gate: Tensor | None = None) -> Tensor:
-    """Return the distance to the teacher's answers [B, 2]: "mse", or "ccc" for 1 - CCC over the batch.
+    """Return the distance to the teacher's predictions [B, 2]: "mse", or "ccc" for 1 - CCC over the batch.
 
-    gate: [B, 2] bool, answers that count (see `open_gate`). A closed one pulls with nothing, and the others pull no
-    harder for it: the MSE is still divided by all answers of the batch.
+    gate: [B, 2] bool, predictions that count (see `open_gate`).
     """
     teacher = teacher.detach()
     if measure == "ccc":
         return one_minus_ccc(emotion, teacher, gate)
+    # Divided by all of the batch: where a gate is closed the others must not pull harder for it.
     squared = (emotion - teacher) ** 2
     return (squared if gate is None else squared * gate).mean()
 
 
 def open_gate(emotion: Tensor, targets: Targets) -> Tensor:
-    """Tell which of the teacher's answers may pull, [B, 2] bool: those not worse than the student's own of this moment.
+    """Tell which of the teacher's predictions may pull, [B, 2] bool: those not worse than the student's at this moment.
 
     Worse is a larger squared error against the rating, axis by axis. Where nobody rated, the teacher is always heard.
     """
-    theirs, ours = ((said.detach() - targets.labels) ** 2 for said in (targets.emotion, emotion))
-    return ~targets.labelled[:, None] | (theirs <= ours)
+    teacher, student = ((predicted.detach() - targets.labels) ** 2 for predicted in (targets.emotion, emotion))
+    # `<=`: a tie leaves the gate open, as no gate would.
+    return ~targets.labelled[:, None] | (teacher <= student)
 
 
 def rater_sd_term(rater_sd: Tensor, emotion: Tensor, targets: Targets) -> Tensor:
@@ -80,6 +84,7 @@ def rater_sd_term(rater_sd: Tensor, emotion: Tensor, targets: Targets) -> Tensor
 
     The rating's second moment is that of `rating_moment`, which keeps this term from moving the emotion.
     """
+    # Both: a rated clip may lack a deviation, and an unrated one counts for nothing, whatever stands in its row.
     known = targets.labelled[:, None] & ~targets.deviations.isnan()
     moment = rating_moment(emotion, targets.labels, targets.deviations)
     variance = rater_sd**2
@@ -94,7 +99,7 @@ def distillation_loss(
 
     features: what `weights.feature_measure` compares with the teacher's, [B, F] projected for "cosine" and the
     student's own for the others. Returns the unweighted terms "labels", "response", "features" and "rater_sd", each
-    one's share of the weighted whole as "labels_share", ..., with a gate the share of rated answers for which it is
+    one's share of the weighted whole as "labels_share", ..., with a gate the share of rated predictions for which it is
     open as "gate_open_share", and the weighted sum, "loss".
     """
     gate = open_gate(student.emotion, targets) if weights.gate else None
@@ -106,6 +111,7 @@ def distillation_loss(
         "rater_sd": rater_sd_term(student.interval68, student.emotion, targets),
     }
     weighted = {name: getattr(weights, name) * value for name, value in terms.items()}
+    # Of absolute values: the log likelihood may be negative, and shares are to add up to 1.
     sizes = {name: value.detach().abs() for name, value in weighted.items()}
     whole = torch.stack(list(sizes.values())).sum() + _TINY
     shares = {f"{name}_share": size / whole for name, size in sizes.items()}
@@ -117,6 +123,7 @@ def distillation_loss(
 def _shares(like: Tensor, rows: Tensor | None) -> Tensor:
     """Return what each row counts in a mean, [B, 1] or [B, D]: equal shares of the chosen, all 0 where none is."""
     if rows is None:
+        # One column for both axes: it broadcasts.
         return torch.full_like(like[:, :1], 1 / len(like))
     chosen = rows.to(like.dtype).reshape(len(rows), -1)
     return chosen / chosen.sum(0).clamp(min=1)

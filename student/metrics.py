@@ -33,6 +33,7 @@ class Scores:
     @classmethod
     def of(cls, predictions: Predictions) -> Scores:
         """Score predictions."""
+        # By song id: clips of one song are resampled together.
         low, high = bootstrap(predictions.emotion, predictions.labels, predictions.ids)
         return cls(score(predictions.emotion, predictions.labels), low, high)
 
@@ -86,6 +87,7 @@ class StudentMetrics:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it by name, the parts at the top."""
+        # Written out rather than by `asdict`: the file keeps the flat names that stored runs have.
         return {
             **{part: metrics.as_json() for part, metrics in self.parts.items()},
             "interval_scale": self.interval_scale,
@@ -117,6 +119,7 @@ def _part(student: Predictions, part: str, references: Mapping[str, Predictions]
 
 def _same_songs(student: Predictions, other: Predictions, name: str) -> Predictions:
     """Bring another model's predictions into the student's order; DataError if a song is missing."""
+    # Floor and teacher predict for all rated songs, in an order of their own.
     row = {id_: index for index, id_ in enumerate(other.ids)}
     lacking = [id_ for id_ in student.ids if id_ not in row]
     if lacking:
@@ -138,6 +141,7 @@ def table(model: str, metrics: StudentMetrics) -> str:
             f"{unseen.values['ccc_arousal']:8.3f}"
         )
 
+    # None where a resampled teacher scores 0: a ratio to it would say nothing.
     kept, above = test.ratio_to_teacher, test.differences["floor"]
     share = f"{kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]" if kept else NO_SHARE
     rows.append(f"kept of the teacher: {share}")

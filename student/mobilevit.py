@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from pocketmood.emotion import TYPICAL_RATER_SD
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json, write_json
@@ -31,7 +32,7 @@ _SCHEMA = 4
 
 
 class StudentOutput(NamedTuple):
-    """What a student answers for a batch."""
+    """A student's predictions for a batch, and the features behind them."""
 
     emotion: Tensor
     """[B, 2] valence and arousal in (-1, 1)."""
@@ -47,7 +48,7 @@ class Student(nn.Module):
     def __init__(
         self, name: str, stride: int = 5, frames: int = 256, spec: MelSpec | None = None, layers: int = 0
     ) -> None:
-        """Build the network with random weights; `stride` and `frames` say what a whole clip looks like.
+        """Build the network with random weights; `stride` and `frames` are those of a whole clip.
 
         layers: transformer layers per block at most; 0 leaves the network as timm has it.
         """
@@ -59,6 +60,7 @@ class Student(nn.Module):
         require_size(self.spec.bands, "bands")
         require_size(frames, "frames")
         self.name, self.stride, self.frames, self.layers = name, stride, frames, layers
+
         # Fused attention decomposes into operators that XNNPACK does not take: 26 instead of 12 ms on xxs.
         set_fused_attn(False)
         self.body: nn.Module = timm.create_model(
@@ -66,15 +68,19 @@ class Student(nn.Module):
         )
         self.width = int(self.body.num_features)
         self.emotion_head, self.interval68_head = nn.Linear(self.width, 2), nn.Linear(self.width, 2)
+
+        # Small weights: an untrained student predicts near the middle of the scale.
         for head in (self.emotion_head, self.interval68_head):
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
+        # The inverse of softplus, so that the whole output, floor included, begins at a typical listener's value.
         nn.init.constant_(self.interval68_head.bias, math.log(math.expm1(TYPICAL_RATER_SD - RATER_SD_FLOOR)))
+        # A buffer, not a parameter: it is saved and exported with the weights, and no optimiser moves it.
         self.interval_scale: Tensor
         self.register_buffer("interval_scale", torch.ones(2))
 
     def forward(self, mel: Tensor) -> StudentOutput:
-        """Answer for spectrograms [B, 1, M, T]."""
+        """Predict for spectrograms [B, 1, M, T]."""
         features = self.body(mel)  # [B, F]
         emotion = torch.tanh(self.emotion_head(features))
         # Detached: the interval is read off features that serve the emotion, and its loss cannot bend them.
@@ -86,6 +92,7 @@ def shallower(name: str, layers: int) -> dict[str, Any]:
     """Return what makes timm build the network with at most so many transformer layers per block; {} for 0."""
     if layers == 0:
         return {}
+    # timm has no argument for it: the network's description is copied with another depth.
     from timm.models.mobilevit import model_cfgs
 
     def cut(block: Any) -> Any:
@@ -103,7 +110,7 @@ def shallower(name: str, layers: int) -> dict[str, Any]:
 
 def save_student(student: Student, folder: Path, facts: dict[str, Any]) -> None:
     """Write model.safetensors and config.json, with further `facts`, of a student alone."""
-    save_tensors(folder / "model.safetensors", student.state_dict())
+    save_tensors(folder / WEIGHTS_FILE, student.state_dict())
     config = {
         "schema": _SCHEMA,
         "name": student.name,
@@ -117,14 +124,14 @@ def save_student(student: Student, folder: Path, facts: dict[str, Any]) -> None:
         "interval_scale": student.interval_scale.tolist(),
         **facts,
     }
-    write_json(folder / "config.json", config)
+    write_json(folder / CONFIG_FILE, config)
 
 
 def load_student(folder: Path) -> tuple[Student, dict[str, Any]]:
     """Read a student (in evaluation mode) and the values of its config.json."""
-    if not (folder / "config.json").is_file():
+    if not (folder / CONFIG_FILE).is_file():
         raise RunError(f"{folder}: no trained student here; run: python -m student --run {folder.parent}")
-    config: dict[str, Any] = read_json(folder / "config.json")
+    config: dict[str, Any] = read_json(folder / CONFIG_FILE)
     if config.get("schema") != _SCHEMA:
         raise RunError(
             f"{folder}: config.json has schema {config.get('schema')}, this version reads {_SCHEMA}; run: python -m "
@@ -132,7 +139,7 @@ def load_student(folder: Path) -> tuple[Student, dict[str, Any]]:
         )
     spec = MelSpec.from_dict(config["spec"])
     student = Student(config["name"], config["stride"], config["frames"], spec, config["layers"])
-    student.load_state_dict(load_tensors(folder / "model.safetensors"))
+    student.load_state_dict(load_tensors(folder / WEIGHTS_FILE))
     return student.eval(), config
 
 
@@ -146,7 +153,7 @@ def load_imagenet(student: Student, weights: str) -> str | None:
         return None
     if weights != "imagenet":
         path = Path(weights)
-        _adopt(student.body, path / "model.safetensors" if path.is_dir() else path)
+        _adopt(student.body, path / WEIGHTS_FILE if path.is_dir() else path)
         return None
     try:
         path = _from_hub(student.name)
@@ -166,7 +173,7 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     repository = timm.get_pretrained_cfg(name).hf_hub_id
-    return Path(hf_hub_download(repository, "model.safetensors", etag_timeout=10))
+    return Path(hf_hub_download(repository, WEIGHTS_FILE, etag_timeout=10))
 
 
 def _adopt(body: nn.Module, path: Path) -> None:
@@ -174,9 +181,12 @@ def _adopt(body: nn.Module, path: Path) -> None:
     found = load_tensors(path)
     if _STEM in found and found[_STEM].shape[1] == 3:
         found[_STEM] = found[_STEM].sum(1, keepdim=True)  # a grey picture shown to all three channels
+    # Refused rather than loaded in part: a network that is half random trains, and nobody sees why it is worse.
     wanted = body.state_dict()
     lacking = sorted(name for name, tensor in wanted.items() if name not in found or found[name].shape != tensor.shape)
     if lacking:
-        raise RunError(f"{path}: {len(lacking)} of {len(wanted)} tensors are missing or of another shape, first "
-                       f"{lacking[0]}; is this file for another network?")  # fmt: skip
+        raise RunError(
+            f"{path}: {len(lacking)} of {len(wanted)} tensors are missing or of another shape, first {lacking[0]}; is "
+            "this file for another network?"
+        )
     body.load_state_dict({name: found[name] for name in wanted})

@@ -1,4 +1,4 @@
-"""Pictures of the student stage, for people: how it learnt, how far it agrees with the teacher, where its songs lie."""
+"""Plots of the student stage: learning curves, agreement with the teacher, songs on the valence-arousal plane."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pocketmood.metrics import AXES, ccc
+from pocketmood.metrics import AXES, Array, ccc
 from pocketmood.predictions import Predictions
 from pocketmood.training.history import EpochRecord
 
@@ -20,6 +19,7 @@ def plot_all(folder: Path, history: Sequence[EpochRecord], student: Predictions,
     """Write curves.png, agreement.png and plane.png; predictions are of the test part."""
     import matplotlib
 
+    # No window: a training runs where there is no screen.
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     _curves(folder / "curves.png", history)
@@ -34,6 +34,7 @@ def _curves(path: Path, history: Sequence[EpochRecord]) -> None:
     epochs = [record.epoch for record in history]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
+    # Unweighted terms alone: their weighted sum and shares would need axes of their own.
     names = [name for name in history[0].terms if name != "loss" and not name.endswith("_share")]
     for name, colour in zip(names, _COLOURS, strict=False):
         left.plot(epochs, [record.terms[name] for record in history], label=name, color=colour)
@@ -49,9 +50,10 @@ def _curves(path: Path, history: Sequence[EpochRecord]) -> None:
 
 
 def _agreement(path: Path, student: Predictions, teacher: Predictions) -> None:
-    """Draw the student's answer against the teacher's for every test song."""
+    """Draw the student's prediction against the teacher's for every test song."""
     from matplotlib.figure import Figure
 
+    # Rows are matched by id: each file has an order of its own.
     row = {id_: index for index, id_ in enumerate(teacher.ids)}
     theirs = teacher.emotion[[row[id_] for id_ in student.ids]]
     figure = Figure(figsize=(9, 4.4), layout="constrained")
@@ -66,7 +68,7 @@ def _agreement(path: Path, student: Predictions, teacher: Predictions) -> None:
 
 
 def _plane(path: Path, student: Predictions) -> None:
-    """Draw labels and answers on the valence-arousal plane, joined by a line per test song."""
+    """Draw labels and predictions on the valence-arousal plane, joined by a line per test song."""
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
@@ -83,13 +85,14 @@ def _plane(path: Path, student: Predictions) -> None:
     place.scatter(
         student.emotion[:, 0], student.emotion[:, 1], s=14, color=_COLOURS[1], label="student", linewidths=0, zorder=3
     )
+    # Equal axes: a miss of one size is as long in every direction.
     place.set(title="test songs", xlabel="valence", ylabel="arousal", xlim=(-limit, limit), ylim=(-limit, limit),
               aspect="equal")  # fmt: skip
     place.legend(frameon=False, loc="upper left")
     _save(figure, path)
 
 
-def _limit(*values: NDArray[np.float64]) -> float:
+def _limit(*values: Array) -> float:
     """Find a symmetric limit that holds all values, at most 1."""
     return float(min(1.0, 1.08 * max(np.abs(value).max() for value in values) + 0.02))
 

@@ -52,7 +52,8 @@ def unsynchronised(student: Student) -> Student:
         return student
     twin = Student(student.name, student.stride, student.frames, student.spec, student.layers)
     twin.load_state_dict(student.state_dict())
-    return twin.to(next(student.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    twin.to(next(student.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return twin
 
 
 def recalibrate_batch_norm(student: nn.Module, mels: Tensor) -> None:

@@ -225,9 +225,10 @@ def pareto(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name the rows that no other row beats: none at least as accurate and at least as fast, and better in one."""
 
     def beats(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-        no_worse = a["ccc"] >= b["ccc"] and a["ms"] <= b["ms"]
+        no_worse: bool = a["ccc"] >= b["ccc"] and a["ms"] <= b["ms"]
+        better: bool = a["ccc"] > b["ccc"] or a["ms"] < b["ms"]
         # Twins do not beat each other: both stay on the front.
-        return no_worse and (a["ccc"] > b["ccc"] or a["ms"] < b["ms"])
+        return no_worse and better
 
     able = [row for row in rows if row.get("ms") is not None]
     return [row["name"] for row in able if not any(beats(other, row) for other in able)]

@@ -103,7 +103,7 @@ def predictions(
 
     # Each model with its own frames: the teacher may look at more of the spectrogram than the student.
     of_student = predict_clips(student, store, ids)
-    emotion = {
+    emotion: dict[str, NDArray[Any]] = {
         "floor": ridge.predict(floor.store_features(store, ids)),
         "teacher": finetune.predict(teacher.to(default_device()), store, ids, VitConfig(**facts["vit"]))[0],
         "student": of_student.emotion,
