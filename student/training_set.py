@@ -122,7 +122,7 @@ class SoftTargetCrops:
 
         # Two sets, because a batch can only be stacked of crops of one length.
         self.cropped, self.whole = choose(cropped), choose([0])
-        self.rated: NDArray[np.bool_] = np.isfinite(store.labels(soft_targets.ids)).all(1)  # [N]
+        self.rated = np.asarray(np.isfinite(store.labels(soft_targets.ids)).all(1))  # [N] bool
 
     def __len__(self) -> int:
         """Count the items of an epoch: each clip `draws` times."""
