@@ -13,7 +13,7 @@ import org.pocketmood.model.EmotionModel
 import org.pocketmood.model.ModelLoader
 import org.pocketmood.model.Prediction
 
-/** A clip of 30 s in small: 1000 samples a second. */
+/** A clip of 30 s in small: 1000 samples a second make sums that a reader can follow, and tests that take no time. */
 const val RATE = 1000
 const val SAMPLES = 30 * RATE
 const val MEL_HASH = "0123456789abcdef"
@@ -33,6 +33,7 @@ class FakeModel(
     var closed = false
 
     override fun predict(waveform: FloatArray): Prediction {
+        // As the real one: a prediction after closing is a fault of whoever asked for it.
         check(!closed)
         heard += waveform
         return feel(waveform)
@@ -61,6 +62,7 @@ class FakeSource(
     override fun deliver(to: SoundSink) {
         to.onFormat(SoundFormat(rate, seconds))
         for (chunk in chunks) {
+            // Between two chunks, as a real source hears of it.
             if (stopped) return
             to.onSound(chunk, chunk.size)
         }

@@ -33,6 +33,7 @@ class TinyBundle(
     }
 
     private fun writeGolden(folder: File) {
+        // FakeModel predicts from the last two samples: the rest may be silent.
         val waveforms = List(2) { pair -> FloatArray(SAMPLES).also { it[SAMPLES - 1] = if (pair == 0) goldenValence else -.2f } }
         File(folder, "golden/waveform.f32").writeBytes(waveforms.map(::bytes).reduce(ByteArray::plus))
         File(folder, "golden/emotion.f32").writeBytes(bytes(floatArrayOf(.3f, 0f, -.2f, 0f)))
@@ -40,6 +41,7 @@ class TinyBundle(
     }
 
     private fun hashes(folder: File): JSONObject {
+        // bundle.json holds the hashes, so it cannot hold its own.
         val files = folder.walk().filter { it.isFile && it.name != "bundle.json" }
         return JSONObject(files.associate { it.relativeTo(folder).path to it.inputStream().use(::sha256) })
     }

@@ -33,6 +33,7 @@ class LevelTest {
     @Test
     fun stereoIsMixedToItsMean() {
         val pcm = ByteBuffer.allocate(8).order(ByteOrder.nativeOrder())
+        // Two frames of two channels.
         listOf(16_384, 0, -32_768, -32_768).forEach { pcm.putShort(it.toShort()) }
         pcm.flip()
         val heard = mutableListOf<Float>()

@@ -65,6 +65,7 @@ class ResamplerTest {
     fun chunksMakeNoDifference() {
         val random = Random(3)
         val sound = FloatArray(20_000) { random.nextFloat() - .5f }
+        // Ratios of one phase, of many, and upwards.
         for ((from, to) in listOf(44_100 to 22_050, 48_000 to 22_050, 8_000 to 22_050)) {
             val whole = Resampler(from, to).process(sound)
             val pieces = Resampler(from, to)
@@ -111,9 +112,11 @@ class ResamplerTest {
     private fun gain(from: Int, to: Int, hz: Double, outHz: Double): Double {
         val sound = FloatArray(from) { sin(2 * PI * hz * it / from).toFloat() }
         val out = Resampler(from, to).process(sound)
+        // Away from the ends, where the filter meets silence.
         val used = 2_000 until 2_000 + (out.size - 4_000)
         var (re, im, weight) = listOf(0.0, 0.0, 0.0)
         for ((i, n) in used.withIndex()) {
+            // A Hann window keeps the leakage of a sine below what the filter lets through.
             val window = .5 - .5 * cos(2 * PI * i / (out.size - 4_000))
             re += window * out[n] * cos(2 * PI * outHz * n / to)
             im += window * out[n] * sin(2 * PI * outHz * n / to)

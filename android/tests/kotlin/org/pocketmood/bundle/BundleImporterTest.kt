@@ -23,6 +23,7 @@ class BundleImporterTest {
 
     private fun refused(zip: ByteArray): Problem {
         val found = problem { import(zip) }
+        // A refused zip leaves nothing on the device.
         assertEquals("leftovers", emptyList<String>(), home.list()!!.toList())
         return found
     }
@@ -83,6 +84,7 @@ class BundleImporterTest {
     @Test
     fun aZipCutShortIsRefusedWhereverItIsCut() {
         val random = Random(1)
+        // Noise does not compress: every cut goes through a file's bytes.
         val files = mapOf("model.int8.pte" to ByteArray(5000).also(random::nextBytes))
         val zip = TinyBundle.zip(TinyBundle(files).write(temporary.newFolder("noise")))
         for (part in listOf(10, zip.size / 3, zip.size * 3 / 4)) {

@@ -142,6 +142,7 @@ class BundleTest {
     @Test
     fun theStoreRemembersChoiceAndSelfTest() {
         val store = BundleStore(home)
+        // Nothing was imported yet.
         assertNull(store.chosen())
         val made = TinyBundle(two).write(temporary.newFolder("made"))
         val bundle = BundleImporter(home).import(TinyBundle.zip(made).inputStream())
@@ -154,6 +155,7 @@ class BundleTest {
         val passed = SelfTestResult(2, .001f, .005f, 10f)
         store.keep(chosen, passed)
         assertEquals(passed, store.selfTest(chosen))
+        // A failure must not be remembered as a pass.
         store.keep(chosen, passed.copy(difference = 1f))
         assertNull(store.selfTest(chosen))
     }
@@ -175,6 +177,7 @@ class BundleTest {
         val one = Bundle.open(TinyBundle().write(File(folder, "a")))
         val other = Bundle.open(TinyBundle(two).write(File(folder, "b")))
         assertNotEquals(one.id, other.id)
+        // The same files elsewhere are the same bundle.
         assertEquals(one.id, Bundle.open(TinyBundle().write(File(folder, "c"))).id)
     }
 }

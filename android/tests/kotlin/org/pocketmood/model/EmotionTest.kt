@@ -19,6 +19,7 @@ class EmotionTest {
         assertEquals(Quadrant.ANGRY_TENSE, Emotion(-.1f, .1f).quadrant)
         assertEquals(Quadrant.SAD_CALM, Emotion(-.1f, -.1f).quadrant)
         assertEquals(Quadrant.CONTENT_RELAXED, Emotion(.1f, -.1f).quadrant)
+        // Zero counts as positive.
         assertEquals(Quadrant.HAPPY_ENERGETIC, Emotion(0f, 0f).quadrant)
     }
 

@@ -60,10 +60,13 @@ class MicrophoneToPixelsTest : ScreenTest() {
         Stage.loader = ExecuTorchModel
         Stage.shipped = ShippedFolder(bundleFolder())
         Stage.source = microphone
+
+        // The source gets a thread, as in the app.
         val threads = Executors.newCachedThreadPool()
         // The predictions themselves are waited for: on a slow machine they would be skipped.
         val listening = Thread.currentThread()
         Stage.background = Executor { if (Thread.currentThread() === listening) threads.execute(it) else it.run() }
+
         var prediction: Prediction? = null
         open<ListenActivity> {
             waitFor("the model") { app.session.state is UiState.Ready }
@@ -73,12 +76,14 @@ class MicrophoneToPixelsTest : ScreenTest() {
             check(it.get(), checkNotNull(prediction), name)
             it.get().touch(R.id.listen)
         }
+
         threads.shutdown()
         assertTrue(threads.awaitTermination(10, TimeUnit.SECONDS))
         return checkNotNull(prediction)
     }
 
     private fun waitFor(what: String, done: () -> Boolean) {
+        // A slow machine computes 26 predictions in seconds; a minute means that nothing comes.
         val end = System.nanoTime() + 60_000_000_000
         while (!done()) {
             assertTrue("waited a minute for $what; state ${app.session.state}", System.nanoTime() < end)
@@ -95,6 +100,7 @@ class MicrophoneToPixelsTest : ScreenTest() {
         val words = activity.text(R.id.numbers)
         assertTrue(words, "%+.2f".format(valence) in words && "%+.2f".format(arousal) in words)
         val plane = activity.findViewById<PlaneView>(R.id.plane)
+        // The picture is the window's, the point's place the view's.
         val at = IntArray(2).also(plane::getLocationInWindow)
         val pixel = picture.getPixel((at[0] + plane.x(prediction.emotion)).toInt(), (at[1] + plane.y(prediction.emotion)).toInt())
         assertEquals(activity.getColor(prediction.emotion.quadrant.color), pixel)

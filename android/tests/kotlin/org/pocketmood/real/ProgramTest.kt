@@ -85,12 +85,14 @@ class ProgramTest {
 
     @Test
     fun aProgramWithAnotherSampleRateIsRefused() {
+        // A constant of the program is a number of eight bytes in its file.
         val broken = patched(long(22_050), long(16_000))
         load(broken) { assertEquals(Problem.ContractBroken("sample_rate", "16000", "22050"), problem { bundle.check(it.contract) }) }
     }
 
     @Test
     fun aProgramWithAnotherSpectrogramIsRefused() {
+        // The hash stands for every number of the spectrogram.
         val broken = patched(bundle.melHash.toByteArray(), "0000000000000000".toByteArray())
         load(broken) { assertTrue(problem { bundle.check(it.contract) } is Problem.ContractBroken) }
     }
@@ -122,6 +124,7 @@ class ProgramTest {
     fun onnxRuntimeOnTheJvmAgrees() {
         val program = File(bundle.folder, "model.fp32.onnx")
         org.junit.Assume.assumeTrue("skipped: ${program.name} is not in this bundle", program.isFile)
+
         val environment = OrtEnvironment.getEnvironment()
         environment.createSession(program.path).use { session ->
             var worst = 0f
@@ -136,7 +139,7 @@ class ProgramTest {
                 }
             }
             println("model.fp32.onnx: largest difference $worst")
-            assertTrue("$worst", worst <= 1e-4f) // parity's limit for fp32
+            assertTrue("$worst", worst <= 1e-4f) // the gate's limit for fp32: the exporter's own processor
         }
     }
 

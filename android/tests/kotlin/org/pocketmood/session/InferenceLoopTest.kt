@@ -49,6 +49,7 @@ class InferenceLoopTest {
 
     @Test
     fun theModelHearsTheNewestThirtySeconds() {
+        // One chunk of 40 s: predictions fall within it, and each sees only what was before it.
         hear(FakeSource(sequenceOf(FloatArray(40 * RATE) { it / (40f * RATE) })))
         val last = model.heard.last()
         assertEquals(.25f, last.first(), 1e-4f) // 10 of 40 s
@@ -64,6 +65,7 @@ class InferenceLoopTest {
 
     @Test
     fun aSlowModelSkipsPredictionsOfTheMicrophone() {
+        // A model that computes for as long as the music plays.
         val later = Later()
         hear(FakeSource(tone(9)), executor = later)
         assertEquals(1, later.size) // one is on its way, four were skipped
@@ -80,12 +82,14 @@ class InferenceLoopTest {
 
     @Test
     fun aLongFileGetsNoMoreThan120Predictions() {
+        // One every 30 s instead of every 5 s.
         hear(FakeSource(tone(3600), seconds = 3600.0), Source.File("opera"))
         assertEquals(120, model.heard.size)
     }
 
     @Test
     fun aShortFileIsPredictedNearItsEnd() {
+        // At nine tenths: decoders may end a little early.
         hear(FakeSource(tone(2), seconds = 2.0), Source.File("jingle"))
         assertEquals(listOf(1.8f), felt())
     }

@@ -94,6 +94,7 @@ class SessionQueueTest : SessionFixture() {
         val session = ready(background, loader)
         session.choose(library.single().id)
         background.runAll()
+        // A phone that cannot open the next model would have none in between.
         assertEquals(listOf(false), closedWhileOpening)
         assertEquals(listOf(true, false), models.map { it.closed })
     }
@@ -135,6 +136,7 @@ class SessionQueueTest : SessionFixture() {
         val (started, newest, end) = seen.map { checkNotNull(it.run) }
         assertEquals(3, seen.size)
         assertEquals(0f, started.heardS)
+        // A file is published once a second of sound.
         assertEquals(11.9f, newest.heardS, .2f)
         assertEquals(newest, end)
         assertEquals(listOf(5f, 10f), end.moments.map { it.atS })
@@ -160,10 +162,12 @@ class SessionQueueTest : SessionFixture() {
         val mostOpening = AtomicInteger()
         val loader = { _: Any ->
             mostOpening.accumulateAndGet(open.incrementAndGet(), ::maxOf)
+            // Long enough for a second opening to overlap, if one could.
             Thread.sleep(5)
             open.decrementAndGet()
             FakeModel()
         }
+
         val threads = mutableSetOf<Thread>()
         val end = CountDownLatch(1)
         main.submit {
@@ -173,9 +177,11 @@ class SessionQueueTest : SessionFixture() {
                 if (state is UiState.Stopped) end.countDown()
             }
             session.start()
+            // Six commands and a song, before any of them is done.
             repeat(5) { session.restart() }
             session.listen(Source.File("song"), FakeSource(tone(60), seconds = 60.0))
         }.get()
+
         assertTrue("no end after a minute", end.await(60, TimeUnit.SECONDS))
         main.submit { assertEquals(List(12) { 5f * (it + 1) }, seen.last().run?.moments?.map { it.atS }) }.get()
         listOf(main, background).forEach { it.shutdown() }

@@ -64,6 +64,7 @@ class SessionTest : SessionFixture() {
 
     @Test
     fun aFailedSelfTestKeepsTheModelOutOfService() {
+        // The golden pairs want -.2 and 0: 1.1 away.
         val model = FakeModel { prediction(.9f, .9f) }
         val session = session(loader = loaderOf(model))
         session.start()
@@ -100,6 +101,7 @@ class SessionTest : SessionFixture() {
         background.runAll()
         assertTrue(source.stopped)
         assertTrue(seen.last() is UiState.Stopped)
+        // Stopped before its thread began.
         assertEquals(0f, seen.last().run!!.heardS)
     }
 

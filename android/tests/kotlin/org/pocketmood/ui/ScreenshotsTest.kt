@@ -56,6 +56,7 @@ class ScreenshotsTest : ScreenTest() {
     private fun keep(activity: Activity, name: String): Bitmap {
         val picture = shot(activity, name)
         val colors = HashSet<Int>()
+        // A sample is enough to tell a screen from an empty one.
         for (y in 0 until picture.height step 5) for (x in 0 until picture.width step 5) colors += picture.getPixel(x, y)
         assertTrue("$name: ${colors.size} colours", colors.size > 20)
         assertEquals(name, activity.getColor(R.color.background), picture.getPixel(2, picture.height / 2))
@@ -135,6 +136,7 @@ class ScreenshotsTest : ScreenTest() {
     @Test
     fun largeFontsInGerman() {
         RuntimeEnvironment.setQualifiers("de-w411dp-h891dp-night-xhdpi")
+        // German words and large letters need the most room.
         RuntimeEnvironment.setFontScale(1.6f)
         live("large-german")
         app.session.fail(Problem.UnsafePath("../../evil.pte"))

@@ -106,11 +106,13 @@ class SoundSourcesTest : ScreenTest() {
         val ear = Ear()
         MusicFile(app, uri, "song.wav").deliver(ear)
         assertEquals(16_000, ear.heard.size)
+        // The mean of a half and nothing.
         assertTrue(ear.heard.all { it == .25f })
     }
 
     @Test
     fun aFileOfHalfASecondIsTooShort() {
+        // Its header gives no length: only decoding tells.
         song(MediaFormat.createAudioFormat("audio/raw", 8_000, 1), pcm(4_000) { 1 })
         assertEquals(Problem.SoundTooShort("song.wav"), problem { MusicFile(app, uri, "song.wav").deliver(Ear()) })
     }

@@ -58,6 +58,7 @@ abstract class ScreenTest {
 
     @Before
     fun dress() {
+        // At once and on the test's thread, which is Robolectric's main one: nothing to wait for.
         Stage.background = Executor(Runnable::run)
         Stage.loader = loaderOf(FakeModel())
         Stage.shipped = ShippedFolder(TinyBundle().write(temporary.newFolder("shipped")))
@@ -77,6 +78,7 @@ abstract class ScreenTest {
     protected fun Activity.text(id: Int): String = findViewById<TextView>(id).text.toString()
 
     protected fun Activity.touch(id: Int) {
+        // performClick ignores whether a finger could.
         assertTrue("disabled", findViewById<View>(id).isEnabled)
         findViewById<View>(id).performClick()
         settle()

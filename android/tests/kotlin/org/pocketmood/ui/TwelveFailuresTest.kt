@@ -81,6 +81,7 @@ class TwelveFailuresTest : ScreenTest() {
     @Test
     fun `2 permission revoked while running`() {
         allow()
+        // After two seconds of sound, before the first prediction.
         val revoke = { count: Int -> if (count == 20) shadowOf(app).denyPermissions(Manifest.permission.RECORD_AUDIO) }
         val source = record(revoke)
         ShadowAudioRecord.setSourceProvider { source }
@@ -153,6 +154,7 @@ class TwelveFailuresTest : ScreenTest() {
 
     @Test
     fun `9 huge zip`() {
+        // One more than is allowed, and not one byte.
         val shown = import(TinyBundle.zip((0..1000).associate { "file$it" to ByteArray(0) }))
         assertTrue(shown, "Unpacked it takes more than 256 MB or a thousand files, and no bundle does. Nothing was imported" in shown)
     }

@@ -20,6 +20,7 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
             val format = open(extractor)
             // Before the decoder is made: ten hours would be decoded for minutes.
             refuseAbsurd(format)
+
             val decoder = decoderOf(format)
             try {
                 decoder.configure(format, null, null, 0)
@@ -77,10 +78,12 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
         var mixer: PcmMixer? = null
         var fed = false
         var frames = 0L
+
         while (!stopped) {
             if (!fed) fed = feed(extractor, decoder)
             val index = decoder.dequeueOutputBuffer(info, WAIT_US)
             if (index < 0) continue // nothing yet, or a change of format, which is read with the first buffer
+
             val mix = mixer ?: PcmMixer.of(decoder.outputFormat).also { mixer = it; to.onFormat(SoundFormat(it.rate, seconds)) }
             decoder.getOutputBuffer(index)?.let { buffer ->
                 val window: Buffer = buffer // ByteBuffer has its own position() from Android 14 on only
@@ -90,10 +93,12 @@ class MusicFile(private val context: Context, private val uri: Uri, private val 
             }
             // At once, or the decoder runs out of buffers.
             decoder.releaseOutputBuffer(index, false)
+
             // Some files do not say how long they are.
             if (frames > LONGEST_S * mix.rate) throw PocketmoodException(Problem.SoundTooLong(name, LONGEST_S / 3600))
             if (info.flags and MediaCodec.BUFFER_FLAG_END_OF_STREAM != 0) break
         }
+
         // A duration in the header may be missing or wrong: what was decoded counts.
         if (!stopped && frames < SHORTEST_S * (mixer?.rate ?: 1)) throw PocketmoodException(Problem.SoundTooShort(name))
     }

@@ -31,6 +31,7 @@ class BundleImporter(private val home: File, private val limits: ImportLimits = 
         val staging = File(home, STAGING)
         staging.deleteRecursively()
         if (!staging.mkdirs()) throw PocketmoodException(Problem.NoSpace)
+
         try {
             fill(staging)
             val abouts = staging.walk().filter { it.name == Bundle.ABOUT }
@@ -51,6 +52,7 @@ class BundleImporter(private val home: File, private val limits: ImportLimits = 
     private fun settle(bundle: Bundle): Bundle {
         if (bundle.programs.isEmpty()) throw PocketmoodException(Problem.FileMissing("*${Bundle.PROGRAM_SUFFIX}"))
         val kept = Bundle.GOLDEN + Bundle.PARITY + bundle.programs.map { it.file }
+
         val target = File(home, bundle.id)
         // Gathered beside its place and moved there in one step: a folder of that name is always whole.
         val fresh = File(home, "$STAGING.${bundle.id}")
@@ -60,6 +62,7 @@ class BundleImporter(private val home: File, private val limits: ImportLimits = 
         }
         target.deleteRecursively()
         move(fresh, target)
+
         // Its files have moved since they were read.
         return Bundle.open(target)
     }

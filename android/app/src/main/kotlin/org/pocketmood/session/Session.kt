@@ -22,7 +22,7 @@ fun interface Observer {
  * once where it is called on the main thread: a tap that follows another sees what that one did.
  *
  * kotlinx-coroutines' StateFlow would tell the observers as well, but source, model and queue change together with the
- * state and would still need an owner; and its jar of 1.5 MB stands beside an app whose code is 63 KB.
+ * state and would still need an owner; and its jar of 1.5 MB stands beside a dex of 184 KB for everything.
  */
 class Session(
     private val models: ModelManager,

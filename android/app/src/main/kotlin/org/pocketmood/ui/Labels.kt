@@ -23,6 +23,7 @@ private val Quadrant.labelAndColor: Pair<Int, Int>
             Quadrant.CONTENT_RELAXED -> R.string.quadrant_content_relaxed to R.color.content_relaxed
         }
 
+// `when` and no table: an enum's new value that has no word does not compile.
 val Mood.label: Int
     get() =
         when (this) {

@@ -33,16 +33,19 @@ class ListenScreen(private val activity: Activity) {
         val listening = state is UiState.Listening
         modelName.text = state.model?.entry?.let { "${it.bundle.name} · ${it.precision}" }.orEmpty()
         modelName.visibility = shown(modelName.text.isNotEmpty())
+
         listen.setText(if (listening) R.string.stop else R.string.listen)
         listen.isEnabled = state.model != null
         openFile.isEnabled = state.model != null
         listOf(listen, openFile).forEach { it.alpha = if (it.isEnabled) 1f else DISABLED }
+
         // Music goes on for longer than nobody touches the screen.
         plane.keepScreenOn = listening
         plane.show(state.run?.moments.orEmpty().map { it.prediction })
         remedy.visibility = shown(state is UiState.Failed)
         hearing.visibility = shown(state.run != null)
         state.run?.let(::showRun)
+
         when (state) {
             is UiState.Preparing -> say(activity.getString(state.step.label), activity.getString(R.string.preparing_text))
             is UiState.Ready -> say(activity.getString(R.string.ready_title), activity.getString(R.string.ready_text))

@@ -134,17 +134,19 @@ class PlaneView @JvmOverloads constructor(context: Context, attributes: Attribut
     private fun drawPoint(canvas: Canvas, prediction: Prediction) {
         val (x, y) = x(prediction.emotion) to y(prediction.emotion)
         val (wide, high) = prediction.interval68.valence * plane.width() / 2 to prediction.interval68.arousal * plane.height() / 2
+
+        // Cut at the outline: an interval may reach beyond the scale, where no rating lies.
         canvas.save()
         canvas.clipPath(outline)
         fill.color = faded(accent(prediction), .16f)
-        // Cut at the outline: an interval may reach beyond the scale, where no rating lies.
         canvas.drawOval(x - wide, y - high, x + wide, y + high, fill)
         stroke.color = faded(accent(prediction), .55f)
         stroke.strokeWidth = 1.5f * density
         canvas.drawOval(x - wide, y - high, x + wide, y + high, stroke)
         canvas.restore()
-        fill.color = context.getColor(R.color.card)
+
         // A rim in the colour of the ground: the point stands out from its own ellipse.
+        fill.color = context.getColor(R.color.card)
         canvas.drawCircle(x, y, 13 * density, fill)
         fill.color = accent(prediction)
         canvas.drawCircle(x, y, 10 * density, fill)
