@@ -56,6 +56,7 @@ def make_stage(config: BenchmarksConfig) -> Stage:
 
 def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     """Measure, and write results.json, table.txt, table.md and report.html."""
+    # Imported only now: a table that is up to date is printed without any of these libraries.
     from benchmarks import machine, table
     from benchmarks.measure import measure
     from benchmarks.record import write_results
@@ -68,6 +69,7 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     place = machine.describe()
     caption = table.legend(len(measured.ids), config.threads, run.bundle.spec.seconds)
     caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
+    # In stage.json, too, so that a results.json can be told from that of another machine.
     stage.record |= {
         "machine": place,
         "threads_used": measured.threads_used,

@@ -106,6 +106,7 @@ def settings(project: Path) -> GateConfig:
 
 def asked_limits(config: GateConfig) -> list[tuple[Limit, float]]:
     """Return the limits that have a value; RunError if there is none, for such a gate is always green."""
+    # Refused rather than passed: a table that lost its limits to a typo in pyproject.toml must not look green.
     asked = [(limit, getattr(config, limit.flag)) for limit in LIMITS if getattr(config, limit.flag) is not None]
     if not asked or not config.rows:
         raise RunError("gate: no limit or no row to hold; give --max-drop .05, say, or fill [tool.pocketmood.gate]")
@@ -146,6 +147,7 @@ def worse_than(then: Path, now: Path, rows: Sequence[str]) -> list[str]:
     if not then.is_file():
         raise RunError(f"--against {then}: not found; give the results.json of an earlier run")
     changes = regression.compare(then, now, rows)
+    # What became better or stayed is printed as well: a reader wants to see that it was compared at all.
     for change in changes:
         if change.verdict != regression.WORSE:
             print(f"against: {change}", flush=True)

@@ -1,4 +1,4 @@
-"""The machine under the figures: processor, the instructions that decide int8's speed, threads, versions."""
+"""Description of the machine: processor, the instructions that decide int8's speed, threads, versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from pocketmood.processes import cores
 
-# without an int8 dot product (VNNI, dotprod) int8 is about as fast as fp32; with one it is faster
+# Without an int8 dot product (VNNI, dotprod) int8 is about as fast as fp32; with one it is faster.
 RELEVANT_FLAGS = (
     *("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
     *("asimd", "asimddp", "i8mm", "sve", "fphp"),
@@ -22,6 +22,7 @@ def cpu_flags(cpuinfo: str) -> list[str]:
     """Pick the relevant flags from the text of /proc/cpuinfo (x86 says "flags", ARM "Features")."""
     found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
     present = set(found.group(1).split()) if found else set()
+    # In our order, so that descriptions of two machines can be compared at a glance.
     return [flag for flag in RELEVANT_FLAGS if flag in present]
 
 
@@ -41,6 +42,7 @@ def version(package: str) -> str | None:
 
 def describe() -> dict[str, Any]:
     """Describe processor, system and versions, for the report and the stage's record."""
+    # Not there on macOS, whose processors the platform module knows.
     path = Path("/proc/cpuinfo")
     cpuinfo = path.read_text(errors="replace") if path.exists() else ""
     return {

@@ -56,6 +56,7 @@ def run(config: MemoryConfig) -> int:
     if row.open is None:
         raise RunError(f"memory of {config.name}: {row.why_not_opened}")
 
+    # One clip, read before the row is opened: the store is a memory map, whose pages count as well.
     store = folder.store_of(folder.bundle.samples)
     wave = store.waveform(store.ids[0])
     predict = row.open(config.threads).predict

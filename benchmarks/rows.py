@@ -99,6 +99,7 @@ def size_of(path: Path) -> int | None:
 
 
 def _ceiling(run: RunFolder) -> Row:
+    # Judged as any row: what raters' noise costs even somebody who knows the true score.
     record, path = Record(CEILING), run.folder("data") / TRUTH_FILE
     if path.is_file():
         return Row(record, None, "the true score itself, nothing to time", partial(truth, path))

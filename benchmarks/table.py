@@ -1,4 +1,4 @@
-"""The results as a table: aligned plain text for a terminal of 120 columns, and Markdown for pull requests."""
+"""Tables of the results: aligned plain text for a terminal of 120 columns, and Markdown for pull requests."""
 
 from __future__ import annotations
 
@@ -39,12 +39,14 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     """Format a number with fixed digits, or "-" for none; a minus sign never stands before a zero."""
     if value is None:
         return NOTHING
+    # A drop of -0.0002 would be "-0.000", which reads as if something had been won.
     text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
     return text.replace("-", "").replace("+", "") if float(text) == 0 else text
 
 
 def time_ms(value: float | None) -> str:
     """Format milliseconds: a decimal below 100, none above."""
+    # More digits would be noise.
     return number(value, 0 if value is not None and value >= 100 else 1)
 
 
@@ -79,6 +81,7 @@ def cells(record: Record) -> tuple[str, ...]:
 
 def costs(record: Record) -> tuple[str, ...]:
     """Format what a row costs, in the order of COSTS."""
+    # The main figure belongs to a number of threads as well, and may be the one of a single thread or of all cores.
     by_threads = dict(record.latency_ms_by_threads or {})
     if by_threads and record.threads is not None and record.latency_ms_median is not None:
         by_threads[str(record.threads)] = record.latency_ms_median
@@ -86,6 +89,7 @@ def costs(record: Record) -> tuple[str, ...]:
     return (
         short_name(record.name),
         *(time_ms(value) for value in (record.latency_ms_median, record.latency_ms_p95)),
+        # As a fraction: "1/300 of the clip's length" is read faster than .0033.
         NOTHING if not record.real_time_factor else f"1/{1 / record.real_time_factor:.0f}",
         number(record.latency_ratio, 2),
         *(time_ms(value) for value in (record.first_ms, record.load_ms)),
@@ -108,6 +112,7 @@ def short_name(name: str) -> str:
 
 def remarks(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Pair each reason with the names of all rows that give it, in the table's order."""
+    # Many rows give the same reason (no macOS, not measured): said once, it is still read.
     names: dict[str, list[str]] = {}
     for record in records:
         if record.reason:
@@ -155,6 +160,7 @@ def is_bare(record: Record) -> bool:
 
 def _markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
     def line(parts: Sequence[str]) -> str:
+        # A row's name may hold a bar, which would begin another column.
         return "| " + " | ".join(part.replace("|", "\\|") for part in parts) + " |"
 
     rule = line(["---:" if column.right else "---" for column in columns])
@@ -164,6 +170,7 @@ def _markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) ->
 def _laid_out(columns: Sequence[Column], cells_: Sequence[tuple[str, ...]]) -> list[str]:
     rows = [tuple(column.heading for column in columns), *cells_]
     widths = [max(len(row[place]) for row in rows) for place in range(len(columns))]
+    # Two spaces where they fit: a table of eleven columns needs every one of the 120.
     gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else " "
     lines = [gap.join(_aligned(row, widths, columns)).rstrip() for row in rows]
     lines.insert(1, "-" * max(len(line) for line in lines))

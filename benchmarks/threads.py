@@ -39,6 +39,7 @@ def start_process(run_folder: Path, names: Sequence[str], threads: int) -> JsonP
 
     Opening, with all its imports, takes longer than timing, and may pass beside other work; the timing must not.
     """
+    # Resolved, because the process runs in the root of the repository.
     words = ["-m", "benchmarks.threads", str(run_folder.resolve()), str(threads), *names]
     return JsonProcess(f"{threads} threads", *words)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,9 @@ def open_compiled(run: RunFolder, cache: Path) -> OpenedRow:
 
     model, config = load_student(run.made("student"))
     spec = run.bundle.spec
-    opened = torch_row(torch.compile(model.eval()), spec, int(config["stride"]), int(config["frames"]))
+    # torch.compile returns a module where it is given one; its types say "callable".
+    compiled = cast("nn.Module", torch.compile(model.eval()))
+    opened = torch_row(compiled, spec, int(config["stride"]), int(config["frames"]))
     # Compiling happens at the first call; it belongs to opening, not to the row's first call.
     opened.predict(np.zeros(spec.samples, np.float32))
     return opened

@@ -99,6 +99,7 @@ def by_block(
 
 def ceiling_shares(records: Sequence[Record], ceiling: str) -> dict[str, float]:
     """Return each scored row's mean CCC as a share of what a perfect listener scores; empty where nobody knows that."""
+    # A ceiling of 0, which one test song gives, is no measure either.
     best = next((record.ccc_mean for record in records if record.name == ceiling), None)
     if not best:
         return {}

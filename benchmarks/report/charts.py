@@ -57,6 +57,7 @@ def plane(ids: Sequence[str], labels: Array, predictions: Mapping[str, Array], p
         for row, id_ in enumerate(ids)
     ]
 
+    # Named one by one: left to itself, Vega would give the first model another colour on every page.
     hues = {"domain": list(who), "range": [colour(HUES[name]) for name in who]}
     place = {"x": _axis("v", "valence"), "y": _axis("a", "arousal")}
     tips = [{"field": "song", "title": "song"}, *({"field": f"emotion by {name}", "title": name} for name in who)]
@@ -101,20 +102,21 @@ def pareto(records: Sequence[Record]) -> Spec | None:
         for record in shown
     ]  # fmt: skip
 
-    times = [row["ms"] for row in rows]
+    times = [record.latency_ms_median or 0.0 for record in shown]
     # The teacher takes many times as long as a phone's program; on a linear axis all others would be one point.
     wide = max(times) > 8 * min(times)
     x = {"field": "ms", "type": "quantitative", "title": "ms per clip, median (lower is better)",
          "scale": {"type": "log", "nice": True} if wide else {"zero": True}, "axis": {"tickCount": 5}}  # fmt: skip
     y = {"type": "quantitative", "title": "mean CCC (higher is better)", "scale": {"zero": False}}
     tips = [{"field": "row"}, {"field": "ccc", "format": ".3f"}, {"field": "ms", "format": ".1f"}, {"field": "MB"}]
-    hues = {"domain": [row["row"] for row in rows], "range": [hue_of(row["row"]) for row in rows]}
+    hues = {"domain": [record.name for record in shown], "range": [hue_of(record.name) for record in shown]}
     who = {"field": "row", "type": "nominal", "scale": hues, "legend": _legend(columns=2)}
     size = {"field": "MB", "type": "quantitative", "legend": None, "scale": {"range": [120, 900], "zero": True}}
     return {
         "height": 300,
         "data": {"values": rows},
         "layer": [
+            # Pale, so that intervals which cross do not hide the circles.
             {"mark": {"type": "rule", "opacity": 0.35},
              "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": who}},
             {"mark": {"type": "circle", "opacity": 0.75},
@@ -173,6 +175,7 @@ def parity(proofs: Sequence[Mapping[str, Any]]) -> Spec | None:
     """Draw each artefact's differences to PyTorch as a heat map: a cell's colour is its power of ten."""
     keys = {"max_error": "largest", "emotion_mean_error": "emotion, mean", "interval68_mean_error": "interval68, mean",
             "fp32_max_error": "to fp32", "limit": "limit"}  # fmt: skip
+    # Not every format has every field: a cell that is not there stays empty.
     cells = [
         {"artefact": str(proof["artefact"]).removeprefix("model."), "what": words, "error": proof[key],
          "words": f"{proof[key]:.0e}", "decade": math.floor(math.log10(max(float(proof[key]), 1e-9)))}

@@ -100,6 +100,7 @@ def _header(run: RunFolder, data: Mapping[str, Any], measured: Measurements) -> 
 def _agreement(measured: Measurements, phone: str | None) -> str:
     """Draw the plane, agreement with its intervals, agreement against time, and times."""
     records = measured.records
+    # Rows without a CCC (stock networks) would be points without a place.
     scored = [
         {"name": row.name, "value": row.ccc_mean, "low": row.ccc_mean_low, "high": row.ccc_mean_high}
         for row in records

@@ -43,6 +43,7 @@ def banner(record: Mapping[str, Any]) -> str:
 
 def phone_model(records: Sequence[Record]) -> Record | None:
     """Pick the row that a phone would run: the first of PHONE_MODELS that was scored, timed and is not refuted."""
+    # What was refuted must not stand in the headline, however fast it is.
     named = {record.name: record for record in records if record.status not in (FAILED, INVALID)}
     chosen = [named[name] for name in PHONE_MODELS if name in named]
     return next((row for row in chosen if row.ccc_mean is not None and row.latency_ms_median is not None), None)
@@ -157,6 +158,7 @@ def pictures(run: RunFolder) -> str:
     for path in sorted(path for stage in stages for path in stage.rglob("plots/*.png")):
         place = path.relative_to(run.path)
         size = path.stat().st_size
+        # The next one may be smaller, so that a large one ends nothing.
         if spent + size > IMAGE_BUDGET_BYTES:
             left_out.append(str(place))
             continue
@@ -191,6 +193,7 @@ def _headline(label: str, value: str, unit: str, note: str) -> str:
 
 def _row(shown: Sequence[str], proven: Record | None) -> str:
     """Lay out one row's cells; the last one of a proven row is its status, as a pill."""
+    # A heading of the row, so that it stays in place while a phone scrolls sideways.
     name, *figures = shown
     last = ""
     if proven is not None:

@@ -93,6 +93,7 @@ def noise_songs(folder: Path, count: int = SONGS) -> tuple[ClipStore, Split]:
     clips = [
         Clip(f"noise-{row}", None, Emotion(*map(float, point)), Emotion(0.3, 0.3)) for row, point in enumerate(points)
     ]
+    # One by one: all of them at once would be part of the peak that is measured.
     waves = (0.1 * rng.standard_normal(spec.samples, np.float32) for _ in clips)
     store = ClipStore.write(folder, clips, waves, spec)
     *train, validation, test = store.ids
@@ -248,12 +249,13 @@ def _batch(config: TeacherConfig, folder: Path) -> dict[str, torch.Tensor]:
 
 def _peak(profiler: Any) -> int:
     """Return the largest sum of allocations less releases that a profiler saw on the CPU."""
-    from torch.autograd import DeviceType
+    from torch.autograd import DeviceType  # type: ignore[attr-defined]  # missing in its __all__ only
 
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     # In the order of time, which a running sum needs.
     on_cpu = sorted((e for e in events if e.device_type() == DeviceType.CPU), key=lambda event: event.start_ns())
-    return max(accumulate((event.nbytes() for event in on_cpu), initial=0))
+    peak: int = max(accumulate((event.nbytes() for event in on_cpu), initial=0))
+    return peak
 
 
 def _count(network: nn.Module) -> int:

@@ -8,6 +8,7 @@ answers to other windows than its own is not claimed to be right.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +16,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.alternatives import write_traced
 from benchmarks.latency import Turns, pin_threads, take_turns
 from benchmarks.machine import describe
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
+from pocketmood.onnx_session import open_session
 from pocketmood.spec import MelSpec
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from export.pipeline import Pipeline
 
 WINDOWS_S = (5, 10, 15, 20, 30, 45, 60)
 BATCHES = (1, 2, 4, 8, 16)
 RUNTIMES = ("ONNX Runtime", "PyTorch")
-OPSET = 20
 SIDE_STEP = 64
 """Sides of MobileViT's pictures are multiples of this."""
 
@@ -64,6 +68,7 @@ class Shape(NamedTuple):
 
 def shape_for(seconds: float, batch: int, spec: MelSpec, stride: int) -> Shape:
     """Choose the largest picture that a window fills at about this stride; RunError for a window that is too short."""
+    # Frames at about the student's own stride, so that a frame of the picture stands for as much time as in training.
     window = MelSpec(**{**spec.to_dict(), "seconds": seconds})
     whole = window.frames(window.samples)
     frames = max(whole // stride // SIDE_STEP, 1) * SIDE_STEP
@@ -78,6 +83,7 @@ def pipeline_for(run: RunFolder, shape: Shape) -> Pipeline:
     from export.rewrite import for_onnx
     from student.mobilevit import load_student
 
+    # No layer of MobileViT depends on the picture's width: the same weights see longer windows.
     student, _ = load_student(run.made("student"))
     spec = MelSpec(**{**student.spec.to_dict(), "seconds": shape.seconds})
     return for_onnx(build(student, spec, shape.stride, shape.frames))
@@ -95,24 +101,15 @@ def calls_for(run: RunFolder, shape: Shape, threads: int, runtimes: Sequence[str
             return pipeline(wave)
 
     # Made only where asked for: exporting takes a second per shape.
-    makers = {"PyTorch": lambda: eager, "ONNX Runtime": lambda: _onnx_call(pipeline, wave, threads)}
-    return {runtime: makers[runtime]() for runtime in runtimes}
+    return {runtime: eager if runtime == "PyTorch" else _onnx_call(pipeline, wave, threads) for runtime in runtimes}
 
 
-def _onnx_call(pipeline: Pipeline, wave: Any, threads: int) -> Callable[[], object]:
-    import io
-    import warnings
-
-    import torch
-
-    from pocketmood.onnx_session import open_session
-
-    program = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # The tracing exporter: a second per shape instead of fifteen.
-        torch.onnx.export(pipeline, (wave,), program, input_names=["waveform"], opset_version=OPSET, dynamo=False)
-    session = open_session(program.getvalue(), threads)
+def _onnx_call(pipeline: Pipeline, wave: Tensor, threads: int) -> Callable[[], object]:
+    # The tracing exporter fixes the batch of its example: here that is what a shape means.
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "pipeline.onnx"
+        write_traced(pipeline, wave, program, ("waveform", "emotion"))
+        session = open_session(program.read_bytes(), threads)
     given = {"waveform": wave.numpy()}
     return lambda: session.run(None, given)
 
@@ -133,6 +130,7 @@ def measure(run: RunFolder, threads: int, repeats: int) -> dict[str, Any]:
     # Rows are called by text; a shape's number stands for it.
     names = {str(place): key for place, key in enumerate(calls)}
     timings = take_turns({name: calls[key] for name, key in names.items()}, Turns(2, repeats, pause_s=0.01))
+    # A hole in the table would hide the very shape that does not work.
     broken = [timing.failure for timing in timings.values() if timing.failure]
     if broken:
         raise RunError(f"scaling: {broken[0]}")
