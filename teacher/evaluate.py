@@ -1,8 +1,13 @@
-"""Models side by side: every metric with its interval, and paired differences, on songs that none was fitted on."""
+"""Evaluation of several models side by side: every metric with its interval, and paired differences.
+
+Conventions: scored are the validation and the test songs, on which no model was fitted; intervals are 95 % percentile
+intervals over resampled songs, and differences are taken on the same songs (`pocketmood.metrics`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pocketmood.errors import DataError
 from pocketmood.metrics import paired_difference, score, score_intervals
@@ -12,76 +17,106 @@ if TYPE_CHECKING:
 
     from pocketmood.predictions import Predictions
 
+METRICS_FILE = "metrics.json"
+"""A `Comparison` as JSON, in the teacher's folder."""
 PARTS = ("validation", "test")
 MAIN, FLOOR = "teacher", "floor"
 
 
-def compare(models: Mapping[str, Predictions], main: str = MAIN) -> dict[str, Any]:
-    """Score models on validation and test: {part: {"songs", "models": {name: scores}, "differences": {other: ...}}}.
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval."""
 
-    Scores hold every metric of `pocketmood.metrics.score` and, as `<metric>_low` and `<metric>_high`, its 95 %
-    interval over resampled songs. A difference is the mean CCC of `main` less that of the other on the same songs.
-    DataError where models answered for different songs.
-    """
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PartScores:
+    """Scores of all models on one part of the split."""
+
+    songs: int
+    """How many songs the part has."""
+    models: dict[str, dict[str, Estimate]]
+    """By name of the model, then by name of the metric as in `pocketmood.metrics.score`: `ccc_valence`, ..."""
+    differences: dict[str, Estimate]
+    """By name of each other model: mean CCC of the compared model less its own."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model beside others, on validation and on test songs."""
+
+    main: str
+    """Name of the model that the others are compared with."""
+    validation: PartScores
+    test: PartScores
+
+    def part(self, name: str) -> PartScores:
+        """Return the scores of "validation" or "test"."""
+        return {"validation": self.validation, "test": self.test}[name]
+
+
+def compare(models: Mapping[str, Predictions], main: str = MAIN) -> Comparison:
+    """Score models on validation and test songs; DataError where they predict for different songs."""
     if main not in models:
         raise DataError(f"no predictions of {main!r} among {sorted(models)}; nothing to compare the others with")
-    return {part: _part({name: answers.only(part) for name, answers in models.items()}, main) for part in PARTS}
+    parts = [_part({name: model.only(part) for name, model in models.items()}, main) for part in PARTS]
+    return Comparison(main, *parts)
 
 
-def table(scores: Mapping[str, Any]) -> str:
-    """Format `compare`'s result for people: CCC of valence, arousal and their mean with its interval, per model."""
+def table(comparison: Comparison) -> str:
+    """Format a comparison for people: CCC of valence, arousal and their mean with its interval, per model."""
     lines = []
     for part in PARTS:
-        row = scores[part]
-        main = next(name for name in row["models"] if name not in row["differences"])
-        title = f"CCC, {row['songs']} {part} songs"
-        lines.append(f"{title:<28}{'V':>7}{'A':>7}{'mean':>7}  {'95 % interval':<18}{main} - model")
-        for name, values in row["models"].items():
-            numbers = "".join(f"{values[f'ccc_{axis}']:>7.3f}" for axis in ("valence", "arousal", "mean"))
-            interval = f"[{values['ccc_mean_low']:.3f}, {values['ccc_mean_high']:.3f}]"
-            line = f"  {name:<26}{numbers}  {interval:<18}{difference_text(row['differences'].get(name))}"
+        scores = comparison.part(part)
+        title = f"CCC, {scores.songs} {part} songs"
+        lines.append(f"{title:<28}{'V':>7}{'A':>7}{'mean':>7}  {'95 % interval':<18}{comparison.main} - model")
+
+        for name, values in scores.models.items():
+            numbers = "".join(f"{values[f'ccc_{axis}'].value:>7.3f}" for axis in ("valence", "arousal", "mean"))
+            interval = f"[{values['ccc_mean'].low:.3f}, {values['ccc_mean'].high:.3f}]"
+            line = f"  {name:<26}{numbers}  {interval:<18}{difference_text(scores.differences.get(name))}"
             lines.append(line.rstrip())
-    return "\n".join([*lines, sentence(scores)])
+    return "\n".join([*lines, sentence(comparison)])
 
 
-def sentence(scores: Mapping[str, Any]) -> str:
+def sentence(comparison: Comparison) -> str:
     """Say whether the teacher beats the floor on the test songs."""
-    gain = scores["test"]["differences"][FLOOR]
-    if gain["low"] > 0:
+    gain = comparison.test.differences[FLOOR]
+    if gain.low > 0:
         return "The teacher beats the ridge floor on test songs; the interval of the difference lies above zero."
-    if gain["high"] < 0:
+    if gain.high < 0:
         return "THE TEACHER STAYS BELOW THE RIDGE FLOOR on test songs: three numbers per band say more."
-    return f"On {scores['test']['songs']} test songs teacher and ridge floor cannot be told apart."
+    return f"On {comparison.test.songs} test songs teacher and ridge floor cannot be told apart."
 
 
-def difference_text(gain: Mapping[str, float] | None) -> str:
+def difference_text(gain: Estimate | None) -> str:
     """Format a paired difference with its interval; nothing for the model that is compared with itself."""
-    return "" if gain is None else f"{gain['difference']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+    return "" if gain is None else f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
 
 
-def _part(models: Mapping[str, Predictions], main: str) -> dict[str, Any]:
+def _part(models: Mapping[str, Predictions], main: str) -> PartScores:
     """Score all models on one part of the split."""
     chief = models[main]
-    for name, answers in models.items():
-        if answers.ids != chief.ids:
+    # Paired differences resample rows: a model in another order would be compared song by song with the wrong song.
+    for name, model in models.items():
+        if model.ids != chief.ids:
             raise DataError(
-                f"{name} answered for {len(answers.ids)} songs, {main} for {len(chief.ids)}, and they are not the same "
+                f"{name} predicts for {len(model.ids)} songs, {main} for {len(chief.ids)}, and they are not the same "
                 "in the same order; make both again from one split"
             )
-    others = {name: answers for name, answers in models.items() if name != main}
+
     differences = {
-        name: paired_difference(chief.emotion, answers.emotion, chief.labels, chief.ids)._asdict()
-        for name, answers in others.items()
+        name: Estimate(*paired_difference(chief.emotion, model.emotion, chief.labels, chief.ids))
+        for name, model in models.items()
+        if name != main
     }
-    scored = {name: _scored(answers) for name, answers in models.items()}
-    return {"songs": len(chief.ids), "models": scored, "differences": differences}
+    return PartScores(len(chief.ids), {name: _scored(model) for name, model in models.items()}, differences)
 
 
-def _scored(answers: Predictions) -> dict[str, float]:
-    """Score one model's answers, each metric followed by its interval."""
-    intervals = score_intervals(answers.emotion, answers.labels, answers.ids)
-    scored: dict[str, float] = {}
-    for name, value in score(answers.emotion, answers.labels).items():
-        low, high = intervals[name]
-        scored |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    return scored
+def _scored(model: Predictions) -> dict[str, Estimate]:
+    """Score one model's predictions, each metric with its interval."""
+    intervals = score_intervals(model.emotion, model.labels, model.ids)
+    return {name: Estimate(value, *intervals[name]) for name, value in score(model.emotion, model.labels).items()}

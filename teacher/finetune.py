@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,17 +17,49 @@ from pocketmood.training.device import default_device
 from pocketmood.training.distributed import gather, is_main_process
 from pocketmood.training.fit import Training, fit
 from teacher.losses import emotion_loss
+from teacher.pretrained import Pretrained
 from teacher.unfreezing import begin_epoch, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, TeacherOutput, build_teacher, save_teacher, weights_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from pocketmood.data.clips import ClipStore
     from pocketmood.data.split import Split
     from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
+    from teacher.gan.synthesis import SyntheticStore
+
+
+class TeacherArrays(NamedTuple):
+    """A `TeacherOutput` as numpy arrays."""
+
+    emotion: NDArray[np.float32]
+    """[N, 2]"""
+    rater_sd: NDArray[np.float32]
+    """[N, 2]"""
+    features: NDArray[np.float32]
+    """[N, F]"""
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """Facts of a training, for the stage's record and beside the weights."""
+
+    weights: str
+    """Where the backbone's first weights came from: "folder ...", "hub ..." or "random"."""
+    warnings: tuple[str, ...]
+    """Sentences that a reader of any figure must know."""
+    training_clips: int
+    synthetic_clips: int
+    spec: dict[str, Any]
+    """Numbers of the spectrogram, as `MelSpec.from_dict` reads them."""
+    spec_hash: str
+    epochs: int
+    """Epochs that were trained, fewer than asked for where patience ended it."""
+    parameters: int
 
 
 class FineTune(nn.Module):
@@ -51,82 +82,106 @@ class FineTune(nn.Module):
         """Compute the loss of a batch from `crops.collate`: `context` [R, C] rows first, then `mel` [B - R, ...]."""
         parts = [] if context is None else [spectrogram(self.front, context)]
         parts += [] if mel is None else [mel]
+        # Gathered from all processes: a correlation over a share of the batch is another number.
         output = TeacherOutput(*map(gather, self.teacher(apply_mask(torch.cat(parts), mask))))
         return emotion_loss(output, gather(labels), gather(deviations), self.recipe)
 
 
-def answer_mels(teacher: Teacher, mels: Tensor) -> tuple[NDArray[np.float32], ...]:
-    """Answer for spectrograms in evaluation: emotion [N, 2], rater_sd [N, 2], features [N, F]."""
+def predict_mels(teacher: Teacher, mels: Tensor) -> TeacherArrays:
+    """Predict for spectrograms [N, 1, M, T], without gradients."""
     with torch.no_grad():
-        output = teacher(mels)
-    return tuple(part.float().cpu().numpy() for part in output)
+        emotion, rater_sd, features = teacher(mels)
+    # float() first: numpy has no bfloat16, which autocast may leave.
+    return TeacherArrays(*(part.float().cpu().numpy() for part in (emotion, rater_sd, features)))
 
 
 def predict(
     teacher: Teacher, store: ClipStore, ids: Sequence[str], config: VitConfig, batch_size: int = 16
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Answer for whole clips: emotion [N, 2] and rater_sd [N, 2]."""
+    """Predict for whole clips: emotion [N, 2] and rater_sd [N, 2]."""
     place = next(teacher.parameters()).device
     front = MelFrontEnd(stride=config.stride, frames=config.frames).to(place)
-    rows = [answer_mels(teacher, mel)[:2] for _, mel in whole_mels(store, ids, front, batch_size)]
-    emotion, rater_sd = (np.concatenate(part) for part in zip(*rows, strict=True))
-    return emotion, rater_sd
+    batches = [predict_mels(teacher, mel) for _, mel in whole_mels(store, ids, front, batch_size)]
+    return np.concatenate([batch.emotion for batch in batches]), np.concatenate([batch.rater_sd for batch in batches])
 
 
-def main(store: ClipStore, split: Split, config: TeacherConfig, folder: Path, synthetic: Any = None) -> dict[str, Any]:
+def train(
+    store: ClipStore, split: Split, config: TeacherConfig, folder: Path, synthetic: SyntheticStore | None = None
+) -> FineTuned:
     """Train a teacher into `folder` (model.safetensors, config.json, metrics.jsonl); continues after a kill.
 
-    synthetic: an accepted SyntheticStore or None. Returns facts for the stage record.
+    synthetic: clips that the quality gate accepted, or None.
     """
-    train = config.training
+    recipe = config.training
+    # Before the network is built: its first weights are part of what the seed decides.
     torch.manual_seed(config.seed)
     teacher = build_teacher(config.vit)
-    source = weights_source(teacher)
     front = MelFrontEnd(stride=config.vit.stride, frames=config.vit.frames)
+    record = _record(teacher, front, config, len(split.train), 0 if synthetic is None else len(synthetic.ids))
+
     dataset = CropDataset(
         store,
         split.train,
         stride=config.vit.stride,
-        frames=train.crop_frames,
-        augment=Augment(train.gain_db, train.mask_bands, train.mask_frames),
+        frames=recipe.crop_frames,
+        augment=Augment(recipe.gain_db, recipe.mask_bands, recipe.mask_frames),
         synthetic=synthetic,
         seed=config.seed,
     )
+
+    # Frozen before the groups are made: a layer that never learns must not be in any of them.
+    prepare(teacher, recipe)
+    history = fit(
+        Training(
+            FineTune(teacher, front, recipe),
+            dataset,
+            collate,
+            _validation(store, split, front),
+            folder,
+            replace(recipe.schedule, restarts=restarts(recipe)),
+            config.seed,
+            metric="ccc_mean" if recipe.best_by == "ccc" else "minus_mse",
+            groups=parameter_groups(teacher, recipe),
+            on_epoch=partial(begin_epoch, teacher, recipe) if recipe.unfreeze else None,
+        )
+    )
+
+    record = replace(record, epochs=len(history))
+    if is_main_process():
+        save_teacher(folder, teacher, config.vit, **asdict(record))
+    return record
+
+
+def _validation(store: ClipStore, split: Split, front: MelFrontEnd) -> Callable[[nn.Module], dict[str, float]]:
+    """Return the function that scores a `FineTune` on the whole validation clips."""
     # Validation hears the same spectrograms after every epoch: make them once, keep them where they fit (host memory).
     held = torch.cat([mel.cpu() for _, mel in whole_mels(store, split.validation, front.to(default_device()))])
     labels = store.labels(split.validation)
 
     def validate(model: nn.Module) -> dict[str, float]:
-        network = model.teacher
+        network = cast("FineTune", model).teacher
         place = next(network.parameters()).device
-        batches = [answer_mels(network, part.to(place))[0] for part in held.split(16)]
-        answers = np.concatenate(batches)
-        return score(answers, labels) | {"minus_mse": -mse(answers.ravel(), labels.ravel())}
+        emotion = np.concatenate([predict_mels(network, part.to(place)).emotion for part in held.split(16)])
+        # Negative, because the best epoch is the one with the highest score.
+        return score(emotion, labels) | {"minus_mse": -mse(emotion.ravel(), labels.ravel())}
 
-    prepare(teacher, train)
-    records = fit(
-        Training(
-            FineTune(teacher, front, train),
-            dataset,
-            collate,
-            validate,
-            folder,
-            replace(train.schedule, restarts=restarts(train)),
-            config.seed,
-            metric="ccc_mean" if train.best_by == "ccc" else "minus_mse",
-            groups=parameter_groups(teacher, train),
-            on_epoch=partial(begin_epoch, teacher, train) if train.unfreeze else None,
-        )
+    return validate
+
+
+def _record(teacher: Teacher, front: MelFrontEnd, config: TeacherConfig, songs: int, synthetic: int) -> FineTuned:
+    """Collect what is known of a training before its first epoch."""
+    source = weights_source(teacher)
+    warnings: tuple[str, ...] = ()
+    # From scratch is a choice for "small" and "ast"; for a pretrained size it is a failure that figures must not hide.
+    if isinstance(teacher.backbone, Pretrained) and source == "random":
+        warnings = (f"{teacher.backbone.title} began with random weights",)
+    return FineTuned(
+        weights=source,
+        warnings=warnings,
+        training_clips=songs,
+        synthetic_clips=synthetic,
+        spec=front.spec.to_dict(),
+        spec_hash=front.spec.hash,
+        epochs=0,
+        parameters=sum(parameter.numel() for parameter in teacher.parameters()),
     )
-    untaught = config.vit.pretrained and source == "random"
-    facts = {
-        "weights": source,
-        "warnings": [f"{teacher.backbone.title} began with random weights"] if untaught else [],
-        "training_clips": len(split.train),
-        "synthetic_clips": 0 if synthetic is None else len(synthetic.ids),
-        "spec": front.spec.to_dict(),
-        "spec_hash": front.spec.hash,
-    }
-    if is_main_process():
-        save_teacher(folder, teacher, config.vit, **facts)
-    return facts | {"epochs": len(records), "parameters": sum(p.numel() for p in teacher.parameters())}

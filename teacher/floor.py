@@ -1,4 +1,4 @@
-"""The honest floor: ridge regression on three numbers per mel band. A network that does not beat it has learnt nothing.
+"""The ridge floor: ridge regression on three numbers per mel band, which any network must beat to have learnt more.
 
 Conventions: features are band mean, band deviation and mean absolute difference of neighbouring frames (M each), of a
 spectrogram in [-1, 1] at stride `FLOOR_STRIDE`; the last third hears pulse and texture, and is worth .11 of CCC.
@@ -27,11 +27,12 @@ FLOOR_STRIDE = 5
 """Frame stride of the floor's spectrogram: what student and small teacher see, at a fifth of the cost of all frames."""
 FLOOR_FRAMES = 256
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 16))
+"""Penalties to try, from 1 to 100 000; features are standardised, so that these compare with the number of songs."""
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """A fitted ridge regression on standardised features, with its answers clamped to [-1, 1]."""
+    """A fitted ridge regression on standardised features, with its predictions clamped to [-1, 1]."""
 
     centre: NDArray[np.float64]
     """[3M] mean of each training feature."""
@@ -44,14 +45,14 @@ class Ridge:
     alpha: float
     """Penalty that validation chose."""
     rater_sd: NDArray[np.float64]
-    """[2] one standard deviation of a listener around the answer, the same for every clip."""
+    """[2] standard deviation of one listener's rating around the prediction, the same for every clip."""
 
     def predict(self, features: NDArray[Any]) -> NDArray[np.float64]:
-        """Answer [N, 2] for features [N, 3M]."""
+        """Predict [N, 2] from features [N, 3M]."""
         return np.clip((features - self.centre) / self.scale @ self.weights + self.bias, -1, 1)
 
     def __call__(self, mels: NDArray[Any]) -> NDArray[np.float64]:
-        """Answer [N, 2] for spectrograms [N, 1, M, T] at stride 1: the reader of the GAN's quality check."""
+        """Predict [N, 2] from spectrograms [N, 1, M, T] at stride 1: the reader of the GAN's quality check."""
         return np.concatenate([self.predict(features(mel[None, ..., ::FLOOR_STRIDE])) for mel in mels])
 
     def save(self, path: Path) -> None:
@@ -87,19 +88,22 @@ def fit(
     deviations: [N, 2] of the raters (NaN where unknown), part of rater_sd.
     """
     centre, scale = train.mean(0), train.std(0)
+    # A band above a recording's cut-off is constant: it must not be divided by a deviation of nothing.
     scale = np.where(scale > 1e-9, scale, 1.0)
     x, bias = (train - centre) / scale, labels.mean(0).astype(np.float64)
     # One eigendecomposition serves every penalty: (X'X + aI)^-1 X'y = V (L + a)^-1 V' X'y.
     values, vectors = np.linalg.eigh(x.T @ x)
     projected = vectors.T @ (x.T @ (labels - bias))
+    # Two sources of a listener's distance: the ridge's own error, and the raters' deviation around their mean.
     raters = np.zeros(2) if deviations is None else np.nan_to_num(np.nanmean(deviations.astype(np.float64) ** 2, 0))
+
     best: tuple[float, Ridge] | None = None
     for alpha in alphas:
         weights = vectors @ (projected / (values.clip(min=0) + alpha)[:, None])
         rater_sd = np.sqrt(((x @ weights + bias - labels) ** 2).mean(0) + raters)
         ridge = Ridge(centre, scale, weights, bias, alpha, rater_sd)
-        answers = ridge.predict(validation)
-        score = sum(ccc(answers[:, axis], validation_labels[:, axis]) for axis in range(2)) / 2
+        predictions = ridge.predict(validation)
+        score = sum(ccc(predictions[:, axis], validation_labels[:, axis]) for axis in range(2)) / 2
         if best is None or score > best[0]:
             best = (score, ridge)
     if best is None:
@@ -109,6 +113,7 @@ def fit(
 
 def store_features(store: ClipStore, ids: Sequence[str]) -> NDArray[np.float64]:
     """Describe clips of a store: [N, 3M], through the one front end."""
+    # Here, not above: the ridge itself is numpy only.
     from pocketmood.mel import MelFrontEnd
     from pocketmood.training.crops import whole_mels
     from pocketmood.training.device import default_device

@@ -1,4 +1,4 @@
-"""Pictures of a fine-tuned teacher: how it learnt, where its answers lie, and how they miss."""
+"""Pictures of a fine-tuned teacher: training curves, predictions against ratings, and their errors."""
 
 from __future__ import annotations
 
@@ -23,24 +23,39 @@ AXES = ("valence", "arousal")
 _CORNERS = ((1, 1), (-1, 1), (-1, -1), (1, -1))
 QUADRANTS = tuple(quadrant(Emotion(*corner)) for corner in _CORNERS)
 """Names of the four quadrants, counter-clockwise from the pleasant and excited one."""
-_TRUTH, _ANSWER, _GREY = "#1b6ca8", "#d1495b", "#9a9a9a"
+_RATED, _PREDICTED, _GREY = "#1b6ca8", "#d1495b", "#9a9a9a"
 _DPI = 150
 """At 110 a marker of six pixels has visible corners."""
 
 
+def teacher_pictures(test: Predictions, histories: Mapping[str, Sequence[EpochRecord]], folder: Path) -> None:
+    """Draw everything that the report shows of the networks.
+
+    test: the teacher's predictions for the test songs. histories: records per epoch, by name of the network; "vit" is
+    the teacher.
+    """
+    for name, history in histories.items():
+        curves(history, folder / ("curves.png" if name == "vit" else f"curves-{name}.png"))
+    for draw in (scatter, plane, errors, confusion):
+        draw(test, "teacher on test songs", folder / f"{draw.__name__}.png")
+
+
 def curves(history: Sequence[EpochRecord], path: Path) -> None:
-    """Draw loss terms of training and CCC on validation, by epoch."""
+    """Draw loss terms on training clips and CCC on validation songs, by epoch."""
     figure = _figure(10, 4)
     left, right = figure.subplots(1, 2)
     epochs = [record.epoch for record in history]
+
     for name in history[0].terms:
         left.plot(epochs, [record.terms[name] for record in history], label=name, linewidth=2 if name == "loss" else 1)
     left.set(title="training", xlabel="epoch", ylabel="term (unweighted; loss is their weighted sum)")
+
     for name in ("ccc_valence", "ccc_arousal", "ccc_mean"):
         right.plot(epochs, [record.validation[name] for record in history], label=name.removeprefix("ccc_"))
     best = max(history, key=lambda record: record.validation["ccc_mean"])
     right.axvline(best.epoch, color=_GREY, linestyle=":", label=f"kept: epoch {best.epoch}")
     right.set(title="validation", xlabel="epoch", ylabel="CCC")
+
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
@@ -48,50 +63,56 @@ def curves(history: Sequence[EpochRecord], path: Path) -> None:
     _save(figure, path)
 
 
-def scatter(answers: Predictions, title: str, path: Path) -> None:
-    """Draw answer against rating for both axes, with the identity line."""
+def scatter(predictions: Predictions, title: str, path: Path) -> None:
+    """Draw prediction against rating for both axes, with the identity line."""
     from pocketmood.metrics import ccc
 
     figure = _figure(10, 5)
     for number, axes in enumerate(figure.subplots(1, 2)):
-        label, answer = answers.labels[:, number], answers.emotion[:, number]
+        label, predicted = predictions.labels[:, number], predictions.emotion[:, number]
+        # The identity, not a fitted line: CCC falls with every departure from it, bias and collapsed range included.
         axes.plot([-1, 1], [-1, 1], color=_GREY, linewidth=1)
-        axes.scatter(label, answer, s=14, alpha=0.6, color=_ANSWER, edgecolors="none")
-        axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel=f"rated {AXES[number]}", ylabel="answered")
-        axes.set_title(f"{AXES[number]}: CCC {ccc(answer, label):.2f} on {len(label)} songs")
+        axes.scatter(label, predicted, s=14, alpha=0.6, color=_PREDICTED, edgecolors="none")
+        axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel=f"rated {AXES[number]}", ylabel="predicted")
+        axes.set_title(f"{AXES[number]}: CCC {ccc(predicted, label):.2f} on {len(label)} songs")
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     _save(figure, path)
 
 
-def plane(answers: Predictions, title: str, path: Path) -> None:
-    """Draw ratings and answers on the valence-arousal plane, joined song by song."""
+def plane(predictions: Predictions, title: str, path: Path) -> None:
+    """Draw ratings and predictions on the valence-arousal plane, joined song by song."""
     figure = _figure(6, 6.3)
     axes: Axes = figure.subplots()
     _cross(axes)
-    for label, answer in zip(answers.labels, answers.emotion, strict=True):
-        axes.plot([label[0], answer[0]], [label[1], answer[1]], color=_GREY, linewidth=0.6, alpha=0.4)
-    axes.scatter(*answers.labels.T, s=16, color=_TRUTH, alpha=0.7, edgecolors="none", label="rated", zorder=2)
-    axes.scatter(*answers.emotion.T, s=16, color=_ANSWER, alpha=0.7, edgecolors="none", label="answered", zorder=2)
+
+    for rated, predicted in zip(predictions.labels, predictions.emotion, strict=True):
+        axes.plot([rated[0], predicted[0]], [rated[1], predicted[1]], color=_GREY, linewidth=0.6, alpha=0.4)
+    ends = (("rated", predictions.labels, _RATED), ("predicted", predictions.emotion, _PREDICTED))
+    for name, points, colour in ends:
+        # Above the lines (zorder 2), or a hundred of them would veil the points they join.
+        axes.scatter(points[:, 0], points[:, 1], s=16, color=colour, alpha=0.7, edgecolors="none", label=name, zorder=2)
     axes.set(title=title)
+
     # Below the plane: in each of its corners stands a quadrant's name, and may stand a song.
     figure.legend(frameon=False, loc="outside lower center", ncols=2)
     _save(figure, path)
 
 
-def errors(answers: Predictions, title: str, path: Path) -> None:
-    """Draw a histogram of answer less rating for both axes, with the mean error."""
-    wrong = answers.emotion - answers.labels
+def errors(predictions: Predictions, title: str, path: Path) -> None:
+    """Draw a histogram of prediction less rating for both axes, with the mean error."""
+    wrong = predictions.emotion - predictions.labels
     # The same bins on both axes, symmetric, so that a shift to one side is seen as one.
     reach = max(0.5, float(np.ceil(np.abs(wrong).max() * 10) / 10))
     bins = np.linspace(-reach, reach, 31)
+
     figure = _figure(10, 4)
     for number, axes in enumerate(figure.subplots(1, 2, sharey=True)):
         error = wrong[:, number]
-        axes.hist(error, bins, color=_ANSWER, alpha=0.75)
+        axes.hist(error, bins, color=_PREDICTED, alpha=0.75)
         axes.axvline(0, color=_GREY, linewidth=1)
-        axes.axvline(error.mean(), color=_TRUTH, linestyle="--", label=f"mean {error.mean():+.2f}")
-        axes.set(xlim=(-reach, reach), xlabel=f"answered less rated {AXES[number]}")
+        axes.axvline(error.mean(), color=_RATED, linestyle="--", label=f"mean {error.mean():+.2f}")
+        axes.set(xlim=(-reach, reach), xlabel=f"predicted less rated {AXES[number]}")
         axes.set_title(f"{AXES[number]}: mean absolute error {np.abs(error).mean():.2f}, deviation {error.std():.2f}")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
@@ -101,20 +122,22 @@ def errors(answers: Predictions, title: str, path: Path) -> None:
     _save(figure, path)
 
 
-def quadrant_counts(answers: Predictions) -> NDArray[np.int64]:
-    """Count songs by rated quadrant (rows) and answered quadrant (columns), [4, 4] in the order of `QUADRANTS`."""
+def quadrant_counts(predictions: Predictions) -> NDArray[np.int64]:
+    """Count songs by rated quadrant (rows) and predicted quadrant (columns), [4, 4] in the order of `QUADRANTS`."""
     counts = np.zeros((len(QUADRANTS), len(QUADRANTS)), np.int64)
-    for label, answer in zip(answers.labels, answers.emotion, strict=True):
-        rated, answered = (QUADRANTS.index(quadrant(Emotion(*map(float, point)))) for point in (label, answer))
-        counts[rated, answered] += 1
+    for points in zip(predictions.labels, predictions.emotion, strict=True):
+        rated, predicted = (QUADRANTS.index(quadrant(Emotion(*map(float, point)))) for point in points)
+        counts[rated, predicted] += 1
     return counts
 
 
-def confusion(answers: Predictions, title: str, path: Path) -> None:
-    """Draw rated against answered quadrant: songs, and their share of the rated quadrant."""
-    counts = quadrant_counts(answers)
+def confusion(predictions: Predictions, title: str, path: Path) -> None:
+    """Draw rated against predicted quadrant: songs, and their share of the rated quadrant."""
+    counts = quadrant_counts(predictions)
     rated = counts.sum(1, keepdims=True)
+    # Shares of a row, not of all songs: a quadrant with many songs would outshine the others.
     shares = counts / np.maximum(rated, 1)
+
     figure = _figure(7, 5.6)
     axes: Axes = figure.subplots()
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
@@ -123,19 +146,20 @@ def confusion(answers: Predictions, title: str, path: Path) -> None:
         colour = "white" if shares[row, column] > 0.55 else "#1d1f24"
         text = f"{counts[row, column]}\n{shares[row, column]:.0%}" if rated[row, 0] else "0"
         axes.text(column, row, text, ha="center", va="center", color=colour)
+
     names = [name.replace("-", "-\n") for name in QUADRANTS]
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), [f"{name}\n({n})" for name, n in zip(names, rated[:, 0], strict=True)])
-    axes.set(xlabel="answered quadrant", ylabel="rated quadrant (songs)")
+    axes.set(xlabel="predicted quadrant", ylabel="rated quadrant (songs)")
     axes.set_title(f"{title}\n{int(np.trace(counts))} of {int(counts.sum())} in the rated quadrant", fontsize="medium")
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the rated quadrant's songs")
     _save(figure, path)
 
 
-def answers_on_plane(
+def predictions_on_plane(
     names: Sequence[str], emotion: NDArray[np.floating[Any]], rater_sd: NDArray[np.floating[Any]], path: Path
 ) -> None:
-    """Draw named answers [N, 2] on the plane, each in an ellipse of one standard deviation of a listener's rating.
+    """Draw named predictions [N, 2] on the plane, each in an ellipse of one standard deviation of a listener's rating.
 
     Names stand in a column beside the plane, so that they stay legible however close the songs lie.
     """
@@ -146,11 +170,14 @@ def answers_on_plane(
     _cross(axes)
     step = min(0.09, 2 / len(names))
     height = 1.0
+
+    # From the highest arousal down, so that each name needs to keep clear of the one above only.
     for above, row in enumerate(np.argsort(-emotion[:, 1], kind="stable")):
         (valence, arousal), (across, up) = emotion[row], rater_sd[row]
         colour = f"C{row % 10}"
         axes.add_patch(Ellipse((valence, arousal), 2 * across, 2 * up, color=colour, alpha=0.15, linewidth=0))
         axes.plot(valence, arousal, "o", color=colour, markersize=6, clip_on=False)
+
         # No higher than the song itself, no closer than a line to the name above, and never below the plane.
         height = max(min(float(arousal), height - step), -1 + step * (len(names) - 1 - above))
         axes.annotate(
@@ -164,7 +191,7 @@ def answers_on_plane(
             fontsize="small" if len(names) > 20 else "medium",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6},
         )
-    axes.set_title("answers, with one standard deviation of a listener's rating", fontsize="medium")
+    axes.set_title("predictions, with one standard deviation of a listener's rating", fontsize="medium")
     _save(figure, path)
 
 

@@ -1,14 +1,18 @@
-"""`python -m teacher.predict SONG...`: what a trained teacher says of any audio files, as lines and on the plane."""
+"""Predictions of a trained teacher for audio files: one line per file, and a picture of the plane.
+
+python -m teacher.predict SONG... [--run RUN] [--out PNG]
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pocketmood import command
 from pocketmood.emotion import Emotion, mood_word, quadrant, to_nine
-from pocketmood.errors import AudioError
+from pocketmood.errors import AudioError, PocketmoodError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,15 +22,34 @@ if TYPE_CHECKING:
 
     from pocketmood.spec import MelSpec
 
-    Asked = Callable[[NDArray[np.float32]], tuple[Emotion, Emotion]]
+    Predict = Callable[[NDArray[np.float32]], tuple[Emotion, Emotion]]
     """A waveform [S] -> its emotion and rater_sd."""
 
+DESCRIPTION = """Print one line per file: valence and arousal in [-1, 1], each with the standard deviation expected of
+one listener's rating and its place on the 1-9 scale, then mood word and quadrant; and draw them on the plane."""
 LONGEST_NAME = 32
 """Characters of a name in the picture; longer ones lose their middle."""
 
 
-class Answer(NamedTuple):
-    """What the teacher said of one file."""
+@dataclass(frozen=True)
+class PredictConfig:
+    """Which songs, and which teacher."""
+
+    songs: tuple[Path, ...]
+    """Audio files in any format that libsndfile reads."""
+    run: Path = Path("runs/demo")
+    """Run with a trained teacher."""
+    out: Path | None = None
+    """Picture to write (PNG); RUN/try.png if left out."""
+
+    def __post_init__(self) -> None:
+        """Refuse to predict for nothing."""
+        if not self.songs:
+            raise PocketmoodError("no song was named; type: python -m teacher.predict SONG... --run RUN")
+
+
+class Prediction(NamedTuple):
+    """A teacher's prediction for one file."""
 
     file: Path
     emotion: Emotion
@@ -35,50 +58,42 @@ class Answer(NamedTuple):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Answer file by file and draw the plane; return 1 if a file could not be read, else 0.
+    """Predict for the files of a command line."""
+    return run(command.parse(PredictConfig, "python -m teacher.predict", DESCRIPTION, args, positional=True))
+
+
+def run(config: PredictConfig) -> int:
+    """Predict file by file and draw the plane; return 1 if a file could not be read, else 0.
 
     A file that is no music gets a line on stderr, and the others go on. RunError where RUN has no trained teacher.
     """
-    chosen = parser().parse_args(args)
-    spec, teacher = open_teacher(chosen.run / "teacher")
-    answers = answer_files(chosen.songs, spec, teacher)
-    if answers:
+    from pocketmood.data.run_folder import RunFolder
+
+    spec, predict = open_teacher(RunFolder(config.run).folder("teacher"))
+    predictions = predict_files(config.songs, spec, predict)
+    if predictions:
         import numpy as np
 
         from teacher import plots
 
-        names = [short(answer.file.stem) for answer in answers]
-        emotion, rater_sd = (
-            np.array([getattr(answer, part) for answer in answers]) for part in ("emotion", "rater_sd")
-        )
-        out = chosen.out or chosen.run / "try.png"
-        plots.answers_on_plane(names, emotion, rater_sd, out)
+        names = [short(prediction.file.stem) for prediction in predictions]
+        emotion = np.array([prediction.emotion for prediction in predictions])
+        rater_sd = np.array([prediction.rater_sd for prediction in predictions])
+        out = config.out or config.run / "try.png"
+        plots.predictions_on_plane(names, emotion, rater_sd, out)
         print(f"drawn: {out}", flush=True)
-    return int(len(answers) < len(chosen.songs))
+    return int(len(predictions) < len(config.songs))
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser; nothing heavy is imported for it."""
-    made = argparse.ArgumentParser(
-        prog="python -m teacher.predict",
-        description="Print one line per file: valence and arousal in [-1, 1], each with the standard "
-        "deviation expected of one listener's rating and its place on the 1-9 scale, then mood word and "
-        "quadrant; and draw them on the plane.",
-    )
-    made.add_argument("songs", nargs="+", metavar="SONG", type=Path, help="audio in any format libsndfile reads")
-    made.add_argument("--run", type=Path, default=Path("runs/demo"), help="run with a trained teacher (%(default)s)")
-    made.add_argument("--out", type=Path, metavar="PNG", help="picture to write (default: RUN/try.png)")
-    return made
-
-
-def open_teacher(folder: Path) -> tuple[MelSpec, Asked]:
+def open_teacher(folder: Path) -> tuple[MelSpec, Predict]:
     """Return the spectrogram of a trained teacher, and a function from a waveform [S] to emotion and rater_sd."""
+    # Inside the function: torch and transformers take seconds to import, and --help needs neither.
     import torch
 
     from pocketmood.mel import MelFrontEnd
     from pocketmood.spec import MelSpec
     from pocketmood.training.device import default_device
-    from teacher.finetune import answer_mels
+    from teacher.finetune import predict_mels
     from teacher.vit import load_teacher
 
     teacher, values = load_teacher(folder)
@@ -87,48 +102,48 @@ def open_teacher(folder: Path) -> tuple[MelSpec, Asked]:
     front = MelFrontEnd(spec, values["vit"]["stride"], values["vit"]["frames"]).to(place)
     teacher.to(place)
 
-    def ask(wave: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
+    def predict(wave: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
         with torch.no_grad():
             mel = front(torch.from_numpy(wave)[None].to(place))
-        emotion, rater_sd = (Emotion(*map(float, part[0])) for part in answer_mels(teacher, mel)[:2])
+        arrays = predict_mels(teacher, mel)
+        emotion, rater_sd = (Emotion(*map(float, array[0])) for array in (arrays.emotion, arrays.rater_sd))
         return emotion, rater_sd
 
-    return spec, ask
+    return spec, predict
 
 
-def answer_files(files: Sequence[Path], spec: MelSpec, ask: Asked) -> list[Answer]:
-    """Decode and ask one file after the other, printing as it goes; what cannot be decoded is left out."""
+def predict_files(files: Sequence[Path], spec: MelSpec, predict: Predict) -> list[Prediction]:
+    """Decode file after file and predict, printing as it goes; what cannot be decoded is left out."""
     from pocketmood.audio import load
 
     width = max(len(str(file)) for file in files)
-    answers = []
+    predictions = []
     for file in files:
         try:
             wave = load(file, spec)
         except AudioError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             continue
-        answers.append(Answer(file, *ask(wave)))
-        print(line(answers[-1], width), flush=True)
-    return answers
+        predictions.append(Prediction(file, *predict(wave)))
+        print(line(predictions[-1], width), flush=True)
+    return predictions
 
 
-def line(answer: Answer, width: int = 0) -> str:
-    """Write an answer as one line for people."""
+def line(prediction: Prediction, width: int = 0) -> str:
+    """Write a prediction as one line for people."""
     axes = "  ".join(
         f"{axis} {value:+.2f} ± {rater_sd:.2f} ({to_nine(value):.1f} on 1-9)"
-        for axis, value, rater_sd in zip(Emotion._fields, answer.emotion, answer.rater_sd, strict=True)
+        for axis, value, rater_sd in zip(Emotion._fields, prediction.emotion, prediction.rater_sd, strict=True)
     )
-    return f"{answer.file!s:<{width}}  {axes}  {mood_word(answer.emotion)} ({quadrant(answer.emotion)})"
+    return f"{prediction.file!s:<{width}}  {axes}  {mood_word(prediction.emotion)} ({quadrant(prediction.emotion)})"
 
 
 def short(name: str) -> str:
     """Cut the middle out of a long name."""
+    # The middle, because songs of one album share their beginning and often differ in their end.
     half = (LONGEST_NAME - 1) // 2
     return name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
 
 
 if __name__ == "__main__":
-    from pocketmood import command
-
     command.start(main)

@@ -1,5 +1,7 @@
 """The teacher stage: its steps in order, each a stage of its own, so that a finished one is never done twice.
 
+    floor  gan  synthetic  quality  listen  ast  vit  soft_targets
+
 Under `torchrun` every process trains the networks; the main one alone does everything else while the others wait.
 """
 
@@ -15,48 +17,58 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pocketmood.data.clips import ClipStore
-from pocketmood.data.split import PARTS, Split, refuse_leaks
-from pocketmood.predictions import Predictions, write_predictions
-from pocketmood.runs import Stage, file_hash, link_or_copy, read_json, stage_fingerprint
+from pocketmood.data.run_folder import CONFIG_FILE, FLOOR_FILE, PREDICTIONS_FILE, SOFT_TARGETS, WEIGHTS_FILE, RunFolder
+from pocketmood.data.split import refuse_leaks
+from pocketmood.predictions import Predictions, read_predictions, write_predictions
+from pocketmood.records import from_json
+from pocketmood.runs import Stage, file_hash, link_or_copy, write_json
 from pocketmood.training import distributed
 from pocketmood.training.device import default_device, keep_freed_memory
 from pocketmood.training.distributed import is_main_process
-from pocketmood.training.schedule import BEST_WEIGHTS
-from teacher import evidence, finetune, floor, soft_targets
+from pocketmood.training.schedule import BEST_WEIGHTS, read_history
+from teacher import evaluate, finetune, floor, plots, report, soft_targets
 from teacher.gan.config import GATE
+from teacher.gan.verdict import QUALITY_FILE, Verdict
+from teacher.record import FloorRecord, Synthesis, TeacherRecord
 from teacher.vit import load_teacher
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from numpy.typing import NDArray
+
     from teacher.config import TeacherConfig
     from teacher.gan.synthesis import SyntheticStore
 
-RIDGE_FILE, PREDICTIONS_FILE = "ridge.safetensors", "predictions.csv"
+RIDGE_FILE = "ridge.safetensors"
 
 
-def make(config: TeacherConfig) -> None:
-    """Bring `run/teacher` up to date with the config and the run's data."""
-    command = f"python -m teacher --run {config.run}"
-    data = config.run / "data"
-    inputs = {"data": stage_fingerprint(data, f"make data RUN={config.run}")}
-    if config.vit.weights and (config.vit.weights / "model.safetensors").is_file():
-        inputs["weights"] = file_hash(config.vit.weights / "model.safetensors")
-    stage = Stage(config.run, "teacher", config, inputs, command, has_steps=True)
+def run(config: TeacherConfig) -> int:
+    """Bring the teacher stage up to date with the config and the run's data; return the exit code 0."""
+    folder = RunFolder(config.run)
+    inputs = {"data": folder.fingerprint("data")}
+    # A pretrained folder is an input like the songs: other weights in it make another teacher.
+    if config.vit.weights and (config.vit.weights / WEIGHTS_FILE).is_file():
+        inputs["weights"] = file_hash(config.vit.weights / WEIGHTS_FILE)
+    stage = Stage(config.run, "teacher", config, inputs, folder.command("teacher"), has_steps=True)
+
     # Two warnings per import come from torchao's enums, none of them ours to act on.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     distributed.join()
     if distributed.up_to_date(stage):
-        return
+        return 0
     keep_freed_memory()
-    store, split = ClipStore.open(data / "store"), Split.load(data / "split.json")
-    refuse_leaks(split, store.clips)
-    with distributed.work(stage) as folder:
-        steps = _Steps(config, inputs, store, split, folder)
-        stage.record |= steps.all()
-        if is_main_process():
+    # Again, although the data stage has checked: the split is a file that people can edit.
+    refuse_leaks(folder.split, folder.store.clips)
+
+    with distributed.work(stage) as work:
+        steps = _Steps(config, inputs, folder, work)
+        record = steps.all()
+        if is_main_process() and record is not None:
+            stage.record |= asdict(record)
             stage.drop_steps(keep=steps.used)
     if is_main_process():
-        print(f"teacher: done, in {config.run / 'teacher'}", flush=True)
+        print(f"teacher: done, in {folder.folder('teacher')}", flush=True)
+    return 0
 
 
 @dataclass(frozen=True)
@@ -65,133 +77,164 @@ class _Steps:
 
     config: TeacherConfig
     inputs: dict[str, str]
-    store: ClipStore
-    split: Split
+    run: RunFolder
     folder: Path
+    """The work folder of the stage."""
     used: list[str] = field(default_factory=list)
     """Names of the steps that this config has."""
 
-    def all(self) -> dict[str, Any]:
-        """Do every step, put results in place, and return the stage's record."""
+    def all(self) -> TeacherRecord | None:
+        """Do every step and put results in place; return the stage's record, in the main process."""
         self._alone(self._stage("floor", {"alphas": floor.ALPHAS, "stride": floor.FLOOR_STRIDE}), self._fit_floor)
-        synthetic, record = self._synthetic()
+        synthetic, synthesis = self._synthesis()
+
         networks = {}
         if self.config.baseline:
-            networks["ast"] = self._network(
-                "ast", replace(self.config, vit=self.config.ast, training=self.config.ast_training)
-            )
+            # Without synthetic clips: the baseline shows what the songs alone teach a plain transformer.
+            baseline = replace(self.config, vit=self.config.ast, training=self.config.ast_training)
+            networks["ast"] = self._network("ast", baseline)
         vit = networks["vit"] = self._network("vit", self.config, synthetic)
-        answered = self._stage("soft_targets", self.config.soft_targets, vit=vit.fingerprint)
-        self._alone(answered, lambda work: self._answer(vit, work))
+
+        targets = self._stage(SOFT_TARGETS, self.config.soft_targets, vit=vit.fingerprint)
+        self._alone(targets, lambda work: self._soft_targets(vit, work))
+
+        record = None
         if is_main_process():
-            for name in (PREDICTIONS_FILE, "config.json"):
-                shutil.copyfile(vit.folder / name, self.folder / name)
-            link_or_copy(vit.folder / "model.safetensors", self.folder / "model.safetensors")
-            record |= vit.record | evidence.collect(self.folder, list(networks))
+            comparison = self._publish(networks)
+            trained = from_json(finetune.FineTuned, vit.record, str(vit.folder))
+            sentence = evaluate.sentence(comparison)
+            record = TeacherRecord(**vars(trained), **vars(synthesis), metrics=comparison, sentence=sentence)
         distributed.wait()
         return record
 
     def _stage(self, name: str, settings: Any, **inputs: str) -> Stage:
+        """Describe a step; its inputs are those of the stage and the fingerprints of steps before it."""
         self.used.append(name)
         return Stage(self.folder, name, settings, self.inputs | inputs)
 
-    def _alone(self, step: Stage, do: Callable[[Path], Any]) -> None:
+    def _alone(self, step: Stage, do: Callable[[Path], DataclassInstance | None]) -> None:
         """Let the main process make a step unless it is there; the others wait for it."""
         if not distributed.up_to_date(step, quiet=True):
             with distributed.work(step) as work:
-                if is_main_process():
-                    step.record |= do(work) or {}
+                if is_main_process() and (record := do(work)) is not None:
+                    step.record |= asdict(record)
 
-    def _fit_floor(self, work: Path) -> dict[str, Any]:
-        """Fit the ridge floor, and answer with it for all rated clips."""
+    def _fit_floor(self, work: Path) -> FloorRecord:
+        """Fit the ridge floor, and predict with it for all rated clips."""
         print("floor: ridge on band mean, deviation and frame difference", flush=True)
-        ids, parts = _rated(self.split)
-        described = floor.store_features(self.store, ids)
-        labels = self.store.labels(ids)
-        train, held = np.array(parts) == "train", np.array(parts) == "validation"
-        deviations = self.store.deviations(ids)[train]
-        ridge = floor.fit(described[train], labels[train], described[held], labels[held], deviations)
-        rater_sd, emotion = np.broadcast_to(ridge.rater_sd, labels.shape), ridge.predict(described)
-        predictions = Predictions(tuple(ids), tuple(parts), emotion, labels, rater_sd=rater_sd)
-        write_predictions(work / PREDICTIONS_FILE, predictions)
-        ridge.save(work / RIDGE_FILE)
-        return {"alpha": ridge.alpha}
+        part_of = self.run.split.part_of()
+        ids, parts = list(part_of), np.array(list(part_of.values()))
+        described, labels = floor.store_features(self.run.store, ids), self.run.store.labels(ids)
 
-    def _synthetic(self) -> tuple[SyntheticStore | None, dict[str, Any]]:
+        train, held = parts == "train", parts == "validation"
+        deviations = self.run.store.deviations(ids)[train]
+        ridge = floor.fit(described[train], labels[train], described[held], labels[held], deviations)
+        self._write_predictions(work, ridge.predict(described), np.broadcast_to(ridge.rater_sd, labels.shape))
+        ridge.save(work / RIDGE_FILE)
+        return FloorRecord(ridge.alpha)
+
+    def _synthesis(self) -> tuple[SyntheticStore | None, Synthesis]:
         """Train the GAN, draw from it, and let the gate decide; returns None for clips that it refused."""
         if self.config.synthetic == 0:
-            return None, {"synthetic": "no synthetic clips were asked for, so no GAN was trained"}
-        from teacher.gan import audio, quality, synthesis, train
+            return None, Synthesis()
+        from teacher.gan import quality, synthesis, train
 
-        gan, seed = self.config.gan, self.config.seed
+        gan, seed, count = self.config.gan, self.config.seed, self.config.synthetic
+        store, split = self.run.store, self.run.split
+        # Without the gate's fields: another threshold must judge the same clips, not train another generator.
         recipe = {name: value for name, value in asdict(gan).items() if name not in GATE}
         trained = self._stage("gan", {"gan": recipe, "seed": seed})
         if not distributed.up_to_date(trained, quiet=True):
             with distributed.work(trained) as work:
                 if is_main_process():
                     print("gan: training on the real training songs", flush=True)
-                trained.record |= train.main(self.store, self.split, gan, work, seed)
-        count, labels = self.config.synthetic, self.store.labels(self.split.train)
+                trained.record |= asdict(train.train(store, split, gan, work, seed))
+
+        labels = store.labels(split.train)
         drawn = self._stage("synthetic", {"count": count, "seed": seed}, gan=trained.fingerprint)
-        self._alone(drawn, lambda work: synthesis.main(trained.folder, labels, count, work, seed).record)
-        synthetic = synthesis.SyntheticStore.open(drawn.folder)
+        self._alone(drawn, lambda work: synthesis.draw_clips(trained.folder, labels, count, work, seed).record)
+        clips = synthesis.SyntheticStore.open(drawn.folder)
+
         ridge = floor.Ridge.load(self.folder / "floor" / RIDGE_FILE)
         judged = self._stage("quality", {"gan": gan}, synthetic=drawn.fingerprint)
-        self._alone(judged, lambda work: asdict(quality.main(self.store, self.split, synthetic, ridge, gan, work)))
-        listening: dict[str, Any] = {}
-        if seconds := self.config.listen_s:
-            able = find_spec("librosa") is not None  # without it the page is left out, and made once it is there
-            settings = {"seconds": seconds, "seed": seed, "librosa": able}
-            heard = self._stage("listen", settings, gan=trained.fingerprint)
-            self._alone(heard, lambda work: audio.main(trained.folder, self.store, self.split, work, seed, seconds))
-            listening = heard.record
-        verdict = read_json(judged.folder / "quality.json")
-        record = {
-            "synthetic": verdict["sentence"],
-            "synthetic_accepted": verdict["accepted"],
-            "synthetic_forced": verdict["forced"],
-            "gan": trained.record,
-            "listen": listening,
-        }
-        return (synthetic if verdict["accepted"] else None), record
+        self._alone(judged, lambda work: quality.measure(store, split, clips, ridge, gan, work))
+        listening = self._listening_page(trained)
+        verdict = from_json(Verdict, judged.record, str(judged.folder))
+        record = Synthesis(verdict.sentence, verdict.accepted, verdict.forced, trained.record, listening)
+        return (clips if verdict.accepted else None), record
+
+    def _listening_page(self, gan: Stage) -> dict[str, Any] | None:
+        """Write the page to listen to the generator; return its record, None where none was asked for."""
+        if not self.config.listen_s:
+            return None
+        from teacher.gan import audio
+
+        seed, seconds = self.config.seed, self.config.listen_s
+        # Without librosa the page is left out; as a setting it lets the page be made once librosa is there.
+        settings = {"seconds": seconds, "seed": seed, "librosa": find_spec("librosa") is not None}
+        step = self._stage("listen", settings, gan=gan.fingerprint)
+        store, split = self.run.store, self.run.split
+        self._alone(step, lambda work: audio.write_page(gan.folder, store, split, work, seed, seconds))
+        return step.record
 
     def _network(self, name: str, config: TeacherConfig, synthetic: SyntheticStore | None = None) -> Stage:
-        """Fine-tune a network, and answer with it for all rated clips."""
+        """Fine-tune a network, and predict with it for all rated clips."""
         settings = {"vit": config.vit, "training": config.training, "seed": config.seed}
-        step = self._stage(name, settings, synthetic=synthetic.record["generator"] if synthetic else "none")
+        step = self._stage(name, settings, synthetic=synthetic.record.generator if synthetic else "none")
         if not distributed.up_to_date(step, quiet=True):
             with distributed.work(step) as work:
                 if is_main_process():
                     extra = f" and {len(synthetic.ids)} synthetic clips" if synthetic else ""
-                    print(f"{name}: fine-tuning on {len(self.split.train)} songs{extra}", flush=True)
-                step.record |= finetune.main(self.store, self.split, config, work, synthetic)
+                    print(f"{name}: fine-tuning on {len(self.run.split.train)} songs{extra}", flush=True)
+                trained = finetune.train(self.run.store, self.run.split, config, work, synthetic)
+                step.record |= asdict(trained)
                 if is_main_process():
                     self._predict(config, work)
         return step
 
     def _predict(self, config: TeacherConfig, work: Path) -> None:
-        """Answer for all rated clips, and throw away what only an unfinished training needs: 1 GB for ViT-B."""
+        """Predict for all rated clips, and throw away what only an unfinished training needs: 1 GB for ViT-B."""
         teacher, _ = load_teacher(work)
-        ids, parts = _rated(self.split)
-        emotion, rater_sd = finetune.predict(teacher.to(default_device()), self.store, ids, config.vit)
-        labels = self.store.labels(ids)
-        predictions = Predictions(tuple(ids), tuple(parts), emotion, labels, rater_sd=rater_sd)
-        write_predictions(work / PREDICTIONS_FILE, predictions)
+        ids = list(self.run.split.part_of())
+        emotion, rater_sd = finetune.predict(teacher.to(default_device()), self.run.store, ids, config.vit)
+        self._write_predictions(work, emotion, rater_sd)
         shutil.rmtree(work / "checkpoints")
         (work / BEST_WEIGHTS).unlink()
 
-    def _answer(self, vit: Stage, work: Path) -> None:
+    def _write_predictions(self, work: Path, emotion: NDArray[Any], rater_sd: NDArray[Any]) -> None:
+        """Write predictions for all rated clips, in the split's order."""
+        part_of = self.run.split.part_of()
+        labels = self.run.store.labels(list(part_of))
+        predictions = Predictions(tuple(part_of), tuple(part_of.values()), emotion, labels, rater_sd=rater_sd)
+        write_predictions(work / PREDICTIONS_FILE, predictions)
+
+    def _soft_targets(self, vit: Stage, work: Path) -> None:
         """Write the table for the student."""
-        ids = soft_targets.answered_ids(self.store, self.split)
-        print(f"answers: whole clip and {self.config.soft_targets.crops} crops of {len(ids)} clips", flush=True)
+        ids = soft_targets.target_ids(self.run.store, self.run.split)
+        print(f"soft targets: whole clip and {self.config.soft_targets.crops} crops of {len(ids)} clips", flush=True)
         teacher, _ = load_teacher(vit.folder)
-        config = self.config
-        soft_targets.main(
-            teacher.to(default_device()), self.store, ids, config.vit, config.soft_targets, work, vit.fingerprint
-        )
+        source = soft_targets.Source(teacher.to(default_device()), self.config.vit, vit.fingerprint)
+        soft_targets.build(source, self.run.store, ids, self.config.soft_targets, work)
 
+    def _publish(self, networks: dict[str, Stage]) -> evaluate.Comparison:
+        """Put the results of the steps in the stage's folder, score and draw them, and write the report."""
+        vit = networks["vit"].folder
+        for name in (PREDICTIONS_FILE, CONFIG_FILE):
+            shutil.copyfile(vit / name, self.folder / name)
+        link_or_copy(vit / WEIGHTS_FILE, self.folder / WEIGHTS_FILE)
+        if "quality" in self.used:
+            shutil.copyfile(self.folder / "quality" / QUALITY_FILE, self.folder / QUALITY_FILE)
 
-def _rated(split: Split) -> tuple[list[str], list[str]]:
-    """List all rated clips and the part of each."""
-    ids = [(id_, part) for part in PARTS for id_ in getattr(split, part)]
-    return [id_ for id_, _ in ids], [part for _, part in ids]
+        files = {"floor": FLOOR_FILE} | {name: f"{name}.csv" for name in networks if name != "vit"}
+        for name, file in files.items():
+            shutil.copyfile(self.folder / name / PREDICTIONS_FILE, self.folder / file)
+        models = {name: read_predictions(self.folder / file) for name, file in files.items()}
+        models["teacher"] = read_predictions(self.folder / PREDICTIONS_FILE)
+        comparison = evaluate.compare(models)
+        write_json(self.folder / evaluate.METRICS_FILE, asdict(comparison))
+
+        histories = {name: read_history(step.folder) for name, step in networks.items()}
+        plots.teacher_pictures(models["teacher"].only("test"), histories, self.folder / "plots")
+        print(evaluate.table(comparison), flush=True)
+        report.write(self.folder)
+        return comparison

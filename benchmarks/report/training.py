@@ -7,14 +7,15 @@ files of their own: a page that mixed it in would show figures that this run nev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from benchmarks.report import charts
 from benchmarks.report.sections import table
 from benchmarks.table import number
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.runs import read_json
 from pocketmood.training.history import HISTORY, EpochRecord, read_history
+from teacher.gan.verdict import REAL_HALF, SYNTHETIC, Similarities, Verdict
 
 Stages = Mapping[str, Mapping[str, Any]]
 TRAINED = ("teacher", "student")
@@ -50,26 +51,23 @@ def history(run: RunFolder, stage: str) -> list[EpochRecord]:
 
 def gan_quality(run: RunFolder) -> str:
     """Draw how like real spectrograms the generator's are, in each respect, beside the other half of the real ones."""
-    path = run.folder("teacher") / "quality.json"
-    if not path.is_file():
+    verdict = Verdict.load(run.folder("teacher"))
+    if verdict is None:
         return ""
-    quality = read_json(path)
-    respects = [key for key in quality["table"][0] if key.startswith("similarity_")]
+    shown = [candidate for candidate in verdict.table if candidate.candidate in (REAL_HALF, SYNTHETIC)]
     rows = [
         {
-            "name": f"{key.removeprefix('similarity_')}, {candidate['candidate']}",
-            "value": value,
+            "name": f"{respect.name}, {candidate.candidate}",
+            "value": getattr(candidate.measures.similarity, respect.name),
             # A bar from nothing: these are shares of what real clips score, without an interval.
             "low": 0.0,
-            "high": value,
-            "hue": charts.colour("teacher" if "real" in candidate["candidate"] else "artefact"),
+            "high": getattr(candidate.measures.similarity, respect.name),
+            "hue": charts.colour("teacher" if candidate.candidate == REAL_HALF else "artefact"),
         }
-        for key in respects
-        for candidate in quality["table"]
-        if (value := candidate.get(key)) is not None and candidate["candidate"] in ("real, other half", "synthetic")
+        for respect in fields(Similarities)
+        for candidate in shown
     ]
-    spec = charts.intervals(rows, "similarity to real spectrograms") if rows else None
-    return charts.figure(spec, "The generator", str(quality["sentence"]))
+    return charts.figure(charts.intervals(rows, "similarity to real spectrograms"), "The generator", verdict.sentence)
 
 
 def cost(run: RunFolder, stages: Stages) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.machine import describe
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
@@ -23,6 +23,9 @@ from pocketmood.errors import RunError
 from pocketmood.runs import Stage, file_hash
 from teacher.config import PRESETS
 from teacher.gan.config import GanConfig
+
+if TYPE_CHECKING:
+    from teacher.gan.verdict import Candidate
 
 RIDGE = Path("floor/ridge.safetensors")
 """The ridge floor, in the teacher's folder: it reads back which emotion a drawn clip has."""
@@ -128,15 +131,24 @@ def judged(work: Path, config: GanConfig, seed: int, count: int, data: tuple[Any
     store, split, ridge = data
     begun = (work / "gan").exists()
     start = time.perf_counter()
-    trained = train.main(store, split, config, work / "gan", seed)
+    trained = train.train(store, split, config, work / "gan", seed)
     seconds = None if begun else time.perf_counter() - start
     labels = store.labels(split.train)
-    synthetic = synthesis.main(work / "gan", labels, count, work / "synthetic", seed)
-    verdict = quality.main(store, split, synthetic, ridge, config, work)
+    synthetic = synthesis.draw_clips(work / "gan", labels, count, work / "synthetic", seed)
+    verdict = quality.measure(store, split, synthetic, ridge, config, work)
     # A third of a megabyte per clip, drawn again in a second.
     shutil.rmtree(work / "synthetic")
-    facts = {"seed": seed, "seconds": seconds, "steps": trained["generator_steps"], "losses": trained["last_epoch"]}
-    return {**facts, "table": verdict.table}
+    facts = {"seed": seed, "seconds": seconds, "steps": trained.generator_steps, "losses": trained.last_epoch}
+    return {**facts, "table": [_flat(row) for row in verdict.table]}
+
+
+def _flat(row: Candidate) -> dict[str, Any]:
+    """Lay out a row of the quality table in one level, as the stored results have it."""
+    values: dict[str, Any] = {"candidate": row.candidate, "clips": row.clips, "score": row.measures.score}
+    for kind, measures in (("distance", row.measures.distance), ("similarity", row.measures.similarity)):
+        values |= {f"{kind}_{name}": value for name, value in asdict(measures).items()}
+    # Noise was asked for no emotion, so nothing could be read back of it.
+    return values if row.conditioning_ccc is None else values | {"conditioning_ccc": row.conditioning_ccc}
 
 
 def mean_row(found: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def _fill(stage: Stage, work: Path, config: TeacherConfig, data: TeacherData, sy
     from teacher.vit import load_teacher
 
     start = time.perf_counter()
-    finetune.main(data.store, data.split, config, work, synthetic)
+    finetune.train(data.store, data.split, config, work, synthetic)
     # From its folder, as every later stage gets it.
     network, _ = load_teacher(work)
     songs = data.split.test

@@ -1,4 +1,4 @@
-"""The adversary of the generator: it learns to tell real from generated, and tells how convincing a batch is.
+"""The adversary of the generator: a discriminator that learns from pairs and judges how convincing clips are.
 
 Losses are binary cross-entropy on logits. Accuracy is the share of logits on the right side of 0, over real and
 generated clips together; it decides who steps next (`Balance`).
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """What one optimiser step of the adversary showed, before the step."""
+    """Loss and accuracy of one optimiser step of the adversary, from before the step."""
 
     loss: float
     accuracy_real: float
@@ -50,7 +50,7 @@ class Lesson(NamedTuple):
 
 @dataclass(frozen=True)
 class Balance:
-    """Who steps next, from the accuracy of the adversary's last step.
+    """The rule for who steps next, from the accuracy of the adversary's last step.
 
     Below `weak` the adversary steps again, up to `most` times per generator step. Above `strong` it has won for now and
     the generator takes `catch_up` steps (1 in the recipe). Otherwise one step each.
@@ -78,19 +78,23 @@ class Adversary:
     ) -> None:
         """Take a network that is already on the device; gradients are averaged over processes, cut to norm `clip`."""
         self.network, self.accelerator, self.clip = discriminator, accelerator, clip
+        # `trained` is the network as several processes wrap it; `network` is the bare one, for judging and saving.
         self.trained: nn.Module = accelerator.prepare_model(discriminator)
+        # DCGAN's .5 for the first moment: adversarial training oscillates with the usual .9 (Radford et al. 2016).
         self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.999))
 
     def train(self, pairs: Iterable[Pair], passes: int) -> Lesson:
-        """Take one step on the mean gradient of `passes` pairs, drawn one at a time."""
-        self.network.requires_grad_(True)
+        """Take one step on the mean gradient of `passes` pairs, which are made one at a time."""
+        self.network.requires_grad_(True)  # `judge` has frozen it
         self.network.advance()
+
         totals = torch.zeros(3, device=self.accelerator.device)
         for index, pair in enumerate(pairs):
             with synchronised(self.accelerator, self.trained, index == passes - 1), self.accelerator.autocast():
                 loss, facts = discriminator_loss(self.trained, pair)
                 self.accelerator.backward(loss / passes)
             totals += facts / passes
+
         self.accelerator.clip_grad_norm_(self.network.parameters(), self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -99,11 +103,14 @@ class Adversary:
     def judge(self, fake: Tensor, condition: Tensor, real: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
         """Return what a generator should lower: "adversarial", and "features" where (real, condition) are given.
 
-        "features" is the distance between the mean features of real and generated clips (Salimans et al. 2016).
+        "features" is the distance between the mean features of real and generated clips (Salimans et al. 2016): a goal
+        that still has a slope where the adversary is sure of itself. It raised the score of 20 steps from .5 to 2.5.
         """
+        # Only the generator is to learn from this: no gradients for, and none left over in, the adversary's weights.
         self.network.requires_grad_(False)
         logits, features = self.network(fake, condition)
         logits = logits.float()
+        # "Call it real", the non-saturating loss: minimising log(1 - D) has no slope while the adversary wins.
         terms = {"adversarial": binary_cross_entropy_with_logits(logits, torch.ones_like(logits))}
         if real is not None:
             with torch.no_grad():
@@ -113,7 +120,7 @@ class Adversary:
 
 
 def synchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager[Any]:
-    """Average gradients over processes in the last pass of a step only."""
+    """Average gradients over processes in the last pass of a step only: the others would send sums nobody uses."""
     return nullcontext() if last else accelerator.no_sync(model)
 
 

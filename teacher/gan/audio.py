@@ -1,4 +1,4 @@
-"""What the generator's spectrograms sound like: WAVs of five named emotions beside real songs, on a page with players.
+"""The listening page: WAVs of five named emotions beside real songs, made from spectrograms by Griffin-Lim.
 
 A spectrogram keeps no phase and only 128 bands, so its way back to sound costs something by itself. Real training clips
 nearest to each emotion go the same way: what they lack is the inversion's doing, what only the generated clips lack is
@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import sys
 import wave
+from dataclasses import dataclass, replace
 from html import escape
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError, RunError
 from pocketmood.runs import write_text
 from pocketmood.spec import MelSpec, mel_filters
 from teacher.report import frame
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from pocketmood.data.clips import ClipStore
     from pocketmood.data.split import Split
 
+PAGE = "index.html"
 ITERATIONS = 32
 """Of Griffin-Lim, which looks for a phase that fits the magnitudes."""
 UPDATES = 12
@@ -37,8 +41,55 @@ _TINY = 1e-20
 _FULL = 32_767
 
 
-def main(gan: Path, store: ClipStore, split: Split, folder: Path, seed: int, seconds: float) -> dict[str, Any]:
-    """Write WAVs, spectrograms and index.html of the first `seconds` into `folder`; return facts for the record.
+@dataclass(frozen=True)
+class Sound:
+    """A clip on the page: `<file>.wav` and `<file>.png` lie beside it."""
+
+    file: str
+    error_db: float
+    """Mean difference between the spectrogram that was inverted and that of the sound."""
+    id: str | None = None
+    """Of a real song; None for a generated clip."""
+    rated: tuple[float, float] | None = None
+    """Valence and arousal of a real song."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One named emotion: the real song rated nearest to it, and the generator's clip for it."""
+
+    name: str
+    asked: tuple[float, float]
+    real: Sound
+    generated: Sound
+
+
+@dataclass(frozen=True)
+class ListeningRecord:
+    """What the stage records of the page."""
+
+    page: str | None = None
+    """File name of the page; None where it was left out."""
+    seconds: float = 0.0
+    clips: tuple[Pair, ...] = ()
+    left_out: str | None = None
+    """Why there is no page, and what to type."""
+
+
+@dataclass(frozen=True)
+class _Mels:
+    """Spectrograms [M, T] of a pair before they are sounds."""
+
+    name: str
+    asked: Emotion
+    song: str
+    rated: tuple[float, float]
+    real: NDArray[np.float32]
+    generated: NDArray[np.float32]
+
+
+def write_page(gan: Path, store: ClipStore, split: Split, folder: Path, seed: int, seconds: float) -> ListeningRecord:
+    """Write WAVs, spectrograms and index.html of the first `seconds` into `folder`.
 
     Where librosa is not installed nothing is written, and print and record say so. RunError for a generator of another
     spectrogram, DataError for a length that no clip has.
@@ -49,28 +100,40 @@ def main(gan: Path, store: ClipStore, split: Split, folder: Path, seed: int, sec
     if find_spec("librosa") is None:
         why = "left out: librosa is not installed here; type `pip install librosa` before the next teacher run"
         print(f"listen: {why}", flush=True)
-        return {"left_out": why}
+        return ListeningRecord(left_out=why)
+
     samples = round(seconds * spec.sample_rate)
-    pairs = _pairs(gan, store, split, seed, spec)
+    mels = _pairs(gan, store, split, seed, spec)
     folder.mkdir(parents=True, exist_ok=True)
-    for row in tqdm(pairs, "listen", disable=not sys.stderr.isatty(), leave=False):
-        for kind in ("real", "generated"):
-            mel = row[kind].pop("mel")[:, : spec.frames(samples)]
-            sound = invert(mel, spec, samples, seed)
-            row[kind] |= {"file": f"{row['name']}-{kind}", "error_db": _level_error(sound, mel, spec)}
-            write_wav(folder / f"{row[kind]['file']}.wav", sound, spec.sample_rate)
-            _draw(mel, folder / f"{row[kind]['file']}.png")
-    write_text(folder / "index.html", page(pairs, seconds, spec))
-    print(f"listen: {len(pairs)} emotions, real and generated, in index.html of this step", flush=True)
-    return {"page": "index.html", "seconds": seconds, "clips": pairs}
+    pairs = []
+    for pair in tqdm(mels, "listen", disable=not sys.stderr.isatty(), leave=False):
+        # Both kinds with one seed: Griffin-Lim begins with random phases, and a difference must not come from them.
+        real = _write_sound(folder, f"{pair.name}-real", pair.real, samples, seed)
+        generated = _write_sound(folder, f"{pair.name}-generated", pair.generated, samples, seed)
+        pairs.append(Pair(pair.name, tuple(pair.asked), replace(real, id=pair.song, rated=pair.rated), generated))
+
+    write_text(folder / PAGE, page(pairs, seconds, spec))
+    print(f"listen: {len(pairs)} emotions, real and generated, in {PAGE} of this step", flush=True)
+    return ListeningRecord(PAGE, seconds, tuple(pairs))
+
+
+def _write_sound(folder: Path, name: str, mel: NDArray[np.float32], samples: int, seed: int) -> Sound:
+    """Turn the beginning of a spectrogram into a WAV and a picture."""
+    spec = MelSpec()
+    mel = mel[:, : spec.frames(samples)]
+    sound = invert(mel, spec, samples, seed)
+    write_wav(folder / f"{name}.wav", sound, spec.sample_rate)
+    _draw(mel, folder / f"{name}.png")
+    return Sound(name, _level_error(sound, mel, spec))
 
 
 def invert(mel: NDArray[np.float32], spec: MelSpec, samples: int, seed: int) -> NDArray[np.float32]:
     """Return a waveform [S] whose spectrogram is about `mel` [M, T] in [-1, 1]; its level is the spectrogram's own."""
-    import librosa
+    import librosa  # some 20 s at its first use in a process: only where a page is made
 
     level_db = (np.asarray(mel, np.float64) + 1) * (spec.high_db - spec.low_db) / 2 + spec.low_db
     power = linear_power(10 ** (level_db / 10), mel_filters(spec))
+    # Constant padding, as the front end frames a clip: mirrored edges would add sound that the spectrogram never had.
     sound: NDArray[np.float32] = librosa.griffinlim(
         np.sqrt(power).astype(np.float32),
         n_iter=ITERATIONS,
@@ -94,6 +157,7 @@ def linear_power(mel_power: NDArray[np.float64], filters: NDArray[np.float64]) -
     density = mel_power / np.maximum(filters.sum(1)[:, None], _TINY)
     power = filters.T @ density / weight
     for _ in range(UPDATES):
+        # Each bin by the mean ratio of its bands: a band that is met leaves its bins alone.
         power *= filters.T @ (mel_power / np.maximum(filters @ power, _TINY)) / weight
     return power
 
@@ -109,11 +173,11 @@ def write_wav(path: Path, sound: NDArray[np.float32], sample_rate: int) -> None:
         file.writeframes(scaled.tobytes())
 
 
-def page(pairs: list[dict[str, Any]], seconds: float, spec: MelSpec) -> str:
+def page(pairs: Sequence[Pair], seconds: float, spec: MelSpec) -> str:
     """Lay out a card per emotion: real beside generated, spectrogram above player."""
     body = [
         "<header><h1>Five emotions, real and generated</h1>",
-        '<p class="lead">Real: a training song rated near the emotion. Generated: what the generator drew for it. Both '
+        '<p class="lead">Real: a training song rated near the emotion. Generated: the clip made for it. Both '
         "come out of their spectrogram by Griffin-Lim: what sounds wrong in the real one is the inversion's doing.</p>",
         "</header>",
         f'<p class="say">First {seconds:g} s; {spec.bands} mel bands, 0 to {spec.high_hz / 1000:g} kHz from bottom to '
@@ -121,30 +185,33 @@ def page(pairs: list[dict[str, Any]], seconds: float, spec: MelSpec) -> str:
         "own level. Level error: mean over bands and frames between the spectrogram that was asked for and that of the "
         "sound, before scaling.</p>",
     ]
-    for row in pairs:
-        cards = "".join(_card(kind, row[kind]) for kind in ("real", "generated"))
-        head = f"<h2>{escape(row['name'])} <small>{_words(row['asked'])}</small></h2>"
+    for pair in pairs:
+        cards = _card(pair.real) + _card(pair.generated)
+        head = f"<h2>{escape(pair.name)} <small>{_words(pair.asked)}</small></h2>"
         body.append(f'{head}<div class="two">{cards}</div>')
     body.append('<p><a href="../report.html">Back to the teacher\'s report</a></p>')
     return frame("pocketmood: five emotions to listen to", "\n".join(body))
 
 
-def _card(kind: str, clip: dict[str, Any]) -> str:
+def _card(clip: Sound) -> str:
     """Show one clip."""
-    what = f"real song {escape(clip['id'])}, rated {_words(clip['rated'])}" if kind == "real" else "generated"
+    what = "generated"
+    if clip.id is not None and clip.rated is not None:
+        what = f"real song {escape(clip.id)}, rated {_words(clip.rated)}"
     return (
         f'<figure class="card"><h3>{what}</h3>'
-        f'<img class="mel" alt="spectrogram, {what}" src="{escape(clip["file"])}.png">'
-        f'<audio controls preload="none" src="{escape(clip["file"])}.wav"></audio>'
-        f"<figcaption>level error {clip['error_db']:.1f} dB</figcaption></figure>"
+        f'<img class="mel" alt="spectrogram, {what}" src="{escape(clip.file)}.png">'
+        f'<audio controls preload="none" src="{escape(clip.file)}.wav"></audio>'
+        f"<figcaption>level error {clip.error_db:.1f} dB</figcaption></figure>"
     )
 
 
-def _words(emotion: list[float]) -> str:
+def _words(emotion: tuple[float, float]) -> str:
+    """Write an emotion for people."""
     return f"valence {emotion[0]:+.2f}, arousal {emotion[1]:+.2f}"
 
 
-def _pairs(gan: Path, store: ClipStore, split: Split, seed: int, spec: MelSpec) -> list[dict[str, Any]]:
+def _pairs(gan: Path, store: ClipStore, split: Split, seed: int, spec: MelSpec) -> list[_Mels]:
     """Draw each landmark from the same noise, and find the training song rated nearest to it."""
     import torch
 
@@ -153,20 +220,22 @@ def _pairs(gan: Path, store: ClipStore, split: Split, seed: int, spec: MelSpec) 
     from teacher.gan.training_songs import LANDMARKS, TrainingSongs
 
     generator, record = load_generator(gan)
-    if record["spec_hash"] != spec.hash:
-        raise RunError(f"{gan}: its generator draws spectrogram {record['spec_hash']}, not {spec.hash}; train it again")
+    if record.spec_hash != spec.hash:
+        raise RunError(f"{gan}: its generator draws spectrogram {record.spec_hash}, not {spec.hash}; train it again")
     songs, place = TrainingSongs(store, split), default_device()
     generator.to(place)
+    # The same noise for all: what differs between the emotions is then the condition's doing.
     noise = np.random.default_rng([seed, len(LANDMARKS)]).standard_normal((1, generator.latent), np.float32)
+
     pairs = []
     for name, emotion in LANDMARKS.items():
         asked = np.array([emotion], np.float32)
         with torch.no_grad():
-            drawn = generator(torch.from_numpy(noise).to(place), torch.from_numpy(asked).to(place)).cpu().numpy()
+            generated = generator(torch.from_numpy(noise).to(place), torch.from_numpy(asked).to(place)).cpu().numpy()
         nearest = int(((songs.labels - asked) ** 2).sum(1).argmin())
-        id_, rated = songs.ids[nearest], [float(value) for value in songs.labels[nearest]]
-        real = {"id": id_, "rated": rated, "mel": songs.mels([id_]).cpu().numpy()[0, 0]}
-        pairs.append({"name": name, "asked": list(emotion), "real": real, "generated": {"mel": drawn[0, 0]}})
+        song, (valence, arousal) = songs.ids[nearest], songs.labels[nearest]
+        real = songs.mels([song]).cpu().numpy()
+        pairs.append(_Mels(name, emotion, song, (float(valence), float(arousal)), real[0, 0], generated[0, 0]))
     return pairs
 
 

@@ -7,6 +7,7 @@ batch all compute the same gradients.
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,40 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.parametrizations import spectral_norm
 
 from pocketmood.errors import RunError
+from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
+from teacher.gan.config import GanConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+WEIGHTS_FILE, RECORD_FILE = "generator.safetensors", "gan.json"
 STAGES = 4
+"""Doublings of the generator and halvings of the discriminator: 16 bands by 81 frames grow to 128 by 1292."""
 _GROWTH = (4, 4, 2, 1)
+"""Channels after each stage of the generator, as multiples of the width; the discriminator's are these reversed."""
 _EDGE = 0.999
+"""Largest level that the output's bias imitates: 1 has no finite inverse tanh."""
 _SLOPE = 0.2
+"""Of the leaky ReLUs, DCGAN's: the generator learns through the discriminator, where no unit may stop the gradient."""
+
+
+@dataclass(frozen=True)
+class GanRecord:
+    """Facts of a trained GAN, for the stage's record and beside the generator's weights."""
+
+    config: GanConfig
+    seed: int
+    spec_hash: str
+    """Of the spectrogram that the generator imitates."""
+    songs: int
+    """Training songs that the discriminator saw."""
+    songs_hash: str
+    """Of their ids, sorted."""
+    generator_steps: int
+    discriminator_steps: int
+    last_epoch: dict[str, float]
+    """Mean losses and accuracies of the last epoch."""
 
 
 class ChannelAttention(nn.Module):
@@ -39,6 +65,7 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale [B, C, M, T] by a weight in (0, 1) per clip and channel."""
+        # The maximum beside the mean: a channel that fires in a few frames of 1292 hardly moves its mean.
         weight = torch.sigmoid(self.mlp(x.mean((2, 3))) + self.mlp(x.amax((2, 3))))
         return x * weight[:, :, None, None]
 
@@ -50,8 +77,10 @@ class Up(nn.Module):
         """Upsample by a transposed convolution ("transpose"), or resize and then convolve ("resize")."""
         super().__init__()
         self.resize, self.trim = upsampling == "resize", trim
+        self.conv: nn.Module
         if self.resize:
-            self.conv: nn.Module = nn.Conv2d(inputs, outputs, 3, padding=1)
+            # Every output sees equally many inputs, so that no checkerboard arises; it is slower.
+            self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
         else:
             # Padding of a transposed convolution is what it cuts off its output.
             self.conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=(1, 1 + trim))
@@ -59,13 +88,14 @@ class Up(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, C', 2 M, 2 T - 2 trim]."""
         if not self.resize:
-            return self.conv(x)
+            grown: Tensor = self.conv(x)
+            return grown
         x = self.conv(interpolate(x, scale_factor=2.0))
         return x[..., self.trim : x.shape[-1] - self.trim]
 
 
 class Generator(nn.Module):
-    """Draw a spectrogram [B, 1, M, T] in [-1, 1] from noise [B, L] and the emotion asked for [B, D]."""
+    """Map noise [B, L] and the emotion asked for [B, D] to a spectrogram [B, 1, M, T] in [-1, 1]."""
 
     def __init__(
         self,
@@ -86,12 +116,16 @@ class Generator(nn.Module):
             "bands": bands,
             "frames": frames,
         }
+        self.bands, self.frames = bands, frames
+
+        # 1292 is no multiple of 16: one column more is grown, and the last stage cuts the surplus off both sides.
         scale = 2**STAGES
         columns = -(-frames // scale)
         extra = columns * scale - frames
         if bands % scale or extra % 2:
             raise RunError(f"a spectrogram of {bands} x {frames} cannot be reached by {STAGES} doublings")
         self.latent = latent
+
         channels = [factor * width for factor in _GROWTH]
         self.seed_shape = (channels[0], bands // scale, columns)
         self.condition = nn.Sequential(
@@ -103,6 +137,8 @@ class Generator(nn.Module):
             stages.append(_stage(inputs, outputs, upsampling))
         self.stages = nn.Sequential(*stages)
         self.image = Up(channels[-1], 1, upsampling, trim=extra // 2)
+        # One bias per band, so that `start_from` can set the songs' mean spectrum: after 20 steps the profile's
+        # similarity is .98 with it and .00 without (benchmarks/studies/results/gan-steps.md).
         self.band_bias = nn.Parameter(torch.zeros(bands, 1))
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
@@ -129,16 +165,19 @@ class Discriminator(nn.Module):
         scale = 2**STAGES
         if bands % scale:
             raise RunError(f"{bands} mel bands cannot be halved {STAGES} times")
+
         # One value per band, the same in every frame: the rating is of the whole clip.
         self.condition = nn.Sequential(
             spectral_norm(nn.Linear(2, embedding)), nn.LeakyReLU(_SLOPE), spectral_norm(nn.Linear(embedding, bands))
         )
+
         channels = [2, *(factor * width for factor in reversed(_GROWTH))]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(channels):
             conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
             layers += [spectral_norm(conv), nn.LeakyReLU(_SLOPE)]
         self.layers = nn.Sequential(*layers)
+        # Mean over time but not over bands: the judge must know in which band a feature lies, but not when.
         self.judge = spectral_norm(nn.Linear(channels[-1] * (bands // scale), 1))
         self.train()
 
@@ -171,7 +210,7 @@ class Discriminator(nn.Module):
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """Normalise over groups of at most eight channels of one clip."""
+    """Normalise over groups of at most eight channels of one clip; batch norm would mix clips, see above."""
     return nn.GroupNorm(max(channels // 8, 1), channels)
 
 
@@ -180,18 +219,20 @@ def _stage(inputs: int, outputs: int, upsampling: str) -> nn.Sequential:
     return nn.Sequential(Up(inputs, outputs, upsampling), _norm(outputs), nn.ReLU(), ChannelAttention(outputs))
 
 
-def save_generator(generator: Generator, folder: Path, record: dict[str, Any]) -> None:
+def save_generator(generator: Generator, folder: Path, record: GanRecord) -> None:
     """Write `generator.safetensors` and `gan.json`, the record and what it takes to build the network again."""
     state = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
-    save_file(state, folder / "generator.safetensors")
-    write_json(folder / "gan.json", {**record, "generator": generator.options})
+    save_file(state, folder / WEIGHTS_FILE)
+    # The record last: a folder without it holds no generator yet.
+    write_json(folder / RECORD_FILE, asdict(record) | {"generator": generator.options})
 
 
-def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
+def load_generator(folder: Path) -> tuple[Generator, GanRecord]:
     """Read what `save_generator` wrote: the network in evaluation mode, and the record."""
-    if not (folder / "gan.json").exists():
-        raise RunError(f"{folder} holds no trained generator (gan.json); run the teacher stage first")
-    record = read_json(folder / "gan.json")
-    generator = Generator(**record["generator"])
-    generator.load_state_dict(load_file(folder / "generator.safetensors"))
-    return generator.eval(), record
+    path = folder / RECORD_FILE
+    if not path.exists():
+        raise RunError(f"{folder} holds no trained generator ({RECORD_FILE}); run the teacher stage first")
+    values: dict[str, Any] = read_json(path)
+    generator = Generator(**values.pop("generator"))
+    generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return generator.eval(), from_json(GanRecord, values, str(path), "run the teacher stage again")

@@ -1,4 +1,4 @@
-"""Plots of the adversarial training and of the quality of what it draws. Spectrograms [M, T] in [-1, 1] throughout."""
+"""Pictures of the adversarial training and of the quality of its clips. Spectrograms [M, T] in [-1, 1] throughout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from teacher.gan.similarity import BINS, WEIGHTS
+from teacher.gan.similarity import BINS
+from teacher.gan.verdict import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from teacher.gan.similarity import Description
+    from teacher.gan.verdict import Candidate
 
 REAL, FAKE, MUTED = "#1f6f8b", "#d1495b", "#9aa5b1"
 _DPI = 110
@@ -42,17 +44,23 @@ def training_curves(rows: Sequence[dict[str, Any]], steps: int, path: Path) -> N
     epochs = np.array([row["epoch"] + (row["step"] + 1) / steps for row in rows])
     figure = Figure(figsize=(10, 6), layout="constrained")
     (losses, accuracy), (ratio, taken) = figure.subplots(2, 2, sharex=True)
+
     losses.plot(epochs, [row["discriminator_loss"] for row in rows], color=REAL, label="discriminator")
     losses.plot(epochs, [row["generator_loss"] for row in rows], color=FAKE, label="generator")
     losses.set_ylabel("loss")
+
     accuracy.plot(epochs, [row["accuracy_real"] for row in rows], color=REAL, label="on real")
     accuracy.plot(epochs, [row["accuracy_fake"] for row in rows], color=FAKE, label="on generated")
     accuracy.set(ylabel="discriminator's accuracy", ylim=(-0.03, 1.03))
+
     ratio.plot(epochs, [row["loss_ratio"] for row in rows], color=MUTED)
     ratio.set(ylabel="generator's / discriminator's loss", xlabel="epoch")
+
+    # Whole numbers of steps, so a staircase; one dashed, because both are often the same.
     taken.step(epochs, [row["discriminator_steps"] for row in rows], where="pre", color=REAL, label="discriminator")
     taken.step(epochs, [row["generator_steps"] for row in rows], where="pre", color=FAKE, label="generator", ls="--")
     taken.set(ylabel="steps per turn", xlabel="epoch", ylim=(0, None))
+
     for axis in (losses, accuracy, taken):
         axis.legend(fontsize=8)
     for axis in (losses, accuracy, ratio, taken):
@@ -82,11 +90,13 @@ def distributions(real: Description, fake: Description, path: Path) -> None:
     figure = Figure(figsize=(11, 7), layout="constrained")
     (profile, values), (change, time) = figure.subplots(2, 2)
     middles = (BINS[1:] + BINS[:-1]) / 2
+
     for clips, colour, name in ((real, REAL, "real"), (fake, FAKE, "synthetic")):
         _band(profile, np.arange(clips.band_mean.shape[1]), clips.band_mean, colour, name)
         _band(change, np.arange(clips.band_change.shape[1]), clips.band_change, colour, name)
         _band(time, np.arange(clips.frame_mean.shape[1]), clips.frame_mean, colour, name)
         values.step(middles, clips.histogram.mean(0), where="mid", color=colour, label=name)
+
     profile.set(
         xlabel="mel band", ylabel="mean level", title="frequency profile (line: mean, area: deviation over clips)"
     )
@@ -99,25 +109,27 @@ def distributions(real: Description, fake: Description, path: Path) -> None:
     _save(figure, "statistics of real and synthetic clips", path)
 
 
-def score_bars(table: Sequence[dict[str, Any]], least: float, path: Path) -> None:
+def score_bars(table: Sequence[Candidate], least: float, path: Path) -> None:
     """Draw the score of each candidate with the gate's limit, and the similarities that it is made of."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     scores, parts = figure.subplots(1, 2, width_ratios=(1, 1.6))
-    names = [row["candidate"] for row in table]
+    names = [row.candidate for row in table]
+
     colours = [REAL, FAKE, *[MUTED] * (len(table) - 2)]
-    bars = scores.barh(names, [row["score"] for row in table], color=colours)
+    bars = scores.barh(names, [row.measures.score for row in table], color=colours)
     scores.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
     scores.axvline(least, color="black", ls=":", label=f"gate at {least:.0f}")
     scores.set(xlim=(0, 112), xlabel="quality score")
     scores.invert_yaxis()
     scores.legend(fontsize=8, loc="lower right")
+
     width = 0.8 / len(table)
     shades = [REAL, FAKE, "#5c6773", MUTED, "#d5dae0"]
     for index, (row, colour) in enumerate(zip(table, shades, strict=True)):
-        heights = [row[f"similarity_{name}"] for name in WEIGHTS]
-        parts.bar(np.arange(len(WEIGHTS)) + index * width, heights, width, color=colour, label=row["candidate"])
+        heights = [getattr(row.measures.similarity, name) for name in WEIGHTS]
+        parts.bar(np.arange(len(WEIGHTS)) + index * width, heights, width, color=colour, label=row.candidate)
     parts.set_xticks(np.arange(len(WEIGHTS)) + 0.4 - width / 2, list(WEIGHTS))
-    parts.set(ylabel="likeness", ylim=(0, 1.35))
+    parts.set(ylabel="similarity", ylim=(0, 1.35))  # up to 1; the legend stands above
     parts.legend(fontsize=8, ncols=3, loc="upper center")
     _save(figure, "quality of synthetic clips", path)
 
@@ -134,7 +146,7 @@ def conditioning(asked: NDArray[np.float32], read: NDArray[np.float64], ccc: flo
 
 
 def _spectrogram(axis: Axes, mel: NDArray[np.float32]) -> Any:
-    """Draw one spectrogram, low bands at the bottom, on the fixed scale."""
+    """Draw one spectrogram, low bands at the bottom, on the fixed scale: a quiet clip looks quiet beside a loud one."""
     columns = np.linspace(0, mel.shape[1] - 1, min(_COLUMNS, mel.shape[1])).astype(int)
     axis.set_xticks([])
     axis.set_yticks([])
@@ -149,5 +161,7 @@ def _band(axis: Axes, x: NDArray[Any], clips: NDArray[np.float64], colour: str, 
 
 
 def _save(figure: Figure, title: str, path: Path) -> None:
+    """Write a PNG under a title."""
     figure.suptitle(title, fontsize=11)
+    # Without matplotlib's version in it, so that the same figures give the same file.
     figure.savefig(path, dpi=_DPI, metadata={"Software": ""})

@@ -1,19 +1,18 @@
 """How good synthetic spectrograms are, as a score from 0 to 100, and the gate that keeps bad ones out.
 
-The score is 100 times the weighted geometric mean of six similarities in [0, 1] (`measures.py` has their formulas), so
-that no strength pays for a failure. Every candidate is compared with the same half of the real training clips, at equal
+The score is 100 times the weighted geometric mean of six similarities in [0, 1] (formulas: `similarity.py`), so that
+no strength pays for a failure. Every candidate is compared with the same half of the real training clips, at equal
 numbers: the other real half (should be near 100), the synthetic clips, one real clip over and over (a collapsed
 generator), noise with the real bands' means and deviations, and plain noise (should be near 0).
 
 The conditioning check asks whether a reader that was fitted on real training songs reads back the emotions that the
-generator was asked for (mean CCC of valence and arousal).
+generator was given (mean CCC of valence and arousal).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +20,9 @@ from tqdm import tqdm
 
 from pocketmood.errors import DataError
 from pocketmood.metrics import ccc
-from pocketmood.runs import write_json
 from teacher.gan import plots, similarity
 from teacher.gan.training_songs import TrainingSongs
+from teacher.gan.verdict import BAND_NOISE, NOISE, REAL_HALF, REPEATED, SYNTHETIC, WEIGHTS, Candidate, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,85 +37,64 @@ if TYPE_CHECKING:
     Reader = Callable[[NDArray[np.float32]], NDArray[np.float64]]
     """Spectrograms [B, 1, M, T] at stride 1 -> emotions [B, D]."""
 
-REAL_HALF, SYNTHETIC, REPEATED, BAND_NOISE, NOISE = (
-    "real, other half",
-    "synthetic",
-    "one real clip repeated",
-    "noise in real bands",
-    "noise",
-)
+LEAST_CLIPS = 4
+"""Clips of each half, at least."""
 _SHOWN = 4
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether synthetic clips may join the teacher's training data, and why."""
-
-    accepted: bool
-    forced: bool
-    """True where they join against the gate's word."""
-    score: float
-    """Quality from 0 to 100."""
-    conditioning_ccc: float
-    """Mean CCC of emotions asked for and read back."""
-    sentence: str
-    """The verdict for people."""
-    embedding: str
-    """Name of the space in which Frechet and kernel distance are taken."""
-    table: list[dict[str, Any]]
-    """One row per candidate: its measures, similarities and score."""
-
-
-def main(
+def measure(
     store: ClipStore, split: Split, synthetic: SyntheticStore, reader: Reader, config: GanConfig, folder: Path
 ) -> Verdict:
-    """Measure synthetic clips against real training clips, write `quality.json` and plots, and say the verdict."""
+    """Measure synthetic clips against real training clips, write `quality.json` and plots, and print the verdict."""
     songs = TrainingSongs(store, split)
-    rng = np.random.default_rng(len(songs.ids))
+    # As many clips of every candidate: distances of finite samples grow as the samples get smaller.
     size = min(len(songs.ids), config.quality_clips, 2 * len(synthetic)) // 2
-    if size < 4:
+    if size < LEAST_CLIPS:
         raise DataError(f"{len(songs.ids)} songs and {len(synthetic)} synthetic clips; the quality table needs 8 and 4")
+    rng = np.random.default_rng(len(songs.ids))
     chosen = [songs.ids[row] for row in rng.permutation(len(songs.ids))[: 2 * size]]
     picked = rng.permutation(len(synthetic))[:size]
-    real, real_read = _read((songs.mels([id_]).cpu().numpy() for id_ in chosen), reader, "real clips", len(chosen))
-    drawn, drawn_read = _read((_stored(synthetic, row) for row in picked), reader, "synthetic clips", size)
+
+    real_mels = (songs.mels([id_]).cpu().numpy() for id_ in chosen)
+    real, real_read = _read(real_mels, reader, "real clips", len(chosen))
+    fake, fake_read = _read((_stored(synthetic, row) for row in picked), reader, "synthetic clips", size)
     asked, labels = synthetic.labels[picked], store.labels(chosen)
 
     scale = similarity.Scale.fit(real, seed=size)
-    half, other = real.rows(scale.first), real.rows(scale.second)
-    noises = {
-        REPEATED: half.rows(np.zeros(size, np.int64)),
-        BAND_NOISE: _described(_band_noise(half, rng), size),
-        NOISE: _described(_plain_noise(half, rng), size),
-    }
-    candidates = {REAL_HALF: other, SYNTHETIC: drawn, **noises}
-    table = [{"candidate": name, "clips": size, **scale.score(clips)} for name, clips in candidates.items()]
-    table[0]["conditioning_ccc"] = _mean_ccc(real_read, labels)
-    table[1]["conditioning_ccc"] = _mean_ccc(drawn_read, asked)
+    half = real.rows(scale.first)
+    table = (
+        Candidate(REAL_HALF, size, scale.score(real.rows(scale.second)), _mean_ccc(real_read, labels)),
+        Candidate(SYNTHETIC, size, scale.score(fake), _mean_ccc(fake_read, asked)),
+        # What the score must not be fooled by: no variety, no structure in time, nothing at all.
+        Candidate(REPEATED, size, scale.score(half.rows(np.zeros(size, np.int64)))),
+        Candidate(BAND_NOISE, size, scale.score(_described(_band_noise(half, rng), size))),
+        Candidate(NOISE, size, scale.score(_described(_plain_noise(half, rng), size))),
+    )
     verdict = judge(table, scale.name, config)
-    write_json(folder / "quality.json", asdict(verdict) | {"weights": similarity.WEIGHTS})
-    examples = [songs.mels([id_]).cpu().numpy()[0, 0] for id_ in chosen[:_SHOWN]]
-    fakes = [np.asarray(synthetic.mels[row, 0], np.float32) for row in picked[:_SHOWN]]
+    verdict.save(folder)
+
     pictures = folder / "plots"
     pictures.mkdir(parents=True, exist_ok=True)
-    captions = [[_caption(label) for label in some[:_SHOWN]] for some in (labels, asked)]
-    plots.side_by_side(examples, fakes, captions, pictures / "real-and-synthetic.png")
-    plots.distributions(real, drawn, pictures / "distributions.png")
+    _draw_examples(songs, chosen, synthetic, picked, pictures / "real-and-synthetic.png")
+    plots.distributions(real, fake, pictures / "distributions.png")
     plots.score_bars(table, config.min_quality, pictures / "quality.png")
-    plots.conditioning(asked, drawn_read, verdict.conditioning_ccc, pictures / "conditioning.png")
+    plots.conditioning(asked, fake_read, verdict.conditioning_ccc, pictures / "conditioning.png")
     print(f"{format_table(table)}\n{verdict.sentence}", flush=True)
     return verdict
 
 
-def judge(table: list[dict[str, Any]], embedding: str, config: GanConfig) -> Verdict:
+def judge(table: Sequence[Candidate], embedding: str, config: GanConfig) -> Verdict:
     """Accept the table's synthetic row if its score and conditioning reach the config's limits, or if forced."""
-    row = next(row for row in table if row["candidate"] == SYNTHETIC)
-    score, read_back = float(row["score"]), float(row["conditioning_ccc"])
+    row = next(row for row in table if row.candidate == SYNTHETIC)
+    score, read_back = row.measures.score, row.conditioning_ccc
+    if read_back is None:
+        raise DataError(f"the quality table has no conditioning of its {SYNTHETIC!r} row, so the gate cannot judge it")
     good = score >= config.min_quality and read_back >= config.min_conditioning
     facts = (
-        f"quality {score:.0f} of 100 (needs {config.min_quality:.0f}; other real half {table[0]['score']:.0f}), "
+        f"quality {score:.0f} of 100 (needs {config.min_quality:.0f}; other real half {table[0].measures.score:.0f}), "
         f"emotions read back at CCC {read_back:.2f} (needs {config.min_conditioning:.2f})"
     )
+
     if good:
         sentence = f"synthetic clips ACCEPTED into the teacher's training data: {facts}"
     elif config.force_synthetic:
@@ -124,18 +102,29 @@ def judge(table: list[dict[str, Any]], embedding: str, config: GanConfig) -> Ver
     else:
         sentence = f"synthetic clips REFUSED, the teacher trains on real clips only: {facts}"
     forced = config.force_synthetic and not good
-    return Verdict(good or forced, forced, score, read_back, sentence, embedding, table)
+    return Verdict(good or forced, forced, score, read_back, sentence, embedding, tuple(table))
 
 
-def format_table(table: list[dict[str, Any]]) -> str:
+def format_table(table: Sequence[Candidate]) -> str:
     """Format the quality table for people, one line per candidate."""
-    names = list(similarity.WEIGHTS)
+    names = list(WEIGHTS)
     lines = [f"{'candidate':<24}{'score':>7}" + "".join(f"{name:>12}" for name in names) + f"{'read back':>12}"]
     for row in table:
-        read_back = f"{row['conditioning_ccc']:.2f}" if "conditioning_ccc" in row else "-"
-        cells = "".join(f"{row['similarity_' + name]:>12.2f}" for name in names)
-        lines.append(f"{row['candidate']:<24}{row['score']:>7.1f}{cells}{read_back:>12}")
+        read_back = "-" if row.conditioning_ccc is None else f"{row.conditioning_ccc:.2f}"
+        cells = "".join(f"{getattr(row.measures.similarity, name):>12.2f}" for name in names)
+        lines.append(f"{row.candidate:<24}{row.measures.score:>7.1f}{cells}{read_back:>12}")
     return "\n".join(lines)
+
+
+def _draw_examples(
+    songs: TrainingSongs, chosen: Sequence[str], synthetic: SyntheticStore, picked: NDArray[Any], path: Path
+) -> None:
+    """Draw a few real clips above a few synthetic ones, each with its emotion."""
+    real = [songs.mels([id_]).cpu().numpy()[0, 0] for id_ in chosen[:_SHOWN]]
+    fake = [np.asarray(synthetic.mels[row, 0], np.float32) for row in picked[:_SHOWN]]
+    labels = (songs.store.labels(chosen[:_SHOWN]), synthetic.labels[picked[:_SHOWN]])
+    captions = [[f"V {emotion[0]:+.2f}  A {emotion[1]:+.2f}" for emotion in emotions] for emotions in labels]
+    plots.side_by_side(real, fake, captions, path)
 
 
 def _read(
@@ -150,10 +139,12 @@ def _read(
 
 
 def _described(mels: Iterator[NDArray[np.float32]], count: int) -> similarity.Description:
+    """Describe the next `count` clips, one in memory at a time."""
     return similarity.Description.join([similarity.describe(next(mels)) for _ in range(count)])
 
 
 def _stored(synthetic: SyntheticStore, row: int) -> NDArray[np.float32]:
+    """Read one clip [1, 1, M, T] from the memory map."""
     return np.asarray(synthetic.mels[row : row + 1], np.float32)
 
 
@@ -173,7 +164,3 @@ def _plain_noise(real: similarity.Description, rng: np.random.Generator) -> Iter
 
 def _mean_ccc(read: NDArray[np.float64], wanted: NDArray[np.float32]) -> float:
     return float(np.mean([ccc(read[:, axis], wanted[:, axis]) for axis in range(2)]))
-
-
-def _caption(emotion: NDArray[np.float32]) -> str:
-    return f"V {emotion[0]:+.2f}  A {emotion[1]:+.2f}"

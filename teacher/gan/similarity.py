@@ -1,8 +1,8 @@
 """Six similarities of one set of spectrograms to another, from statistics that fit in memory.
 
-Conventions: spectrogram values in [-1, 1]; each likeness lies in [0, 1], 1 for the same. Those that rest on a distance
-count only what exceeds the distance between random halves of the real clips (median of `REFERENCES` splits, none of
-them the split that the table shows), because a distance of finite samples is never 0.
+Conventions: spectrogram values in [-1, 1]; each similarity lies in [0, 1], 1 for the same. Those that rest on a
+distance count only what exceeds the distance between random halves of the real clips (median of `REFERENCES` splits,
+none of them the split that the table shows), because a distance of finite samples is never 0.
 
     frechet      exp(-2 d), d = Frechet distance / total variance of the real clips: 1 is as far as knowing nothing
     kernel       exp(-2 d), d = squared MMD under a Gaussian kernel (median distance) / the real clips' own mean kernel
@@ -15,10 +15,12 @@ them the split that the table shows), because a distance of finite samples is ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from teacher.gan.verdict import WEIGHTS, Distances, Measures, Similarities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +29,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-WEIGHTS = {"frechet": 0.3, "kernel": 0.2, "moments": 0.15, "smoothness": 0.15, "profile": 0.1, "range": 0.1}
-"""Exponents of the similarities in the score; they sum to 1."""
 MOST_DIMENSIONS = 64
+"""A Frechet distance of more dimensions from some 1700 samples rests on a covariance that is near singular."""
 REFERENCES = 5
 BINS = np.linspace(-1, 1, 51)
 _TINY = 1e-6
@@ -79,6 +80,7 @@ def describe(mel: NDArray[np.float32]) -> Description:
     deviation = np.maximum(centred.std(1), _TINY)
     skewness = (centred**3).mean(1) / deviation**3
     kurtosis = (centred**4).mean(1) / deviation**4 - 3
+    # Percentiles, not minimum and maximum: a single odd value would decide a clip's range.
     low, high = np.percentile(flat, [5, 95], axis=1)
     counts = np.stack([np.histogram(row, BINS)[0] / row.size for row in flat])
     return Description(
@@ -120,8 +122,8 @@ class Scale:
     embedding: Embedding
     first: NDArray[np.int64]
     second: NDArray[np.int64]
-    chance: dict[str, float]
-    """Median distance between other random halves, by likeness."""
+    chance: Distances
+    """Median distance between other random halves."""
 
     @classmethod
     def fit(cls, real: Description, seed: int) -> Scale:
@@ -131,10 +133,13 @@ class Scale:
         # Four clips per dimension and half, or the covariances are guesses.
         dimensions = max(min(MOST_DIMENSIONS, count // 8), 1)
         embedding = Embedding.fit(real.statistics, dimensions)
+
+        # The first split is the one that the table shows; chance is measured on the others, or the real half's own
+        # distance would be taken off itself and its score be 100 by construction.
         splits = [np.array_split(rng.permutation(count)[: count // 2 * 2], 2) for _ in range(REFERENCES + 1)]
-        between = [distances(real.rows(a), real.rows(b), embedding) for a, b in splits[1:]]
+        between = [asdict(distances(real.rows(a), real.rows(b), embedding)) for a, b in splits[1:]]
         chance = {name: float(np.median([distance[name] for distance in between])) for name in between[0]}
-        return cls(real, embedding, *splits[0], chance)
+        return cls(real, embedding, splits[0][0], splits[0][1], Distances(**chance))
 
     @property
     def name(self) -> str:
@@ -142,36 +147,37 @@ class Scale:
         inputs, outputs = self.embedding.axes.shape
         return f"mel-statistics-{inputs}-pca-{outputs}"
 
-    def score(self, candidate: Description) -> dict[str, float]:
-        """Compare with the first real half: `distance_*`, `similarity_*`, and the score from 0 to 100."""
+    def score(self, candidate: Description) -> Measures:
+        """Compare clips with the first real half."""
         real = self.real.rows(self.first)
-        found = distances(real, candidate, self.embedding)
-        similarity = {
-            "frechet": np.exp(-2 * self._excess(found, "frechet")),
-            "kernel": np.exp(-2 * self._excess(found, "kernel")),
-            "moments": np.exp(-self._excess(found, "moments")),
-            "smoothness": np.exp(-self._excess(found, "smoothness")),
-            "profile": max(_correlation(real.band_mean.mean(0), candidate.band_mean.mean(0)), 0.0),
-            "range": _ratio(real.shape[:, 2].mean(), candidate.shape[:, 2].mean()),
-        }
-        score = 100 * np.prod([max(similarity[name], _TINY) ** weight for name, weight in WEIGHTS.items()])
-        row = {f"distance_{name}": value for name, value in found.items()}
-        row |= {f"similarity_{name}": float(value) for name, value in similarity.items()}
-        return {"score": float(score), **row}
-
-    def _excess(self, found: dict[str, float], name: str) -> float:
-        return max(found[name] - self.chance[name], 0.0)
+        found, chance = distances(real, candidate, self.embedding), self.chance
+        similarity = Similarities(
+            frechet=float(np.exp(-2 * _excess(found.frechet, chance.frechet))),
+            kernel=float(np.exp(-2 * _excess(found.kernel, chance.kernel))),
+            moments=float(np.exp(-_excess(found.moments, chance.moments))),
+            smoothness=float(np.exp(-_excess(found.smoothness, chance.smoothness))),
+            profile=float(max(_correlation(real.band_mean.mean(0), candidate.band_mean.mean(0)), 0.0)),
+            range=_ratio(real.shape[:, 2].mean(), candidate.shape[:, 2].mean()),
+        )
+        # A geometric mean, so that no strength pays for a failure.
+        factors = [max(getattr(similarity, name), _TINY) ** weight for name, weight in WEIGHTS.items()]
+        return Measures(float(100 * np.prod(factors)), found, similarity)
 
 
-def distances(real: Description, other: Description, embedding: Embedding) -> dict[str, float]:
+def _excess(distance: float, chance: float) -> float:
+    """Return what a distance has beyond that of two random halves of the real clips."""
+    return max(distance - chance, 0.0)
+
+
+def distances(real: Description, other: Description, embedding: Embedding) -> Distances:
     """Return the four distances that have a level of chance."""
     a, b = embedding(real.statistics), embedding(other.statistics)
-    return {
-        "frechet": frechet(a, b) / max(a.var(0).sum(), _TINY),
-        "kernel": kernel(a, b),
-        "moments": _moments(real, other),
-        "smoothness": float(np.abs(_log_ratio(other.band_change.mean(0), real.band_change.mean(0))).mean()),
-    }
+    return Distances(
+        frechet=float(frechet(a, b) / max(a.var(0).sum(), _TINY)),
+        kernel=kernel(a, b),
+        moments=_moments(real, other),
+        smoothness=float(np.abs(_log_ratio(other.band_change.mean(0), real.band_change.mean(0))).mean()),
+    )
 
 
 def frechet(a: Array, b: Array) -> float:
@@ -191,11 +197,14 @@ def kernel(a: Array, b: Array) -> float:
     chance), 1 and more for sets that have nothing in common.
     """
     inner = _squares(a, a)
+    # The median heuristic: a fixed width would make the distance depend on the scale of the embedding.
     width = float(np.median(inner[np.triu_indices(len(a), 1)]))
 
     def similarity(squares: Array) -> Array:
-        return np.exp(-squares / max(width, _TINY))
+        values: Array = np.exp(-squares / max(width, _TINY))
+        return values
 
+    # Without the diagonal: a clip's similarity of 1 to itself would bias the estimate of few clips.
     def within(squares: Array) -> float:
         count = len(squares)
         return float((similarity(squares).sum() - count) / (count * (count - 1)))
@@ -205,20 +214,23 @@ def kernel(a: Array, b: Array) -> float:
 
 
 def _squares(a: Array, b: Array) -> Array:
+    """Return the squared distances [N, N'] between rows."""
     return ((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T).clip(0)
 
 
 def _moments(real: Description, other: Description) -> float:
+    """Compare levels and deviations per band, and the shape of all values, in numbers of about the same size."""
     level = np.abs(other.band_mean.mean(0) - real.band_mean.mean(0)) / np.maximum(
         real.band_deviation.mean(0), _LEAST_DEVIATION
     )
-    spread = np.abs(_log_ratio(other.band_deviation.mean(0), real.band_deviation.mean(0)))
+    deviation = np.abs(_log_ratio(other.band_deviation.mean(0), real.band_deviation.mean(0)))
     skewness, kurtosis = np.abs(other.shape[:, :2].mean(0) - real.shape[:, :2].mean(0))
-    return float(np.mean([level.mean(), spread.mean(), skewness, kurtosis / 4]))
+    return float(np.mean([level.mean(), deviation.mean(), skewness, kurtosis / 4]))
 
 
 def _log_ratio(a: Array, b: Array) -> Array:
-    return np.log((a + _LEAST_DEVIATION) / (b + _LEAST_DEVIATION))
+    ratio: Array = np.log((a + _LEAST_DEVIATION) / (b + _LEAST_DEVIATION))
+    return ratio
 
 
 def _ratio(a: float, b: float) -> float:
@@ -226,6 +238,7 @@ def _ratio(a: float, b: float) -> float:
 
 
 def _correlation(a: Array, b: Array) -> float:
+    """Return Pearson's r; 0 where either side is constant, which has no shape to compare."""
     if min(a.std(), b.std()) < _TINY:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])

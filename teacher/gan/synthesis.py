@@ -1,4 +1,4 @@
-"""Draw labelled spectrograms from a trained generator into a store of their own, marked synthetic.
+"""Synthetic clips: labelled spectrograms of a trained generator, in a store of their own.
 
 A store is a folder: `mels.f16` (raw little-endian float16, [N, 1, M, T]), `labels.f32` (raw little-endian float32,
 [N, D]) and `synthetic.json`, written last: a folder without it is no store.
@@ -7,8 +7,8 @@ A store is a folder: `mels.f16` (raw little-endian float16, [N, 1, M, T]), `labe
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pocketmood.data.clips import Clip
 from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError, RunError
+from pocketmood.records import from_json
 from pocketmood.runs import file_hash, read_json, write_json
 
 if TYPE_CHECKING:
@@ -28,8 +29,24 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
+class SyntheticRecord:
+    """What a store holds and what it was made with: `synthetic.json`."""
+
+    clips: int
+    bands: int
+    frames: int
+    seed: int
+    spec_hash: str
+    """Of the spectrogram that the generator imitates."""
+    generator: str
+    """SHA-256 of the generator's weights."""
+    synthetic: bool = True
+    """Always: so that the file says it to whoever opens it alone."""
+
+
+@dataclass(frozen=True)
 class SyntheticStore:
-    """Spectrograms that a generator drew, with the emotions that it was asked for."""
+    """Spectrograms of a generator, with the emotions that it was given."""
 
     folder: Path
     ids: list[str]
@@ -38,22 +55,24 @@ class SyntheticStore:
     """[N, 1, M, T] in [-1, 1], a read-only memory map."""
     labels: NDArray[np.float32]
     """[N, 2] valence and arousal asked for, in [-1, 1]."""
-    record: dict[str, Any]
-    """What drew them: seed, spec, hash of the generator."""
+    record: SyntheticRecord
 
     @classmethod
     def open(cls, folder: Path) -> SyntheticStore:
         """Open a store read-only; RunError where it is missing, DataError where its files do not fit each other."""
         if not (folder / STORE_FILE).exists():
             raise RunError(f"{folder}: no synthetic clips here ({STORE_FILE} is missing); run the teacher stage")
-        record = read_json(folder / STORE_FILE)
-        count, bands, frames = record["clips"], record["bands"], record["frames"]
+        path = folder / STORE_FILE
+        record = from_json(SyntheticRecord, read_json(path), str(path), "run the teacher stage again")
+        count, bands, frames = record.clips, record.bands, record.frames
+        # A full disk leaves short files, which a memory map would take without a word.
         for name, wanted in ((MEL_FILE, count * bands * frames * 2), (LABEL_FILE, count * 8)):
             size = (folder / name).stat().st_size if (folder / name).exists() else 0
             if size != wanted:
                 raise DataError(
                     f"{folder / name}: {size} bytes, {count} clips need {wanted}; run the teacher stage again"
                 )
+
         mels = np.memmap(folder / MEL_FILE, "<f2", "r", shape=(count, 1, bands, frames))
         labels = np.fromfile(folder / LABEL_FILE, "<f4").reshape(count, 2)
         return cls(folder, [f"synthetic-{row + 1:05d}" for row in range(count)], mels, labels, record)
@@ -64,14 +83,14 @@ class SyntheticStore:
 
     @property
     def clips(self) -> list[Clip]:
-        """The clips as others know them: synthetic, and so refused by validation and test."""
+        """The clips as a split sees them: synthetic, and so refused by validation and test."""
         return [
             Clip(id_, None, Emotion(float(valence), float(arousal)), None, synthetic=True)
             for id_, (valence, arousal) in zip(self.ids, self.labels, strict=True)
         ]
 
 
-def main(folder_gan: Path, labels: NDArray[np.float32], count: int, folder: Path, seed: int) -> SyntheticStore:
+def draw_clips(folder_gan: Path, labels: NDArray[np.float32], count: int, folder: Path, seed: int) -> SyntheticStore:
     """Draw `count` spectrograms for emotions like `labels` [N, D] of the training songs, and store them in `folder`.
 
     Clip i depends on (seed, i) only.
@@ -79,33 +98,37 @@ def main(folder_gan: Path, labels: NDArray[np.float32], count: int, folder: Path
     import torch
 
     from pocketmood.training.device import default_device
-    from teacher.gan.model import load_generator
+    from teacher.gan.model import WEIGHTS_FILE, load_generator
     from teacher.gan.training_songs import draw_conditions
 
-    generator, record = load_generator(folder_gan)
+    generator, gan = load_generator(folder_gan)
     place = default_device()
     generator.to(place)
-    config, size = record["config"], record["generator"]
-    rng = np.random.default_rng([seed, count])
     labels = np.asarray(labels, np.float32)
     if count < 1 or len(labels) == 0 or not np.isfinite(labels).all():
         raise DataError(f"{count} synthetic clips from {len(labels)} labels: need at least one of each, and no NaN")
-    conditions = draw_conditions(labels, count, config["conditions"], config["jitter"], rng)
+    rng = np.random.default_rng([seed, count])
+    conditions = draw_conditions(labels, count, gan.config.conditions, gan.config.jitter, rng)
+
     folder.mkdir(parents=True, exist_ok=True)
+    # Taken away first and written last: while the clips are drawn anew, the folder is no store.
     (folder / STORE_FILE).unlink(missing_ok=True)
     with (folder / MEL_FILE).open("wb") as file:
         for first in tqdm(range(0, count, BATCH), "synthetic clips", disable=not sys.stderr.isatty(), leave=False):
             asked = conditions[first : first + BATCH]
+            # One stream per clip: another batch size draws the same clips.
             noise = np.stack([_noise(seed, first + row, generator.latent) for row in range(len(asked))])
             with torch.no_grad():
                 mels = generator(torch.from_numpy(noise).to(place), torch.from_numpy(asked).to(place))
             file.write(mels.cpu().numpy().astype("<f2").tobytes())
     (folder / LABEL_FILE).write_bytes(conditions.astype("<f4").tobytes())
-    facts = {"clips": count, "bands": size["bands"], "frames": size["frames"], "synthetic": True, "seed": seed}
-    made_by = {"spec_hash": record["spec_hash"], "generator": file_hash(folder_gan / "generator.safetensors")}
-    write_json(folder / STORE_FILE, facts | made_by)
+
+    weights = file_hash(folder_gan / WEIGHTS_FILE)
+    record = SyntheticRecord(count, generator.bands, generator.frames, seed, gan.spec_hash, weights)
+    write_json(folder / STORE_FILE, asdict(record))
     return SyntheticStore.open(folder)
 
 
 def _noise(seed: int, row: int, length: int) -> NDArray[np.float32]:
+    """Draw the random vector of one clip."""
     return np.random.default_rng([seed, row, 1]).standard_normal(length, np.float32)

@@ -8,7 +8,6 @@ the same batches as one.
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from pocketmood.training.device import default_device
 from teacher.gan import plots
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair, synchronised
 from teacher.gan.checkpoints import load_state, read_log, save_state, write_log
-from teacher.gan.model import Discriminator, Generator, save_generator
+from teacher.gan.model import Discriminator, GanRecord, Generator, save_generator
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, add_jitter, draw_conditions
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ BIAS_SONGS = 32
 _REAL, _FAKE, _GENERATOR = range(3)
 
 
-def main(store: ClipStore, split: Split, config: GanConfig, folder: Path, seed: int) -> dict[str, Any]:
+def train(store: ClipStore, split: Split, config: GanConfig, folder: Path, seed: int) -> GanRecord:
     """Train (or continue) in `folder`; return the record that also lands in `gan.json`."""
     accelerator = make_accelerator()
     training = Training(TrainingSongs(store, split, accelerator.device), config, accelerator, seed)
@@ -242,20 +241,20 @@ def _draw_progress(training: Training, rows: list[dict[str, Any]], epoch: int, f
         plots.training_curves(rows, training.steps, pictures / "training.png")
 
 
-def _record(training: Training, rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+def _record(training: Training, rows: list[dict[str, Any]], seed: int) -> GanRecord:
     """Collect what the next steps and a reader of the run want to know."""
     last = [row for row in rows if row["epoch"] == training.config.epochs - 1]
     keys = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake", "loss_ratio")
-    return {
-        "config": asdict(training.config),
-        "seed": seed,
-        "spec_hash": training.songs.front.spec.hash,
-        "songs": len(training.songs.ids),
-        "songs_hash": fingerprint(sorted(training.songs.ids)),
-        "generator_steps": sum(row["generator_steps"] for row in rows),
-        "discriminator_steps": sum(row["discriminator_steps"] for row in rows),
-        "last_epoch": {key: float(np.mean([row[key] for row in last])) for key in keys},
-    }
+    return GanRecord(
+        config=training.config,
+        seed=seed,
+        spec_hash=training.songs.front.spec.hash,
+        songs=len(training.songs.ids),
+        songs_hash=fingerprint(sorted(training.songs.ids)),
+        generator_steps=sum(row["generator_steps"] for row in rows),
+        discriminator_steps=sum(row["discriminator_steps"] for row in rows),
+        last_epoch={key: float(np.mean([row[key] for row in last])) for key in keys},
+    )
 
 
 def make_accelerator() -> Accelerator:

@@ -1,4 +1,4 @@
-"""What the generator may know: training songs, and emotions drawn like theirs."""
+"""Training songs of the GAN, the only clips that it may see, and conditions drawn from their ratings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LANDMARKS = {
     "content-relaxed": Emotion(0.5, -0.5),
     "neutral": Emotion(0.0, 0.0),
 }
-"""The emotions that every sheet of samples shows."""
+"""Named emotions, one in each quadrant and the middle: what every sheet of samples and the listening page show."""
 
 
 class TrainingSongs:
@@ -41,6 +41,8 @@ class TrainingSongs:
     def __init__(self, store: ClipStore, split: Split, device: torch.device | None = None) -> None:
         """Take the training part of the split; DataError if it holds a clip that may not be there."""
         held_out = {*split.validation, *split.test}
+        # Checked here and again in `mels`, although the split has been checked before: this is the leak that a score
+        # would never show.
         self.store, self._allowed = store, frozenset(split.train)
         for id_ in split.train:
             clip = store.clips[store.index(id_)]
@@ -51,6 +53,7 @@ class TrainingSongs:
         if len(self.ids) < 2:
             raise DataError(f"the training part holds {len(self.ids)} songs, a generator needs at least 2")
         self.labels = store.labels(self.ids)
+        # Every frame, not every fifth: synthetic clips must serve networks of any stride.
         self.front = MelFrontEnd().to(device or default_device()).eval()
 
     def mels(self, ids: Sequence[str]) -> Tensor:
@@ -64,6 +67,7 @@ class TrainingSongs:
 
     def band_means(self, most: int, seed: int) -> Tensor:
         """Return the mean level of each mel band [M] over at most so many songs."""
+        # Song by song: of each spectrogram only the means are kept.
         rng = np.random.default_rng([seed, len(self.ids)])
         chosen = sorted(rng.permutation(len(self.ids))[:most])
         means = [self.mels([self.ids[row]]).mean((0, 1, 3)) for row in chosen]
@@ -77,6 +81,8 @@ def draw_conditions(
 
     Values stay in [-1, 1].
     """
+    # From the songs' own density by default: valence and arousal correlate at about .6, and clips for emotions that no
+    # song has would teach the teacher what no listener said.
     if kind == "uniform":
         return rng.uniform(-1, 1, (count, 2)).astype(np.float32)
     chosen = labels[rng.integers(len(labels), size=count)]

@@ -16,7 +16,7 @@ from student.config import LossConfig
 from student.distill import Distiller
 from student.mobilevit import Student, save_student
 from student.training_set import SoftTargetCrops, TrainingData, collate
-from teacher.soft_targets import SoftTargets, answered_ids
+from teacher.soft_targets import SoftTargets, target_ids
 from tests.helpers.soft_targets import CROPS, FEATURES
 from tests.helpers.student_configs import smoke
 
@@ -32,7 +32,7 @@ def test_music_without_ratings_reaches_the_student_and_teaches_through_the_teach
     waves = [rated.waveform(id_) for id_ in (*ids, split.train[2])]
     run = tmp_path / "unlabelled"
     store = ClipStore.write(run / "data" / "store", clips, waves, SPEC)
-    answered = answered_ids(store, replace(split, train=ids))
+    answered = target_ids(store, replace(split, train=ids))
     assert answered == [*ids, "unlabelled-x"]
     rng = np.random.default_rng(0)
     told = {name: rng.normal(0, 0.3, (3, len(CROPS), size)).astype(np.float32) for name, size in

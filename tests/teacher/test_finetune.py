@@ -126,8 +126,8 @@ def test_training_learns_what_the_tiny_songs_say(tiny_data: Path, tmp_path: Path
     split = Split.load(tiny_data / "data" / "split.json")
     recipe = FineTuneConfig(Schedule(epochs=20, batch_size=8, learning_rate=3e-3), crop_frames=32)
     config = replace(TeacherConfig(), vit=replace(SMALL, period_frames=32), training=recipe)
-    facts = finetune.main(store, split, config, tmp_path)
-    assert (facts["training_clips"], facts["synthetic_clips"], facts["epochs"]) == (16, 0, 20)
+    record = finetune.train(store, split, config, tmp_path)
+    assert (record.training_clips, record.synthetic_clips, record.epochs) == (16, 0, 20)
     history = read_history(tmp_path)
     assert history[-1].terms["mse"] < 0.7 * history[0].terms["mse"]
     teacher, _ = load_teacher(tmp_path)

@@ -1,4 +1,4 @@
-"""`python -m teacher.predict`: any audio files, the answers of a trained teacher, one line each and a picture."""
+"""`python -m teacher.predict`: any audio files, a trained teacher's predictions, one line each and a picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketmood.errors import RunError
 from pocketmood.spec import MelSpec
 from teacher import finetune, plots, predict
 from teacher.config import VitConfig
-from teacher.predict import Answer, line
+from teacher.predict import Prediction, line
 from teacher.vit import build_teacher, load_teacher, save_teacher
 
 SPEC = MelSpec()
@@ -40,16 +40,15 @@ def tone(path: Path, hz: float = 440.0, seconds: float = 30.0) -> Path:
 
 
 def test_a_line_by_hand() -> None:
-    answer = Answer(Path("a b.mp3"), Emotion(0.5, -0.25), Emotion(0.4, 0.35))
-    assert line(answer, 9) == (
+    prediction = Prediction(Path("a b.mp3"), Emotion(0.5, -0.25), Emotion(0.4, 0.35))
+    assert line(prediction, 9) == (
         "a b.mp3    valence +0.50 ± 0.40 (7.0 on 1-9)  arousal -0.25 ± 0.35 (4.0 on 1-9)  relaxed (content-relaxed)"
     )
 
 
-def test_answers_are_those_of_the_stage(run: Path, tmp_path: Path) -> None:
+def test_predictions_are_those_of_the_stage(run: Path, tmp_path: Path) -> None:
     song = tone(tmp_path / "song.wav")
-    spec, ask = predict.open_teacher(run / "teacher")
-    found = predict.answer_files([song], spec, ask)[0]
+    found = predict.predict_files([song], *predict.open_teacher(run / "teacher"))[0]
     sound, _ = soundfile.read(song, dtype="float32")
     store = ClipStore.write(tmp_path / "store", [Clip("1", song, None, None)], [sound], SPEC)
     teacher, _ = load_teacher(run / "teacher")
@@ -59,7 +58,7 @@ def test_answers_are_those_of_the_stage(run: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(found.rater_sd, rater_sd[0], rtol=0, atol=1e-3)
 
 
-def test_a_bad_file_gets_a_line_and_the_others_an_answer(
+def test_a_bad_file_gets_a_line_and_the_others_a_prediction(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = [tone(tmp_path / "a.wav"), tone(tmp_path / "a longer $name$.wav", 880.0, 3.0)]
@@ -68,8 +67,8 @@ def test_a_bad_file_gets_a_line_and_the_others_an_answer(
     out = tmp_path / "plane.png"
     words = [str(good[0]), str(bad), str(tmp_path / "absent.wav"), str(good[1]), "--run", str(run), "--out", str(out)]
     assert predict.main(words) == 1
-    said, complained = capsys.readouterr()
-    lines = said.splitlines()
+    printed, complained = capsys.readouterr()
+    lines = printed.splitlines()
     assert [line.split("  ")[0] for line in lines[:2]] == [str(path) for path in good]
     assert lines[0].index("valence") == lines[1].index("valence") and lines[2:] == [f"drawn: {out}"]
     assert out.read_bytes().startswith(b"\x89PNG")
@@ -82,7 +81,7 @@ def test_good_files_exit_0_and_only_bad_ones_draw_nothing(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn: list[tuple[object, ...]] = []
-    monkeypatch.setattr(plots, "answers_on_plane", lambda *what: drawn.append(what))
+    monkeypatch.setattr(plots, "predictions_on_plane", lambda *what: drawn.append(what))
     assert predict.main([str(tmp_path / "absent.wav"), "--run", str(run)]) == 1 and drawn == []
     name = "a name of many more characters than fit beside a picture.wav"
     assert predict.main([str(tone(tmp_path / name)), "--run", str(run)]) == 0
@@ -101,7 +100,7 @@ def test_names_never_lie_upon_each_other(songs: int, tmp_path: Path, monkeypatch
     figures = []
     monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
     emotion = np.random.default_rng(0).uniform(-0.1, 0.1, (songs, 2)) + np.array([0, -0.9])
-    plots.answers_on_plane([f"{n}" for n in range(songs)], emotion, np.full((songs, 2), 0.4), tmp_path / "a.png")
+    plots.predictions_on_plane([f"{n}" for n in range(songs)], emotion, np.full((songs, 2), 0.4), tmp_path / "a.png")
     heights = sorted(text.xyann[1] for text in figures[0].axes[0].texts if hasattr(text, "xyann"))
     assert len(heights) == songs and heights[0] >= -1 - 1e-9 and heights[-1] <= 1
     assert songs == 1 or np.diff(heights).min() > min(0.09, 2 / songs) - 1e-9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pocketmood.errors import RunError
 from pocketmood.predictions import Predictions
 from pocketmood.runs import write_json
 from teacher import evaluate, plots, report
+from teacher.gan.verdict import Candidate, Distances, Measures, Similarities, Verdict
 
 VOID = {"meta", "link", "img", "br"}
 RECORD = {
@@ -25,10 +27,14 @@ RECORD = {
     "warnings": [],
 }
 REFUSED = "synthetic clips REFUSED, the teacher trains on real clips only: quality 1 of 100"
-TABLE = [
-    {"candidate": "real, other half", "score": 98.4, "similarity_frechet": 0.99, "conditioning_ccc": 0.74},
-    {"candidate": "noise", "score": 0.2, "similarity_frechet": 0.0},
-]
+
+
+def row(candidate: str, score: float, frechet: float, read_back: float | None = None) -> Candidate:
+    similarities = Similarities(frechet, 0.5, 0.5, 0.5, 0.5, 0.5)
+    return Candidate(candidate, 8, Measures(score, Distances(1.0, 1.0, 1.0, 1.0), similarities), read_back)
+
+
+TABLE = (row("real, other half", 98.4, 0.99, 0.74), row("noise", 0.2, 0.0))
 
 
 def predictions(noise: float, songs: int = 40) -> Predictions:
@@ -38,8 +44,8 @@ def predictions(noise: float, songs: int = 40) -> Predictions:
     return Predictions(tuple(map(str, range(songs))), parts, emotion, labels, rater_sd=np.full_like(labels, 0.3))
 
 
-def quality(accepted: bool = False, forced: bool = False, sentence: str = REFUSED) -> dict[str, object]:
-    return {"accepted": accepted, "forced": forced, "sentence": sentence, "embedding": "pca-12", "table": TABLE}
+def quality(accepted: bool = False, forced: bool = False, sentence: str = REFUSED) -> Verdict:
+    return Verdict(accepted, forced, 1.0, 0.0, sentence, "pca-12", TABLE)
 
 
 def picture(path: Path) -> None:
@@ -53,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
     """A teacher folder as the stage leaves it, without a GAN."""
     made = tmp_path / "demo" / "teacher"
     models = {"floor": predictions(0.6), "ast": predictions(0.3), "teacher": predictions(0.1)}
-    write_json(made / "metrics.json", evaluate.compare(models))
+    write_json(made / "metrics.json", asdict(evaluate.compare(models)))
     write_json(made / "config.json", RECORD)
     picture(made / "plots" / "plane.png")
     return made
@@ -85,14 +91,14 @@ def test_the_page_holds_every_figure_and_needs_no_network(folder: Path) -> None:
     found = evaluate.compare({"floor": predictions(0.6), "ast": predictions(0.3), "teacher": predictions(0.1)})
     for part in ("validation", "test"):
         assert f"<h3>20 {part} songs</h3>" in text
-        for values in found[part]["models"].values():
+        for values in found.part(part).models.values():
             for key in (f"{metric}_{axis}" for metric in report.METRICS for axis in ("valence", "arousal", "mean")):
-                low, high = values[f"{key}_low"], values[f"{key}_high"]
-                assert f'<td>{values[key]:.3f}<span class="interval">{low:.3f} to {high:.3f}</span></td>' in text
-        for gain in found[part]["differences"].values():
+                value, low, high = values[key].value, values[key].low, values[key].high
+                assert f'<td>{value:.3f}<span class="interval">{low:.3f} to {high:.3f}</span></td>' in text
+        for gain in found.part(part).differences.values():
             assert evaluate.difference_text(gain) in text
     assert set(report.METRICS) == {
-        key.removesuffix("_mean") for key in found["test"]["models"]["floor"] if key.endswith("_mean")
+        key.removesuffix("_mean") for key in found.test.models["floor"] if key.endswith("_mean")
     }
     assert all(address.startswith("data:") for address in Checked(text).addresses)
     picture = re.search(r"image/png;base64,([^\"]+)", text)
@@ -105,7 +111,7 @@ def test_warnings_come_first_and_once(folder: Path) -> None:
     shout = "ViT-B/16 began with <random> weights"
     write_json(folder / "config.json", RECORD | {"warnings": [shout]})
     write_json(folder / "stage.json", {"record": {"warnings": [shout]}})
-    write_json(folder / "quality.json", quality())
+    quality().save(folder)
     write_json(folder.parent / "data" / "stage.json", {"record": {"synthetic_labels": True}})
     found = report.warnings(folder)
     assert len(found) == 3 and found[0].startswith("Synthetic labels") and found[1:] == [shout, REFUSED]
@@ -117,7 +123,8 @@ def test_warnings_come_first_and_once(folder: Path) -> None:
 
 
 def test_a_teacher_below_the_floor_is_a_warning(folder: Path) -> None:
-    write_json(folder / "metrics.json", evaluate.compare({"floor": predictions(0.05), "teacher": predictions(3.0)}))
+    below = evaluate.compare({"floor": predictions(0.05), "teacher": predictions(3.0)})
+    write_json(folder / "metrics.json", asdict(below))
     assert any("STAYS BELOW THE RIDGE FLOOR" in text for text in report.warnings(folder))
 
 
@@ -125,15 +132,16 @@ def test_a_teacher_below_the_floor_is_a_warning(folder: Path) -> None:
     ("verdict", "warned"),
     [(quality(accepted=True, sentence="ACCEPTED"), False), (quality(True, True, "FORCED"), True), (quality(), True)],
 )
-def test_the_generator_is_shown_with_its_verdict(folder: Path, verdict: dict[str, object], warned: bool) -> None:
-    write_json(folder / "quality.json", verdict)
+def test_the_generator_is_shown_with_its_verdict(folder: Path, verdict: Verdict, warned: bool) -> None:
+    verdict.save(folder)
     for place in ("quality/plots/quality.png", "gan/plots/training.png", "gan/plots/samples-epoch-002.png"):
         picture(folder / place)
     write_json(folder / "listen" / "stage.json", {"record": {"left_out": "left out: librosa is not installed"}})
     text = report.write(folder).read_text(encoding="utf-8")
-    assert f"{verdict['sentence']}</p>" in text and (verdict["sentence"] in report.warnings(folder)) == warned
+    assert f"{verdict.sentence}</p>" in text and (verdict.sentence in report.warnings(folder)) == warned
     assert text.count("data:image/png") == 4 and "samples epoch 002" in text
-    assert '<th scope="row">noise</th><td>0.2</td><td>0.00</td><td>–</td>' in text
+    others = 5 * "<td>0.50</td>"
+    assert f'<th scope="row">noise</th><td>0.2</td><td>0.00</td>{others}<td>–</td>' in text
     assert "Listening page left out: librosa is not installed." in text and "listen/index.html" not in text
     (folder / "listen" / "index.html").write_text("<!doctype html>")
     text = report.write(folder).read_text(encoding="utf-8")
@@ -151,7 +159,7 @@ def test_quadrants_counted_by_hand() -> None:
     labels = np.array([(0.5, 0.5), (0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5), (0.0, 0.0)])
     emotion = np.array([(0.1, 0.1), (0.1, -0.1), (-0.1, 0.2), (-0.3, 0.2), (-0.1, 0.0)])
     found = plots.quadrant_counts(Predictions(tuple("abcde"), ("test",) * 5, emotion, labels))
-    # Rows as rated, columns as answered; zero counts as positive.
+    # Rows as rated, columns as predicted; zero counts as positive.
     assert found.tolist() == [[1, 1, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
 
 

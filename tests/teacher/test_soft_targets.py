@@ -1,4 +1,4 @@
-"""The table of answers: which crops, which clips, the same frames as the student's, and what a kill leaves."""
+"""The table of soft targets: which crops, which clips, the same frames as the student's, and what a kill leaves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd, context
 from teacher import soft_targets
 from teacher.config import SoftTargetsConfig, VitConfig
-from teacher.soft_targets import SoftTargets, crop_list
+from teacher.soft_targets import SoftTargets, Source, crop_list
 from teacher.vit import Teacher, build_teacher
 
 SMALL = VitConfig(width=16, layers=1, heads=2, period_frames=64)
@@ -44,15 +44,17 @@ def test_crops_begin_with_the_whole_clip_and_reach_from_end_to_end() -> None:
     assert crop_list(SoftTargetsConfig(crops=1)) == [(0, 256), (0, 64)]
 
 
-def test_held_out_songs_are_never_answered() -> None:
+def test_held_out_songs_have_no_soft_targets() -> None:
     clips = [Clip(name, None, None, None) for name in ("new", "held")]
     split = Split(("b", "a"), ("held",), ("t",), 0, "song")
-    assert soft_targets.answered_ids(SimpleNamespace(clips=clips), split) == ["b", "a", "new"]
+    assert soft_targets.target_ids(SimpleNamespace(clips=clips), split) == ["b", "a", "new"]
 
 
-def test_answers_are_for_the_frames_that_the_student_cuts(teacher: Teacher, store: ClipStore, tmp_path: Path) -> None:
+def test_soft_targets_are_for_the_frames_that_the_student_cuts(
+    teacher: Teacher, store: ClipStore, tmp_path: Path
+) -> None:
     ids = [store.ids[5], store.ids[2]]
-    table = soft_targets.main(teacher, store, ids, SMALL, CONFIG, tmp_path, "abc")
+    table = soft_targets.build(Source(teacher, SMALL, "abc"), store, ids, CONFIG, tmp_path)
     assert table.emotion.shape == table.rater_sd.shape == (2, 4, 2) and table.features.shape == (2, 4, 32)
     assert (table.ids, table.teacher, table.stride, table.frames) == (tuple(ids), "abc", 5, 256)
     front = MelFrontEnd(stride=5)
@@ -69,7 +71,7 @@ def test_answers_are_for_the_frames_that_the_student_cuts(teacher: Teacher, stor
         table.index("x")
 
 
-def test_a_teacher_of_every_frame_answers_for_the_same_time(store: ClipStore, tmp_path: Path) -> None:
+def test_a_teacher_of_every_frame_predicts_for_the_same_time(store: ClipStore, tmp_path: Path) -> None:
     seen: list[tuple[int, ...]] = []
 
     class Listener(torch.nn.Module):
@@ -82,7 +84,7 @@ def test_a_teacher_of_every_frame_answers_for_the_same_time(store: ClipStore, tm
             return mel.new_zeros(len(mel), 2), mel.new_ones(len(mel), 2), mel[:, 0, :, :3].mean(1)
 
     vit = VitConfig(size="base", stride=1, frames=1292)
-    soft_targets.main(Listener(), store, store.ids[:1], vit, SoftTargetsConfig(crops=2), tmp_path, "t")
+    soft_targets.build(Source(Listener(), vit, "t"), store, store.ids[:1], SoftTargetsConfig(crops=2), tmp_path)
     assert seen == [(1, 128, 1292), (1, 128, 320), (1, 128, 320)]  # 64 frames at stride 5 last 320 hops
 
 
@@ -91,8 +93,9 @@ def test_parts_of_a_killed_run_are_kept(
 ) -> None:
     monkeypatch.setattr(soft_targets, "CHUNK", 2)
     ids = store.ids[:5]
-    whole = soft_targets.main(teacher, store, ids, SMALL, CONFIG, _made(tmp_path / "whole"), "t")
-    original, calls = soft_targets._answer_chunk, []
+    source = Source(teacher, SMALL, "t")
+    whole = soft_targets.build(source, store, ids, CONFIG, _made(tmp_path / "whole"))
+    original, calls = soft_targets._predict_chunk, []
 
     def dying(*args: object) -> object:
         calls.append(args[2])
@@ -101,19 +104,19 @@ def test_parts_of_a_killed_run_are_kept(
         return original(*args)  # type: ignore[arg-type]
 
     killed = _made(tmp_path / "killed")
-    monkeypatch.setattr(soft_targets, "_answer_chunk", dying)
+    monkeypatch.setattr(soft_targets, "_predict_chunk", dying)
     with pytest.raises(KeyboardInterrupt):
-        soft_targets.main(teacher, store, ids, SMALL, CONFIG, killed, "t")
-    with pytest.raises(RunError, match="no teacher's answers"):
+        soft_targets.build(source, store, ids, CONFIG, killed)
+    with pytest.raises(RunError, match="no soft targets here"):
         SoftTargets.open(killed)
-    table = soft_targets.main(teacher, store, ids, SMALL, CONFIG, killed, "t")
+    table = soft_targets.build(source, store, ids, CONFIG, killed)
     assert calls == [ids[:2], ids[2:4], ids[4:], ids[4:]]
     np.testing.assert_array_equal(table.features, whole.features)
     assert sorted(path.name for path in killed.iterdir()) == ["soft_targets.json", "soft_targets.safetensors"]
 
 
 def test_damaged_or_unfitting_tables_are_refused(teacher: Teacher, store: ClipStore, tmp_path: Path) -> None:
-    soft_targets.main(teacher, store, store.ids[:2], SMALL, SoftTargetsConfig(crops=0), tmp_path, "t")
+    soft_targets.build(Source(teacher, SMALL, "t"), store, store.ids[:2], SoftTargetsConfig(crops=0), tmp_path)
     index = tmp_path / "soft_targets.json"
     good = index.read_text()
     index.write_text(good.replace('"ids": [', '"ids": ["more",'))

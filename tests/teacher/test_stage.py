@@ -10,11 +10,14 @@ import pytest
 
 from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.predictions import read_predictions
+from pocketmood.records import from_json
 from pocketmood.runs import read_json, stage_record
 from pocketmood.training.schedule import Schedule
 from teacher.__main__ import main
 from teacher.config import PRESETS, FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
+from teacher.evaluate import Comparison
 from teacher.soft_targets import SoftTargets
+from teacher.stage import run
 from teacher.vit import load_teacher
 
 
@@ -29,7 +32,7 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     other = tmp_path / "other"
     other.mkdir()
     (other / "data").symlink_to(tiny_run / "data", target_is_directory=True)
-    main(whole)
+    run(whole)
     teacher = tiny_run / "teacher"
     record = stage_record(teacher, "")["record"]
     assert {path.name for path in teacher.iterdir()} >= {
@@ -39,8 +42,8 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     assert record["synthetic_accepted"] is False and record["synthetic_clips"] == 0
     plots = {"curves.png", "curves-ast.png", "scatter.png", "plane.png", "errors.png", "confusion.png"}
     assert {path.name for path in (teacher / "plots").iterdir()} == plots
-    metrics = read_json(teacher / "metrics.json")
-    assert metrics["test"]["songs"] == 4 and list(metrics["validation"]["models"]) == ["floor", "ast", "teacher"]
+    metrics = from_json(Comparison, read_json(teacher / "metrics.json"), "metrics.json")
+    assert metrics.test.songs == 4 and list(metrics.validation.models) == ["floor", "ast", "teacher"]
     rows = read_predictions(teacher / "predictions.csv")
     assert rows.ids == read_predictions(teacher / "floor.csv").ids and len(rows.ids) == 24
     table = SoftTargets.open(teacher / "soft_targets")
@@ -58,9 +61,9 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, stop)
             with pytest.raises(KeyboardInterrupt):
-                main(again)
+                run(again)
     assert not (other / "teacher").exists()
-    main(again)
+    run(again)
     for name in (
         "model.safetensors",
         "predictions.csv",
@@ -70,18 +73,18 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     ):
         assert (other / "teacher" / name).read_bytes() == (teacher / name).read_bytes(), name
     capsys.readouterr()
-    main(again)
+    run(again)
     assert capsys.readouterr().out == "teacher: up to date\n"
 
 
 def test_without_data_the_command_to_type_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"make data RUN="):
-        main(TeacherConfig(run=tmp_path))
+        run(TeacherConfig(run=tmp_path))
 
 
 def test_command_line_overrides_a_preset(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="data"):
-        main(args=["--preset", "smoke", "--run", str(tmp_path), "--training.schedule.epochs", "1"])
+        main(["--preset", "smoke", "--run", str(tmp_path), "--training.schedule.epochs", "1"])
 
 
 def test_presets_differ_where_they_should() -> None:

@@ -93,13 +93,13 @@ def test_the_table_names_its_command(label: np.ndarray, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_gans_worth_is_measured_at_equal_steps(tiny_run: Path, tmp_path: Path) -> None:
-    from teacher.__main__ import main
+    from teacher.stage import run as run_teacher
 
     teacher = replace(TEACHERS["smoke"], run=tiny_run, baseline=False, listen_s=0.0)
     config = TeacherAblationConfig(teacher=teacher, seeds=1, out=tmp_path / "gan")
     with pytest.raises(RunError, match=f"make teacher RUN={tiny_run}"):
         run(config)
-    main(teacher)
+    run_teacher(teacher)
     run(config)
     text = (tmp_path / "gan.md").read_text()
     stored = json.loads((tmp_path / "gan.json").read_text())

@@ -114,7 +114,7 @@ def test_a_small_run_writes_both_files_and_continues(
     assert sum(line.startswith("| ") for line in text.splitlines()) == 2 + 2 + len(scores)
     assert "clips drawn, one seed" in text
 
-    monkeypatch.setattr(train, "main", None)  # nothing may train again
+    monkeypatch.setattr(train, "train", None)  # nothing may train again
     capsys.readouterr()
     measure(args)
     assert capsys.readouterr().out.count("up to date") == 2

@@ -31,7 +31,7 @@ def test_two_processes_have_the_loss_curves_of_one(tiny_run: Path, tmp_path: Pat
     other = tmp_path / "other"
     other.mkdir()
     (other / "data").symlink_to(tiny_run / "data", target_is_directory=True)
-    main(args=[*FLAGS, "--run", str(tiny_run)])
+    main([*FLAGS, "--run", str(tiny_run)])
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import wave
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
 from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd
+from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec, mel_filters
 from teacher.gan import audio
 from teacher.gan.model import Generator, save_generator
 from teacher.gan.training_songs import LANDMARKS
+from tests.helpers.gan import gan_record
 
 SPEC = MelSpec()
 SECONDS = 0.5
@@ -28,7 +31,7 @@ SECONDS = 0.5
 def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gan")
     torch.manual_seed(0)
-    save_generator(Generator(latent=6, embedding=4, width=2, upsampling="resize"), folder, {"spec_hash": SPEC.hash})
+    save_generator(Generator(latent=6, embedding=4, width=2, upsampling="resize"), folder, gan_record(SPEC.hash))
     return folder
 
 
@@ -112,30 +115,30 @@ def test_silence_stays_silence(tmp_path: Path) -> None:
 def test_the_page_plays_what_lies_beside_it(gan: Path, tiny_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("librosa")
     store, split = data(tiny_data)
-    record = audio.main(gan, store, split, tmp_path / "listen", 0, SECONDS)
-    assert [row["name"] for row in record["clips"]] == list(LANDMARKS) and record["seconds"] == SECONDS
+    record = audio.write_page(gan, store, split, tmp_path / "listen", 0, SECONDS)
+    assert [pair.name for pair in record.clips] == list(LANDMARKS) and record.seconds == SECONDS
     text = (tmp_path / "listen" / "index.html").read_text()
     linked = set(re.findall(r'src="([^"]+)"', text))
     assert linked == {path.name for path in (tmp_path / "listen").iterdir()} - {"index.html"} and len(linked) == 20
     assert "http" not in text and text.index("sad-calm-real.wav") < text.index("sad-calm-generated.wav")
-    for row in record["clips"]:
-        asked = np.array(LANDMARKS[row["name"]])
+    for pair in record.clips:
+        asked = np.array(LANDMARKS[pair.name])
         assert f"valence {asked[0]:+.2f}, arousal {asked[1]:+.2f}" in text
         distances = ((store.labels(split.train) - asked) ** 2).sum(1)
-        assert row["real"]["id"] == split.train[distances.argmin()]  # nearest, and never a held-out song
-        assert 0 <= row["real"]["error_db"] < 5 and row["generated"]["error_db"] >= 0
+        assert pair.real.id == split.train[distances.argmin()]  # nearest, and never a held-out song
+        assert 0 <= pair.real.error_db < 5 and pair.generated.error_db >= 0
     with wave.open(str(tmp_path / "listen" / "neutral-generated.wav")) as file:
         assert file.getnframes() == 11_025
-    write_json(tmp_path / "record.json", record)  # what a stage does with it
-    assert read_json(tmp_path / "record.json")["clips"] == record["clips"]
+    write_json(tmp_path / "record.json", asdict(record))  # what a stage does with it
+    assert from_json(audio.ListeningRecord, read_json(tmp_path / "record.json"), "record.json") == record
 
 
 def test_without_librosa_print_and_record_say_so(
     gan: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(audio, "find_spec", lambda name: None)
-    record = audio.main(gan, *data(tiny_data), tmp_path / "listen", 0, SECONDS)
-    assert set(record) == {"left_out"} and "librosa is not installed" in record["left_out"]
+    record = audio.write_page(gan, *data(tiny_data), tmp_path / "listen", 0, SECONDS)
+    assert record.page is None and record.clips == () and "librosa is not installed" in str(record.left_out)
     assert "librosa is not installed" in capsys.readouterr().out and not (tmp_path / "listen").exists()
 
 
@@ -143,7 +146,7 @@ def test_another_spectrogram_and_other_lengths_are_refused(gan: Path, tiny_data:
     store, split = data(tiny_data)
     for seconds in (0.0, -1.0, 31.0):
         with pytest.raises(DataError, match=r"seconds to listen to.*at most 30"):
-            audio.main(gan, store, split, tmp_path, 0, seconds)
-    save_generator(Generator(6, 4, 2), tmp_path, {"spec_hash": "0" * 16})
+            audio.write_page(gan, store, split, tmp_path, 0, seconds)
+    save_generator(Generator(6, 4, 2), tmp_path, gan_record("0" * 16))
     with pytest.raises(RunError, match=f"0000, not {SPEC.hash}; train it again"):
-        audio.main(tmp_path, store, split, tmp_path, 0, SECONDS)
+        audio.write_page(tmp_path, store, split, tmp_path, 0, SECONDS)

@@ -269,7 +269,7 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
 ) -> None:
     store, split = data(tiny_run)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    record = train.main(store, split, TINY, whole, seed=3)
+    record = train.train(store, split, TINY, whole, seed=3)
     play = train.Training.epoch
 
     def die_in_the_second(self: train.Training, epoch: int) -> list[dict[str, Any]]:
@@ -280,10 +280,10 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
 
     monkeypatch.setattr(train.Training, "epoch", die_in_the_second)
     with pytest.raises(KilledError):
-        train.main(store, split, TINY, killed, seed=3)
+        train.train(store, split, TINY, killed, seed=3)
     assert len(read_log(killed)) == 1
     monkeypatch.setattr(train.Training, "epoch", play)
-    assert train.main(store, split, TINY, killed, seed=3) == record
+    assert train.train(store, split, TINY, killed, seed=3) == record
     assert (killed / LOG_FILE).read_bytes() == (whole / LOG_FILE).read_bytes()
     wanted = load_file(whole / "generator.safetensors")
     found = load_file(killed / "generator.safetensors")
@@ -292,5 +292,5 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
     assert kinds == {".safetensors", ".json", ".jsonl", ".png"}
     assert [path.name for path in sorted(killed.glob("checkpoint-*"))] == ["checkpoint-0002"]
     generator, saved = load_generator(killed)
-    assert saved["songs"] == 16 and generator.latent == TINY.latent
+    assert saved.songs == 16 and generator.latent == TINY.latent
     assert train.sample_sheet(generator, torch.device("cpu"), 0).shape == (2 * len(LANDMARKS), 1, 128, 1292)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,20 @@ from pocketmood.data.split import Split
 from pocketmood.errors import DataError
 from teacher.gan import quality, similarity
 from teacher.gan.config import GanConfig
-from teacher.gan.synthesis import SyntheticStore
+from teacher.gan.synthesis import SyntheticRecord, SyntheticStore
 from teacher.gan.training_songs import TrainingSongs
+from teacher.gan.verdict import (
+    NOISE,
+    REAL_HALF,
+    REPEATED,
+    SYNTHETIC,
+    WEIGHTS,
+    Candidate,
+    Distances,
+    Measures,
+    Similarities,
+    Verdict,
+)
 
 CONFIG = GanConfig(quality_clips=16)
 
@@ -88,7 +100,7 @@ def test_shape_of_known_distributions() -> None:
 
 
 def test_weights_sum_to_one() -> None:
-    np.testing.assert_allclose(sum(similarity.WEIGHTS.values()), 1, rtol=1e-12, atol=0)
+    np.testing.assert_allclose(sum(WEIGHTS.values()), 1, rtol=1e-12, atol=0)
 
 
 def test_scores_order_known_candidates() -> None:
@@ -104,7 +116,7 @@ def test_scores_order_known_candidates() -> None:
         "repeated": half.rows(np.zeros(48, int)),
         "noise": similarity.describe(noise),
     }
-    scores = {name: scale.score(clips)["score"] for name, clips in candidates.items()}
+    scores = {name: scale.score(clips).score for name, clips in candidates.items()}
     assert scores["real"] > 85 and scores["fresh"] > 85
     assert scores["fresh"] > scores["rough"] > scores["noise"]
     assert scores["repeated"] < 50 and scores["noise"] < 10
@@ -112,8 +124,9 @@ def test_scores_order_known_candidates() -> None:
     assert not set(scale.first) & set(scale.second)
 
 
-def row(candidate: str, score: float, read_back: float = 0.0) -> dict[str, Any]:
-    return {"candidate": candidate, "score": score, "conditioning_ccc": read_back}
+def row(candidate: str, score: float, read_back: float = 0.0) -> Candidate:
+    measures = Measures(score, Distances(0, 0, 0, 0), Similarities(0, 0, 0, 0, 0, 0))
+    return Candidate(candidate, 4, measures, read_back)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +140,7 @@ def row(candidate: str, score: float, read_back: float = 0.0) -> dict[str, Any]:
     ],
 )
 def test_the_gate(score: float, read_back: float, force: bool, accepted: bool, word: str) -> None:
-    table = [row(quality.REAL_HALF, 98.0), row(quality.SYNTHETIC, score, read_back)]
+    table = [row(REAL_HALF, 98.0), row(SYNTHETIC, score, read_back)]
     verdict = quality.judge(table, "space", replace(CONFIG, force_synthetic=force))
     assert verdict.accepted is accepted
     assert verdict.forced is ("FORCED" in word)
@@ -139,8 +152,8 @@ def write_store(folder: Path, mels: Any, labels: Any) -> SyntheticStore:
     folder.mkdir()
     (folder / "mels.f16").write_bytes(np.asarray(mels, "<f2").tobytes())
     (folder / "labels.f32").write_bytes(np.asarray(labels, "<f4").tobytes())
-    facts = {"clips": len(mels), "bands": mels.shape[2], "frames": mels.shape[3], "synthetic": True}
-    (folder / "synthetic.json").write_text(json.dumps(facts))
+    record = SyntheticRecord(len(mels), mels.shape[2], mels.shape[3], 0, "0" * 16, "0" * 64)
+    (folder / "synthetic.json").write_text(json.dumps(asdict(record)))
     return SyntheticStore.open(folder)
 
 
@@ -165,20 +178,20 @@ def test_a_perfect_generator_passes_and_noise_does_not(
     def reader(mels: Any) -> Any:
         return np.stack([known[mel.astype(np.float16).tobytes()] for mel in mels]).astype(np.float64)
 
-    accepted = quality.main(store, split, perfect, reader, CONFIG, tmp_path)
+    accepted = quality.measure(store, split, perfect, reader, CONFIG, tmp_path)
     assert accepted.accepted and accepted.score > 80
     np.testing.assert_allclose(accepted.conditioning_ccc, 1, rtol=1e-6, atol=0)
     assert "ACCEPTED" in capsys.readouterr().out
 
     noise = np.random.default_rng(0).uniform(-1, 1, (8, 1, 128, 1292))
-    refused = quality.main(
+    refused = quality.measure(
         store, split, write_store(tmp_path / "bad", noise, songs.labels[:8]), loudness_reader, CONFIG, tmp_path
     )
-    scores = {line["candidate"]: line["score"] for line in refused.table}
+    scores = {row.candidate: row.measures.score for row in refused.table}
     assert not refused.accepted and refused.score < 10
-    assert scores[quality.REAL_HALF] > 60 > scores[quality.REPEATED] and scores[quality.NOISE] < 10
-    saved = json.loads((tmp_path / "quality.json").read_text())
-    assert saved["accepted"] is False and saved["embedding"] == refused.embedding and len(saved["table"]) == 5
+    assert scores[REAL_HALF] > 60 > scores[REPEATED] and scores[NOISE] < 10
+    saved = Verdict.load(tmp_path)
+    assert saved == refused and len(refused.table) == 5 and Verdict.load(tmp_path / "plots") is None
     plots = {path.name for path in (tmp_path / "plots").iterdir()}
     assert plots == {"real-and-synthetic.png", "distributions.png", "quality.png", "conditioning.png"}
     assert quality.format_table(refused.table).count("\n") == 5
@@ -188,4 +201,4 @@ def test_too_few_clips_are_refused(tiny_run: Path, tmp_path: Path) -> None:
     store, split = ClipStore.open(tiny_run / "data" / "store"), Split.load(tiny_run / "data" / "split.json")
     few = write_store(tmp_path / "few", np.zeros((3, 1, 128, 1292)), np.zeros((3, 2)))
     with pytest.raises(DataError, match="16 songs and 3 synthetic clips"):
-        quality.main(store, split, few, loudness_reader, CONFIG, tmp_path)
+        quality.measure(store, split, few, loudness_reader, CONFIG, tmp_path)

@@ -16,6 +16,7 @@ from pocketmood.errors import DataError, RunError
 from teacher.gan import synthesis
 from teacher.gan.model import Generator, save_generator
 from teacher.gan.synthesis import SyntheticStore
+from tests.helpers.gan import gan_record
 
 LABELS = np.array([[0.5, 0.2], [-0.6, -0.3], [0.1, 0.7]], np.float32)
 
@@ -24,13 +25,12 @@ LABELS = np.array([[0.5, 0.2], [-0.6, -0.3], [0.1, 0.7]], np.float32)
 def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gan")
     torch.manual_seed(0)
-    record = {"config": {"conditions": "density", "jitter": 0.05}, "spec_hash": "0" * 16}
-    save_generator(Generator(8, 4, 2, bands=32, frames=48), folder, record)
+    save_generator(Generator(8, 4, 2, bands=32, frames=48), folder, gan_record("0" * 16))
     return folder
 
 
 def test_a_store_holds_what_was_drawn(gan: Path, tmp_path: Path) -> None:
-    made = synthesis.main(gan, LABELS, 20, tmp_path / "store", seed=1)
+    made = synthesis.draw_clips(gan, LABELS, 20, tmp_path / "store", seed=1)
     store = SyntheticStore.open(tmp_path / "store")
     assert store.ids[0] == "synthetic-00001" and store.ids[-1] == "synthetic-00020" and len(store) == 20
     assert store.mels.shape == (20, 1, 32, 48) and store.mels.dtype == np.float16
@@ -38,14 +38,14 @@ def test_a_store_holds_what_was_drawn(gan: Path, tmp_path: Path) -> None:
     assert store.labels.shape == (20, 2) and np.array_equal(store.labels, made.labels)
     # Asked for: emotions of the songs, blurred by less than five deviations.
     assert np.abs(store.labels[:, None] - LABELS).max(2).min(1).max() < 0.25
-    assert store.record["synthetic"] is True
+    assert store.record.synthetic is True
     assert [clip.synthetic for clip in store.clips] == [True] * 20
     assert store.clips[3].label == Emotion(*map(float, store.labels[3]))
 
 
 def test_the_same_seed_draws_the_same_clips(gan: Path, tmp_path: Path) -> None:
     one, two, other = (
-        synthesis.main(gan, LABELS, 3, tmp_path / name, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+        synthesis.draw_clips(gan, LABELS, 3, tmp_path / name, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert np.array_equal(one.mels, two.mels) and np.array_equal(one.labels, two.labels)
     assert not np.array_equal(one.mels, other.mels)
@@ -54,7 +54,7 @@ def test_the_same_seed_draws_the_same_clips(gan: Path, tmp_path: Path) -> None:
 def test_a_clip_is_what_the_generator_draws_for_its_label(gan: Path, tmp_path: Path) -> None:
     from teacher.gan.model import load_generator
 
-    store = synthesis.main(gan, LABELS, 18, tmp_path / "store", seed=1)  # 18: the last one is in a second batch
+    store = synthesis.draw_clips(gan, LABELS, 18, tmp_path / "store", seed=1)  # 18: the last one is in a second batch
     generator, _ = load_generator(gan)
     noise = torch.from_numpy(np.random.default_rng([1, 17, 1]).standard_normal((1, 8), np.float32))
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_a_clip_is_what_the_generator_draws_for_its_label(gan: Path, tmp_path: P
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_validation_and_test_refuse_synthetic_clips(gan: Path, tmp_path: Path, part: str) -> None:
-    synthetic = synthesis.main(gan, LABELS, 2, tmp_path / "store", seed=0)
+    synthetic = synthesis.draw_clips(gan, LABELS, 2, tmp_path / "store", seed=0)
     real = [Clip(str(number), None, Emotion(0.1, 0.2), None) for number in range(3)]
     split = Split(("0",), ("1",), ("2",), seed=0, by="song")
     refuse_leaks(split, [*real, *synthetic.clips])
@@ -77,11 +77,11 @@ def test_damaged_stores_are_refused(gan: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no synthetic clips here"):
         SyntheticStore.open(tmp_path)
     with pytest.raises(RunError, match="no trained generator"):
-        synthesis.main(tmp_path, LABELS, 2, tmp_path / "store", seed=0)
-    synthesis.main(gan, LABELS, 2, tmp_path / "store", seed=0)
+        synthesis.draw_clips(tmp_path, LABELS, 2, tmp_path / "store", seed=0)
+    synthesis.draw_clips(gan, LABELS, 2, tmp_path / "store", seed=0)
     path = tmp_path / "store" / synthesis.MEL_FILE
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(DataError, match=r"mels\.f16.*6142 bytes, 2 clips need 6144"):
         SyntheticStore.open(tmp_path / "store")
     with pytest.raises(DataError, match="no NaN"):
-        synthesis.main(gan, LABELS * np.nan, 2, tmp_path / "store", seed=0)
+        synthesis.draw_clips(gan, LABELS * np.nan, 2, tmp_path / "store", seed=0)

@@ -1,0 +1,90 @@
+"""The quality table of synthetic clips and the gate's verdict on them, as records; `quality.json` holds one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pocketmood.records import from_json
+from pocketmood.runs import read_json, write_json
+
+QUALITY_FILE = "quality.json"
+WEIGHTS = {"frechet": 0.3, "kernel": 0.2, "moments": 0.15, "smoothness": 0.15, "profile": 0.1, "range": 0.1}
+"""Exponents of the similarities in the score; they sum to 1."""
+REAL_HALF, SYNTHETIC = "real, other half", "synthetic"
+REPEATED, BAND_NOISE, NOISE = "one real clip repeated", "noise in real bands", "noise"
+
+
+@dataclass(frozen=True)
+class Distances:
+    """How far a candidate is from one half of the real clips; none is ever 0 for finite samples."""
+
+    frechet: float
+    kernel: float
+    moments: float
+    smoothness: float
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """How like one half of the real clips a candidate is, each in [0, 1]; `similarity.py` has the formulas."""
+
+    frechet: float
+    kernel: float
+    moments: float
+    smoothness: float
+    profile: float
+    range: float
+
+
+@dataclass(frozen=True)
+class Measures:
+    """A candidate's score and what it is made of."""
+
+    score: float
+    """100 times the weighted geometric mean of the similarities."""
+    distance: Distances
+    similarity: Similarities
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of the quality table: a set of clips beside the first half of the real ones."""
+
+    candidate: str
+    """What the clips are; one of the five names above."""
+    clips: int
+    measures: Measures
+    conditioning_ccc: float | None = None
+    """Mean CCC of emotions rated, or asked for, and read back; None for clips that have none."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether synthetic clips may join the teacher's training data, and why."""
+
+    accepted: bool
+    forced: bool
+    """True where they join against the gate's word."""
+    score: float
+    """Quality from 0 to 100."""
+    conditioning_ccc: float
+    """Mean CCC of emotions asked for and read back."""
+    sentence: str
+    """The verdict for people."""
+    embedding: str
+    """Name of the space in which Frechet and kernel distance are taken."""
+    table: tuple[Candidate, ...]
+    """One row per candidate, the other real half first."""
+    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    """Exponents of the similarities in the score."""
+
+    def save(self, folder: Path) -> None:
+        """Write `quality.json`."""
+        write_json(folder / QUALITY_FILE, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Verdict | None:
+        """Read the `quality.json` of a folder; None where it has none, as without a GAN."""
+        path = folder / QUALITY_FILE
+        return from_json(cls, read_json(path), str(path), "run the teacher stage again") if path.is_file() else None

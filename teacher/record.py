@@ -1,0 +1,61 @@
+"""Records of the teacher stage: what its stage.json says of the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from teacher.evaluate import Comparison
+
+NO_GAN = "no synthetic clips were asked for, so no GAN was trained"
+
+
+@dataclass(frozen=True)
+class FloorRecord:
+    """Result of the floor step."""
+
+    alpha: float
+    """Penalty that validation chose."""
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What became of the synthetic clips."""
+
+    synthetic: str = NO_GAN
+    """The quality gate's sentence."""
+    synthetic_accepted: bool = False
+    synthetic_forced: bool = False
+    """True where they joined the training against the gate's word."""
+    gan: dict[str, Any] | None = None
+    """The `GanRecord` of the training; None without a GAN."""
+    listen: dict[str, Any] | None = None
+    """The `ListeningRecord`; None where no page was asked for."""
+
+
+@dataclass(frozen=True)
+class TeacherRecord:
+    """What the stage says of its result: `record` of its stage.json."""
+
+    weights: str
+    """Where the backbone's first weights came from: "folder ...", "hub ..." or "random"."""
+    warnings: tuple[str, ...]
+    """Sentences that a reader of any figure must know."""
+    training_clips: int
+    synthetic_clips: int
+    """Synthetic clips that the teacher was trained on; 0 where the gate refused them."""
+    spec: dict[str, Any]
+    """Numbers of the spectrogram."""
+    spec_hash: str
+    epochs: int
+    parameters: int
+    synthetic: str
+    """The quality gate's sentence."""
+    synthetic_accepted: bool
+    synthetic_forced: bool
+    gan: dict[str, Any] | None
+    listen: dict[str, Any] | None
+    metrics: Comparison
+    sentence: str
+    """Whether the teacher beats the floor."""
