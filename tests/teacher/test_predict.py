@@ -13,7 +13,7 @@ import torch
 
 from pocketmood.data.clips import Clip, ClipStore
 from pocketmood.emotion import Emotion
-from pocketmood.errors import RunError
+from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.spec import MelSpec
 from teacher import finetune, plots, predict
 from teacher.config import VitConfig
@@ -108,8 +108,16 @@ def test_names_never_lie_upon_each_other(songs: int, tmp_path: Path, monkeypatch
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys; from teacher import predict; predict.parser().format_help(); "
+        "import contextlib, sys\nfrom teacher import predict\n"
+        "with contextlib.suppress(SystemExit):\n    predict.main(['--help'])\n"
         "print(sorted({'torch', 'numpy', 'matplotlib', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    *shown, heavy = done.stdout.splitlines()
+    assert (done.returncode, heavy) == (0, "[]"), done.stderr
+    assert all(any(word in text for text in shown) for word in ("Audio files", "--run", "--out"))
+
+
+def test_a_command_line_without_songs_is_refused() -> None:
+    with pytest.raises(PocketmoodError, match="no song was named"):
+        predict.main([])
