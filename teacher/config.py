@@ -1,4 +1,4 @@
-"""Every dial of the teacher stage; the command line is built from these fields."""
+"""Configuration of the teacher stage; the command line is built from these fields."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class VitConfig:
     period_frames: int = 128
     """Frames after which the learnt time positions repeat ("small" and "ast"); the length of a training crop."""
     hidden: int = 0
-    """Units between features and answers; 0 for none. The published head of "base" has 256."""
+    """Units between features and predictions; 0 for none. The published head of "base" has 256."""
     dropout: float = 0.1
     """Share of values dropped in training."""
     weights: Path | None = None
@@ -60,6 +60,7 @@ class VitConfig:
                 f"vit weights {self.weights}: size {self.size!r} starts from scratch; leave the folder out, or choose "
                 f"one of the sizes {', '.join(HUB_NAMES)}"
             )
+        # The pretrained sizes resize whatever they are given, and their widths come with the weights.
         if self.pretrained:
             return
         whole = ("frames", "bands", "period_frames") if self.size == "small" else ("bands", "period_frames")
@@ -85,6 +86,7 @@ class VitConfig:
         return HUB_NAMES.get(self.size, "") if self.hub is None else self.hub
 
 
+# 1296 frames are 81 patches, the whole clip of 1292 padded to one more: no position in time repeats.
 AST = VitConfig(size="ast", stride=1, frames=1292, width=288, layers=6, heads=6, period_frames=1296)
 """The baseline that the full preset is compared with: about 6 M parameters on every frame of the clip."""
 AST_DEMO = VitConfig(size="ast", stride=5, frames=256, width=128, layers=4, heads=4, period_frames=128)
@@ -108,9 +110,9 @@ class FineTuneConfig:
     gain_db: float = 2.5
     """Largest random change of level."""
     mask_bands: int = 16
-    """Widest run of mel bands hidden per crop."""
+    """Widest run of mel bands masked per crop (SpecAugment)."""
     mask_frames: int = 16
-    """Widest run of frames hidden per crop."""
+    """Widest run of frames masked per crop (SpecAugment)."""
     ccc_weight: float = 1.0
     """Weight of 1 - CCC over the batch, mean of both axes."""
     mse_weight: float = 1.0
@@ -147,7 +149,7 @@ class FineTuneConfig:
 
 @dataclass(frozen=True)
 class SoftTargetsConfig:
-    """Which crops the teacher answers for, once, for the student to learn from."""
+    """Crops that the teacher predicts for, once, for the student to learn from."""
 
     crops: int = 8
     """Fixed crops beside the whole clip, evenly over it."""
@@ -162,13 +164,13 @@ class SoftTargetsConfig:
         """Refuse crops that are longer than the clip."""
         if self.crops < 0 or not 1 <= self.crop_frames <= self.frames or self.stride < 1:
             raise PocketmoodError(
-                f"answers: {self.crops} crops of {self.crop_frames} frames do not fit a clip of {self.frames} frames"
+                f"soft targets: {self.crops} crops of {self.crop_frames} frames do not fit a clip of {self.frames} frames"
             )
 
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """The teacher stage: GAN, synthesis, quality gate, fine-tuning, answers."""
+    """The teacher stage: GAN, synthesis, quality gate, fine-tuning, soft targets."""
 
     run: Path = Path("runs/demo")
     """Run folder; its data stage must be finished."""
@@ -200,10 +202,12 @@ class TeacherConfig:
         for network, training in ((self.vit, self.training), (self.ast, self.ast_training)):
             if training.crop_frames > network.frames:
                 raise PocketmoodError(f"training crop of {training.crop_frames} frames in clips of {network.frames}")
+        # Starts of crops are multiples of both strides, so that teacher and student see the very same frames.
         if self.soft_targets.stride % self.vit.stride:
             raise PocketmoodError(
-                f"answers stride {self.soft_targets.stride} must be a multiple of the vit's stride {self.vit.stride}"
+                f"soft targets stride {self.soft_targets.stride} must be a multiple of the vit's stride {self.vit.stride}"
             )
+        # The stem halves both sides four times, without padding.
         scale = self.soft_targets.stride // self.vit.stride
         lengths = (self.training.crop_frames, self.soft_targets.crop_frames * scale)
         if self.vit.size == "small" and any(length % STEM_REDUCTION for length in lengths):
@@ -211,6 +215,7 @@ class TeacherConfig:
 
 
 _BASE = VitConfig(size="base", stride=1, frames=1292, hidden=256)
+# The published recipe: heads first, then one, two and three layers, cosines from 1e-4 (backbone 1e-5) down to 1e-6.
 _BASE_TRAINING = FineTuneConfig(
     schedule=Schedule(epochs=24, batch_size=12, learning_rate=1e-4, patience=5, final_rate=1e-6),
     backbone_learning_rate=1e-5,

@@ -77,6 +77,7 @@ def table(comparison: Comparison) -> str:
         for name, values in scores.models.items():
             numbers = "".join(f"{values[f'ccc_{axis}'].value:>7.3f}" for axis in ("valence", "arousal", "mean"))
             interval = f"[{values['ccc_mean'].low:.3f}, {values['ccc_mean'].high:.3f}]"
+            # Nothing for the compared model itself, and then no blanks at the line's end either.
             line = f"  {name:<26}{numbers}  {interval:<18}{difference_text(scores.differences.get(name))}"
             lines.append(line.rstrip())
     return "\n".join([*lines, sentence(comparison)])
@@ -84,6 +85,7 @@ def table(comparison: Comparison) -> str:
 
 def sentence(comparison: Comparison) -> str:
     """Say whether the teacher beats the floor on the test songs."""
+    # By the interval, not by the value: on some 90 test songs a gain of .05 may well be chance.
     gain = comparison.test.differences[FLOOR]
     if gain.low > 0:
         return "The teacher beats the ridge floor on test songs; the interval of the difference lies above zero."
@@ -118,5 +120,6 @@ def _part(models: Mapping[str, Predictions], main: str) -> PartScores:
 
 def _scored(model: Predictions) -> dict[str, Estimate]:
     """Score one model's predictions, each metric with its interval."""
+    # Resampled by song, one row each: the same draws as the paired differences, seed and order included.
     intervals = score_intervals(model.emotion, model.labels, model.ids)
     return {name: Estimate(value, *intervals[name]) for name, value in score(model.emotion, model.labels).items()}

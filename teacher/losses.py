@@ -28,6 +28,7 @@ def ccc_loss(prediction: Tensor, label: Tensor, weight: Tensor | None = None) ->
     """
     share = torch.ones_like(label) if weight is None else weight
     share = share / share.sum(0)
+    # Means first, then squares around them: E[x^2] - E[x]^2 loses digits where the mean is large.
     predicted_mean, label_mean = (share * prediction).sum(0), (share * label).sum(0)
     covariance = (share * (prediction - predicted_mean) * (label - label_mean)).sum(0)
     variances = (share * ((prediction - predicted_mean) ** 2 + (label - label_mean) ** 2)).sum(0)
@@ -41,6 +42,7 @@ def rater_sd_loss(prediction: Tensor, rater_sd: Tensor, label: Tensor, deviation
     """
     known = ~deviation.isnan()
     moment = rating_moment(prediction, label, deviation)
+    # Without the constant ln(2 pi) / 2, which has no gradient; so the term may fall below 0.
     likelihood = rater_sd.log() + moment / (2 * rater_sd**2)
     return torch.where(known, likelihood, 0.0).sum() / known.sum().clamp(min=1)
 
@@ -53,6 +55,7 @@ def agreement_weight(deviation: Tensor) -> Tensor:
     """
     known = ~deviation.isnan()
     weight = 1 / (LEAST_DEVIATION**2 + deviation.nan_to_num() ** 2)
+    # Mean 1, so that the weighted error keeps the size, and the learning rate the meaning, of the plain one.
     mean = torch.where(known, weight, 0.0).sum(0) / known.sum(0).clamp(min=1)
     return torch.where(known, weight / mean.clamp(min=_TINY), 1.0)
 
@@ -64,6 +67,7 @@ def emotion_loss(output: TeacherOutput, label: Tensor, deviation: Tensor, config
     sum "loss".
     """
     shares = label.new_tensor([config.valence_share, 1 - config.valence_share])
+    # In float32 whatever autocast computed in: a CCC of half precision would be rounded to three digits.
     emotion, rater_sd = output.emotion.float(), output.rater_sd.float()
     weight = agreement_weight(deviation) if config.weigh_by_agreement else torch.ones_like(label)
     terms = {

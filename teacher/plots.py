@@ -9,7 +9,7 @@ import numpy as np
 from pocketmood.emotion import Emotion, quadrant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes

@@ -69,6 +69,7 @@ def run(config: PredictConfig) -> int:
     """
     from pocketmood.data.run_folder import RunFolder
 
+    # The folder, not `made`: a copied teacher without its stage.json predicts as well.
     spec, predict = open_teacher(RunFolder(config.run).folder("teacher"))
     predictions = predict_files(config.songs, spec, predict)
     if predictions:
@@ -116,6 +117,7 @@ def predict_files(files: Sequence[Path], spec: MelSpec, predict: Predict) -> lis
     """Decode file after file and predict, printing as it goes; what cannot be decoded is left out."""
     from pocketmood.audio import load
 
+    # Lines appear as files are done, so the widest name must be known before the first.
     width = max(len(str(file)) for file in files)
     predictions = []
     for file in files:

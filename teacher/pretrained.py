@@ -1,7 +1,7 @@
 """Backbones with published weights: ViT-B/16 on a picture, and an audio spectrogram transformer (AST).
 
-Both take the front end's spectrogram [B, 1, M, T] in [-1, 1] and answer [B, width]. Their weights come by three tiers:
-a local folder, the model hub, or random numbers with a warning that nobody can miss. Safetensors only.
+Both map the front end's spectrogram [B, 1, M, T] in [-1, 1] to features [B, width]. Their weights come by three tiers:
+a local folder, the model hub, or random numbers with a loud warning. Safetensors only: a pickle runs code when read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ _AST_DEVIATION = 0.5
 
 
 class Pretrained(nn.Module):
-    """A model of `transformers` behind the protocol of our own backbones."""
+    """A model of `transformers` with what our own backbones have: `width`, `layers`, `final_norm`."""
 
     title: ClassVar[str]
     """What people call the network."""
@@ -42,36 +42,39 @@ class Pretrained(nn.Module):
         """Wrap a model; `source` says where its weights came from."""
         super().__init__()
         self.backbone, self.source = backbone, source
-        self.width: int = backbone.config.hidden_size
+        self.config = cast("Any", backbone.config)
+        self.width: int = self.config.hidden_size
 
     @property
     def layers(self) -> nn.ModuleList:
         """The transformer layers, first to last."""
-        return self.backbone.layers
+        return cast("nn.ModuleList", self.backbone.layers)
 
     @property
     def final_norm(self) -> nn.Module:
         """The norm above the last layer."""
-        return self.backbone.layernorm
+        return cast("nn.Module", self.backbone.layernorm)
 
     @property
     def architecture(self) -> dict[str, Any]:
         """All numbers of the model, from which `bare_backbone` builds it again."""
-        values: dict[str, Any] = json.loads(self.backbone.config.to_json_string(use_diff=False))
+        # use_diff=False: with differences only, another version's defaults would build another network.
+        values: dict[str, Any] = json.loads(self.config.to_json_string(use_diff=False))
         return values
 
 
 class ImageVit(Pretrained):
-    """A vision transformer that sees the spectrogram as a picture; answers its CLS token."""
+    """A vision transformer that sees the spectrogram as a picture; its features are the CLS token."""
 
     title = "ViT-B/16"
     model_name, config_name = "ViTModel", "ViTConfig"
+    # Features are the CLS token: a pooling layer behind it would only be there to stay random.
     options: ClassVar[dict[str, Any]] = {"add_pooling_layer": False}
 
     def __init__(self, backbone: nn.Module, source: str = "random") -> None:
         """Wrap a `transformers.ViTModel`."""
         super().__init__(backbone, source)
-        self.size: int = backbone.config.image_size
+        self.size: int = self.config.image_size
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.tensor(_IMAGE_MEAN).reshape(1, 3, 1, 1))
@@ -81,11 +84,12 @@ class ImageVit(Pretrained):
         """Resize, bring [-1, 1] to the pixel range [0, 1], repeat to three channels, normalise as ImageNet was."""
         image = nn.functional.interpolate(mel, (self.size, self.size), mode="bilinear", align_corners=False)
         image = ((image + 1) / 2 - self.mean) / self.deviation  # [B, 3, size, size]
-        return self.backbone(pixel_values=image).last_hidden_state[:, 0]
+        states: Tensor = self.backbone(pixel_values=image).last_hidden_state
+        return states[:, 0]
 
 
 class AudioAst(Pretrained):
-    """A pretrained AST; answers the mean of its CLS and its distillation token, which the published head reads.
+    """A pretrained AST; its features are the mean of CLS and distillation token, which the published head reads.
 
     What it was trained on is not our spectrogram: Kaldi's filterbank of 16 kHz audio (windows of 25 ms every 10 ms,
     natural log, HTK mels up to 8 kHz), 10.24 s in 1024 frames. Here 30 s are squeezed into as many, our bands reach
@@ -98,11 +102,11 @@ class AudioAst(Pretrained):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Resize to the model's frames (and its bands, where it has other than ours), then scale the level."""
-        config = self.backbone.config
-        size = (config.num_mel_bins, config.max_length)
+        size = (self.config.num_mel_bins, self.config.max_length)
         image = nn.functional.interpolate(mel, size, mode="bilinear", align_corners=False)[:, 0]  # [B, M, 1024]
         values = (image - AUDIO_MEAN) * (_AST_DEVIATION / AUDIO_DEVIATION)
-        return self.backbone(input_values=values.transpose(1, 2)).pooler_output
+        features: Tensor = self.backbone(input_values=values.transpose(1, 2)).pooler_output
+        return features
 
 
 _KINDS: dict[str, type[Pretrained]] = {"base": ImageVit, "ast-base": AudioAst}
@@ -129,6 +133,7 @@ def pretrained_backbone(size: str, weights: Path | None, hub: str) -> Pretrained
     if hub:
         try:
             return kind(_from_pretrained(kind, hub, local=False), f"hub {hub}")
+        # What transformers raises for no network, no such name and a damaged download alike.
         except OSError as error:
             reason = str(error).strip().splitlines()[0]
     else:
@@ -144,6 +149,7 @@ def _from_folder(weights: Path, size: str) -> nn.Module:
     kind = _KINDS[size]
     if not (weights / "config.json").is_file():
         raise RunError(f"{weights}: no config.json, so no {kind.title} weights; give a folder made by save_pretrained")
+    # transformers would load the weights of another network with a warning and leave most layers random.
     wanted = getattr(transformers, kind.config_name).model_type
     found = read_json(weights / "config.json").get("model_type")
     if found != wanted:
@@ -160,11 +166,11 @@ def _from_pretrained(kind: type[Pretrained], name: str, local: bool) -> nn.Modul
     )
     if report["missing_keys"]:
         raise RunError(f"{name}: the checkpoint lacks {len(report['missing_keys'])} of the {kind.title}'s tensors")
-    return model
+    return cast("nn.Module", model)
 
 
 def _shout(message: str) -> None:
-    """Warn so that nobody can miss it: a box on standard output, and a Python warning for programs."""
+    """Warn twice: a box on standard output for people, and a Python warning for programs."""
     lines = [message, "Trained from scratch on a few hundred songs, it will hardly beat the ridge floor."]
     bar = "!" * (max(map(len, lines)) + 6)
     print("\n".join([bar, *(f"!! {line.ljust(len(bar) - 6)} !!" for line in lines), bar]), flush=True)

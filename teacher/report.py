@@ -71,6 +71,7 @@ def write(folder: Path) -> Path:
         "<h2>Scores</h2>",
         '<p class="say">Below each figure its 95 % interval over resampled songs. No model was fitted on these songs; '
         "the best epoch was chosen on the validation songs, so the test songs are the honest ones.</p>",
+        # Test first: a reader who stops here has read the figures that count.
         f'<div class="two">{"".join(_score_table(part, scores) for part in reversed(PARTS))}</div>',
         "<h2>Pictures</h2>",
         _plots(folder / "plots"),
@@ -85,6 +86,7 @@ def write(folder: Path) -> Path:
 
 def frame(title: str, body: str) -> str:
     """Wrap a body in a page with this project's style."""
+    # In the page, not linked: it must look right as a mail attachment.
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -99,6 +101,7 @@ def frame(title: str, body: str) -> str:
 def warnings(folder: Path) -> list[str]:
     """Collect what a reader of the figures must know first: labels, weights, refused or forced clips, a lost race."""
     found = []
+    # Labels first: figures on rendered music say nothing of real music, however good the rest is.
     data = RunFolder(folder.parent).folder("data") / STAGE_FILE
     if data.is_file() and read_json(data)["record"].get("synthetic_labels"):
         found.append(_SYNTHETIC_LABELS)
@@ -173,6 +176,7 @@ def _listening(folder: Path) -> str:
     """Lead to the listening page, or say why there is none."""
     if (folder / LISTENING_PAGE).is_file():
         return f'<p><a href="{LISTENING_PAGE}">Listen: five emotions, real and generated, side by side</a></p>'
+    # The step exists without librosa too, and its record says what to type.
     stage = folder / "listen" / STAGE_FILE
     why = read_json(stage)["record"].get("left_out") if stage.is_file() else None
     return f'<p class="say">Listening page {escape(why)}.</p>' if why else ""
@@ -223,6 +227,7 @@ def _facts(config: Mapping[str, Any]) -> str:
         "synthetic clips": config.get("synthetic_clips"),
         "spectrogram": config.get("spec_hash"),
     }
+    # A config.json of a test or another version may lack some; an empty line would look like a zero.
     known = {name: value for name, value in facts.items() if value is not None}
     rows = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in known.items())
     return f"<dl>{rows}</dl>"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -95,7 +95,8 @@ class SoftTargets:
                     f"{folder / TABLE_FILE}: {name} holds {odd} values that are no finite numbers; delete "
                     f"{folder.parent} and run: python -m teacher --run {folder.parent.parent}"
                 )
-        return cls(**vars(index), **{name: table[name] for name in ARRAYS})
+        arrays: dict[str, Any] = {name: table[name] for name in ARRAYS}
+        return cls(**vars(index), **arrays)
 
     def index(self, id_: str) -> int:
         """Return the row of a clip; DataError if there are no soft targets for it."""

@@ -25,7 +25,8 @@ from pocketmood.runs import Stage, file_hash, link_or_copy, write_json
 from pocketmood.training import distributed
 from pocketmood.training.device import default_device, keep_freed_memory
 from pocketmood.training.distributed import is_main_process
-from pocketmood.training.schedule import BEST_WEIGHTS, read_history
+from pocketmood.training.history import read_history
+from pocketmood.training.schedule import BEST_WEIGHTS
 from teacher import evaluate, finetune, floor, plots, report, soft_targets
 from teacher.gan.config import GATE
 from teacher.gan.verdict import QUALITY_FILE, Verdict
@@ -95,6 +96,7 @@ class _Steps:
             networks["ast"] = self._network("ast", baseline)
         vit = networks["vit"] = self._network("vit", self.config, synthetic)
 
+        # The teacher's own fingerprint as input: other weights, other soft targets.
         targets = self._stage(SOFT_TARGETS, self.config.soft_targets, vit=vit.fingerprint)
         self._alone(targets, lambda work: self._soft_targets(vit, work))
 
@@ -155,6 +157,7 @@ class _Steps:
         self._alone(drawn, lambda work: synthesis.draw_clips(trained.folder, labels, count, work, seed).record)
         clips = synthesis.SyntheticStore.open(drawn.folder)
 
+        # The ridge reads the clips' emotions back: fitted on real songs only, it has never seen the generator.
         ridge = floor.Ridge.load(self.folder / "floor" / RIDGE_FILE)
         judged = self._stage("quality", {"gan": gan}, synthetic=drawn.fingerprint)
         self._alone(judged, lambda work: quality.measure(store, split, clips, ridge, gan, work))
@@ -194,6 +197,7 @@ class _Steps:
 
     def _predict(self, config: TeacherConfig, work: Path) -> None:
         """Predict for all rated clips, and throw away what only an unfinished training needs: 1 GB for ViT-B."""
+        # Read back rather than passed on: what predicts here is what lies in the folder.
         teacher, _ = load_teacher(work)
         ids = list(self.run.split.part_of())
         emotion, rater_sd = finetune.predict(teacher.to(default_device()), self.run.store, ids, config.vit)
@@ -218,10 +222,12 @@ class _Steps:
 
     def _publish(self, networks: dict[str, Stage]) -> evaluate.Comparison:
         """Put the results of the steps in the stage's folder, score and draw them, and write the report."""
+        # Copies, so that the next stage needs no knowledge of steps; the weights as a link, being 350 MB for ViT-B.
         vit = networks["vit"].folder
         for name in (PREDICTIONS_FILE, CONFIG_FILE):
             shutil.copyfile(vit / name, self.folder / name)
         link_or_copy(vit / WEIGHTS_FILE, self.folder / WEIGHTS_FILE)
+        # By the steps of this config: a work folder may hold the GAN of an earlier one.
         if "quality" in self.used:
             shutil.copyfile(self.folder / "quality" / QUALITY_FILE, self.folder / QUALITY_FILE)
 

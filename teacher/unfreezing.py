@@ -1,4 +1,4 @@
-"""Which layers learn when, and how fast: heads first, then the last layers of a backbone, a few at a time."""
+"""Gradual unfreezing: heads learn first, then the last layers of a backbone, a few at a time, each at its rate."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ def waiting(teacher: Teacher, config: FineTuneConfig) -> list[tuple[int, nn.Modu
     """List the parts of the backbone that start to learn after the first epoch, each with its epoch (from 0)."""
     layers = encoder_layers(teacher)
     parts = []
+    # From the last layer down: those next to the input hold what any picture or sound needs, and are kept longest.
     for number, layer in enumerate(reversed(layers), 1):
         starts = [first for first, count in config.unfreeze if count >= number]
         if starts:
             parts.append((min(starts) - 1, layer))
+    # The norm lies above the last layer, and learns from the first epoch in which any layer does.
     norm = final_norm(teacher)
     if parts and norm is not None:
         parts.append((min(epoch for epoch, _ in parts), norm))
@@ -40,6 +42,7 @@ def prepare(teacher: Teacher, config: FineTuneConfig) -> None:
     if not config.unfreeze:
         return
     teacher.backbone.requires_grad_(False)
+    # All that ever learn must require gradients now, or the optimiser would not know them (`Training.on_epoch`).
     for _, part in waiting(teacher, config):
         part.requires_grad_(True)
 
@@ -66,14 +69,17 @@ def parameter_groups(teacher: Teacher, config: FineTuneConfig) -> list[dict[str,
     schedule = config.schedule
     starts = {id(p): epoch for epoch, part in waiting(teacher, config) for p in part.parameters()}
     groups: dict[tuple[int, float, float], list[nn.Parameter]] = {}
+
     for name, parameter in teacher.named_parameters():
         if not parameter.requires_grad:
             continue
         inside = name.startswith("backbone.") and config.backbone_learning_rate is not None
         rate = config.backbone_learning_rate if inside else schedule.learning_rate
+        # Decay pulls towards 0, which is no better a place for an offset, a scale or a position than any other.
         decay = 0.0 if parameter.ndim < 2 or name.rsplit(".", 1)[-1] in _UNDECAYED else schedule.weight_decay
         key = (starts.get(id(parameter), 0), rate or schedule.learning_rate, decay)
         groups.setdefault(key, []).append(parameter)
+    # By epoch alone, which keeps the order of first appearance within one: checkpoints name parameters by number.
     return [
         {"params": rows, "lr": rate, "weight_decay": decay, "epoch": epoch}
         for (epoch, rate, decay), rows in sorted(groups.items(), key=lambda item: item[0][0])

@@ -12,7 +12,7 @@ import math
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -75,9 +75,10 @@ class Teacher(nn.Module):
         self.backbone = backbone
         self.emotion = _head(backbone.width, hidden, dropout)
         self.rater_sd = _head(backbone.width, hidden, dropout)
-        # softplus(bias) is the typical value, so the first epochs need not learn a constant; the floor comes on top.
-        last = self.rater_sd[-1]
-        nn.init.constant_(last.bias, math.log(math.expm1(TYPICAL_RATER_SD)))
+        # softplus(bias) is the typical value, so that the first epochs need not learn a constant. The floor
+        # comes on top: .47, from which every stored teacher began.
+        bias = cast("Tensor", self.rater_sd[-1].bias)
+        nn.init.constant_(bias, math.log(math.expm1(TYPICAL_RATER_SD)))
 
     def forward(self, mel: Tensor) -> TeacherOutput:
         """Predict for spectrograms [B, 1, M, T]."""

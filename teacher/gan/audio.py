@@ -155,7 +155,7 @@ def linear_power(mel_power: NDArray[np.float64], filters: NDArray[np.float64]) -
     """
     weight = np.maximum(filters.sum(0)[:, None], _TINY)
     density = mel_power / np.maximum(filters.sum(1)[:, None], _TINY)
-    power = filters.T @ density / weight
+    power: NDArray[np.float64] = filters.T @ density / weight
     for _ in range(UPDATES):
         # Each bin by the mean ratio of its bands: a band that is met leaves its bins alone.
         power *= filters.T @ (mel_power / np.maximum(filters @ power, _TINY)) / weight

@@ -12,6 +12,7 @@ from pocketmood.errors import RunError
 class GanConfig:
     """Training, synthesis and quality gate of the generator. The defaults are the published recipe's."""
 
+    # The networks.
     latent: int = 100
     """Length of the random vector that a spectrogram grows from."""
     embedding: int = 64
@@ -20,6 +21,8 @@ class GanConfig:
     """Channels next to the image in both networks; deeper layers have up to four times as many."""
     upsampling: Literal["transpose", "resize"] = "transpose"
     """Transposed convolutions, or nearest-neighbour resizing before each convolution (no checkerboard, slower)."""
+    # Their training. Where the discriminator wins, the generator's gradient vanishes: a lower rate, extra steps, noise
+    # and feature matching are all there to keep the two level (measured: benchmarks/studies/results/gan-steps.md).
     batch_size: int = 24
     """Real clips per pass, over all processes."""
     accumulation: int = 2
@@ -50,12 +53,14 @@ class GanConfig:
     """Deviation of the noise on what the discriminator sees, falling to zero over the training."""
     feature_matching: float = 0.0
     """Weight of the distance between mean discriminator features of real and generated clips."""
+    # What is drawn.
     conditions: Literal["density", "uniform"] = "density"
     """Draw conditions from the training songs' own valence-arousal density, or uniformly from the square."""
     jitter: float = 0.05
     """Deviation of the noise on a drawn condition, in units of [-1, 1]."""
     plot_epochs: int = 1
     """Epochs between two sheets of samples."""
+    # The gate: without it a bad generator would teach the teacher its own mistakes.
     quality_clips: int = 1024
     """Real training clips, at most, that the quality table compares with."""
     min_quality: float = 50.0
@@ -71,6 +76,7 @@ class GanConfig:
         for name in (*positive, "catch_up_steps", "plot_epochs", "learning_rate", "clip"):
             if getattr(self, name) <= 0:
                 raise RunError(f"gan: {name} is {getattr(self, name)}, must be above 0")
+        # With weak above strong, one accuracy would give both sides extra steps.
         if not 0 <= self.weak < self.strong <= 1:
             raise RunError(f"gan: need 0 <= weak < strong <= 1, not weak {self.weak} and strong {self.strong}")
         if self.quality_clips < 8:

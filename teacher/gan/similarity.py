@@ -215,7 +215,9 @@ def kernel(a: Array, b: Array) -> float:
 
 def _squares(a: Array, b: Array) -> Array:
     """Return the squared distances [N, N'] between rows."""
-    return ((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T).clip(0)
+    # |a|^2 + |b|^2 - 2 ab needs no [N, N', K] array; rounding may leave it below 0 where rows are the same.
+    squares: Array = ((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T).clip(0)
+    return squares
 
 
 def _moments(real: Description, other: Description) -> float:

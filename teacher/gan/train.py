@@ -225,7 +225,8 @@ def sample_sheet(generator: Generator, device: torch.device, seed: int, rows: in
     noise = np.repeat(rng.standard_normal((rows, generator.latent), np.float32), len(LANDMARKS), 0)
     conditions = np.tile(np.array(list(LANDMARKS.values()), np.float32), (rows, 1))
     with torch.no_grad():
-        return generator(torch.from_numpy(noise).to(device), torch.from_numpy(conditions).to(device)).cpu()
+        mels: Tensor = generator(torch.from_numpy(noise).to(device), torch.from_numpy(conditions).to(device))
+    return mels.cpu()
 
 
 def _draw_progress(training: Training, rows: list[dict[str, Any]], epoch: int, folder: Path) -> None:

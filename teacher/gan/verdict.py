@@ -10,7 +10,7 @@ from pocketmood.runs import read_json, write_json
 
 QUALITY_FILE = "quality.json"
 WEIGHTS = {"frechet": 0.3, "kernel": 0.2, "moments": 0.15, "smoothness": 0.15, "profile": 0.1, "range": 0.1}
-"""Exponents of the similarities in the score; they sum to 1."""
+"""Exponents of the similarities in the score; they sum to 1. The two distances of whole distributions weigh most."""
 REAL_HALF, SYNTHETIC = "real, other half", "synthetic"
 REPEATED, BAND_NOISE, NOISE = "one real clip repeated", "noise in real bands", "noise"
 
