@@ -164,7 +164,7 @@ class SoftTargetsConfig:
         """Refuse crops that are longer than the clip."""
         if self.crops < 0 or not 1 <= self.crop_frames <= self.frames or self.stride < 1:
             raise PocketmoodError(
-                f"soft targets: {self.crops} crops of {self.crop_frames} frames do not fit a clip of {self.frames} frames"
+                f"soft targets: {self.crops} crops of {self.crop_frames} frames do not fit {self.frames} frames"
             )
 
 
@@ -205,7 +205,7 @@ class TeacherConfig:
         # Starts of crops are multiples of both strides, so that teacher and student see the very same frames.
         if self.soft_targets.stride % self.vit.stride:
             raise PocketmoodError(
-                f"soft targets stride {self.soft_targets.stride} must be a multiple of the vit's stride {self.vit.stride}"
+                f"soft_targets.stride {self.soft_targets.stride} must be a multiple of vit.stride {self.vit.stride}"
             )
         # The stem halves both sides four times, without padding.
         scale = self.soft_targets.stride // self.vit.stride

@@ -133,7 +133,7 @@ def train_arm(arm: str, config: TeacherConfig, data: TeacherData, inputs: dict[s
     config = replace(config, training=training)
 
     settings = {"vit": config.vit, "training": training, "seed": config.seed, "arm": arm}
-    inputs = inputs | {"synthetic": str(data.synthetic.record["generator"])}
+    inputs = inputs | {"synthetic": data.synthetic.record.generator}
     folder = ablation.stages_of(RunFolder(config.run), "teacher")
     stage = Stage(folder, f"{arm}-{config.seed}", settings, inputs)
     if not stage.up_to_date(quiet=True):
