@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from pocketmood.training.distributed import gather, is_main_process
 from pocketmood.training.fit import Training, fit
 from teacher.losses import emotion_loss
 from teacher.pretrained import Pretrained
+from teacher.record import FineTuned
 from teacher.unfreezing import begin_epoch, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, TeacherOutput, build_teacher, save_teacher, weights_source
 
@@ -42,24 +43,6 @@ class TeacherArrays(NamedTuple):
     """[N, 2]"""
     features: NDArray[np.float32]
     """[N, F]"""
-
-
-@dataclass(frozen=True)
-class FineTuned:
-    """Facts of a training, for the stage's record and beside the weights."""
-
-    weights: str
-    """Where the backbone's first weights came from: "folder ...", "hub ..." or "random"."""
-    warnings: tuple[str, ...]
-    """Sentences that a reader of any figure must know."""
-    training_clips: int
-    synthetic_clips: int
-    spec: dict[str, Any]
-    """Numbers of the spectrogram, as `MelSpec.from_dict` reads them."""
-    spec_hash: str
-    epochs: int
-    """Epochs that were trained, fewer than asked for where patience ended it."""
-    parameters: int
 
 
 class FineTune(nn.Module):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from teacher.evaluate import Comparison
+from teacher.evaluate import Comparison
 
 NO_GAN = "no synthetic clips were asked for, so no GAN was trained"
 
@@ -17,6 +16,24 @@ class FloorRecord:
 
     alpha: float
     """Penalty that validation chose."""
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """Facts of a training, for the stage's record and beside the weights."""
+
+    weights: str
+    """Where the backbone's first weights came from: "folder ...", "hub ..." or "random"."""
+    warnings: tuple[str, ...]
+    """Sentences that a reader of any figure must know."""
+    training_clips: int
+    synthetic_clips: int
+    spec: dict[str, Any]
+    """Numbers of the spectrogram, as `MelSpec.from_dict` reads them."""
+    spec_hash: str
+    epochs: int
+    """Epochs that were trained, fewer than asked for where patience ended it."""
+    parameters: int
 
 
 @dataclass(frozen=True)
@@ -34,28 +51,10 @@ class Synthesis:
     """The `ListeningRecord`; None where no page was asked for."""
 
 
-@dataclass(frozen=True)
-class TeacherRecord:
-    """What the stage says of its result: `record` of its stage.json."""
+@dataclass(frozen=True, kw_only=True)
+class TeacherRecord(Synthesis, FineTuned):
+    """What the stage says of its result, in its stage.json; the training is the teacher's, not the baseline's."""
 
-    weights: str
-    """Where the backbone's first weights came from: "folder ...", "hub ..." or "random"."""
-    warnings: tuple[str, ...]
-    """Sentences that a reader of any figure must know."""
-    training_clips: int
-    synthetic_clips: int
-    """Synthetic clips that the teacher was trained on; 0 where the gate refused them."""
-    spec: dict[str, Any]
-    """Numbers of the spectrogram."""
-    spec_hash: str
-    epochs: int
-    parameters: int
-    synthetic: str
-    """The quality gate's sentence."""
-    synthetic_accepted: bool
-    synthetic_forced: bool
-    gan: dict[str, Any] | None
-    listen: dict[str, Any] | None
     metrics: Comparison
     sentence: str
     """Whether the teacher beats the floor."""

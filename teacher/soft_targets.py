@@ -52,8 +52,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class SoftTargets:
-    """The table, read back; the student needs nothing else of the teacher."""
+class Index:
+    """What the rows and columns of the table are: `soft_targets.json`."""
 
     ids: tuple[str, ...]
     crops: tuple[tuple[int, int], ...]
@@ -66,6 +66,12 @@ class SoftTargets:
     """Of the spectrogram that the teacher saw."""
     teacher: str
     """Fingerprint of the teacher that predicted."""
+
+
+@dataclass(frozen=True)
+class SoftTargets(Index):
+    """The table, read back; the student needs nothing else of the teacher."""
+
     emotion: NDArray[np.float32]
     """[N, K, 2]."""
     rater_sd: NDArray[np.float32]
@@ -79,7 +85,7 @@ class SoftTargets:
         if not (folder / INDEX_FILE).is_file() or not (folder / TABLE_FILE).is_file():
             raise RunError(f"{folder}: no soft targets here; run: python -m teacher --run {folder.parent.parent}")
         path = folder / INDEX_FILE
-        index = from_json(_Index, read_json(path), str(path), "run the teacher stage again")
+        index = from_json(Index, read_json(path), str(path), "run the teacher stage again")
         try:
             table = load_file(folder / TABLE_FILE)
         except SafetensorError as error:
@@ -108,18 +114,6 @@ class SoftTargets:
     def _rows(self) -> dict[str, int]:
         """The row of each clip, so that a training does not search the ids for every item."""
         return {name: row for row, name in enumerate(self.ids)}
-
-
-@dataclass(frozen=True)
-class _Index:
-    """`soft_targets.json`: what the rows and columns of the table are; fields as in `SoftTargets`."""
-
-    ids: tuple[str, ...]
-    crops: tuple[tuple[int, int], ...]
-    stride: int
-    frames: int
-    spec_hash: str
-    teacher: str
 
 
 def crop_list(config: SoftTargetsConfig) -> list[tuple[int, int]]:
@@ -160,7 +154,7 @@ def build(source: Source, store: ClipStore, ids: Sequence[str], config: SoftTarg
     parts = [load_file(path) for path in paths]
     _save(folder / TABLE_FILE, {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS})
     spec_hash = front.spec.hash
-    index = _Index(tuple(ids), tuple(crops), config.stride, config.frames, spec_hash, source.fingerprint)
+    index = Index(tuple(ids), tuple(crops), config.stride, config.frames, spec_hash, source.fingerprint)
     # The index is written before the parts go: a kill in between leaves both, and the next call ends the same way.
     write_json(folder / INDEX_FILE, asdict(index))
     for path in paths:

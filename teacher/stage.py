@@ -30,7 +30,7 @@ from pocketmood.training.schedule import BEST_WEIGHTS
 from teacher import evaluate, finetune, floor, plots, report, soft_targets
 from teacher.gan.config import GATE
 from teacher.gan.verdict import QUALITY_FILE, Verdict
-from teacher.record import FloorRecord, Synthesis, TeacherRecord
+from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord
 from teacher.vit import load_teacher
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class _Steps:
         record = None
         if is_main_process():
             comparison = self._publish(networks)
-            trained = from_json(finetune.FineTuned, vit.record, str(vit.folder))
+            trained = from_json(FineTuned, vit.record, str(vit.folder))
             sentence = evaluate.sentence(comparison)
             record = TeacherRecord(**vars(trained), **vars(synthesis), metrics=comparison, sentence=sentence)
         distributed.wait()

@@ -164,6 +164,7 @@ def linear_power(mel_power: NDArray[np.float64], filters: NDArray[np.float64]) -
 
 def write_wav(path: Path, sound: NDArray[np.float32], sample_rate: int) -> None:
     """Write mono 16-bit PCM with its peak at full scale; silence stays silence."""
+    # Full scale: a quiet spectrogram would otherwise give a WAV that laptops do not make audible.
     peak = float(np.abs(sound).max())
     scaled = np.rint(sound * (_FULL / peak if peak > 0 else 0.0)).astype("<i2")
     with wave.open(str(path), "wb") as file:
@@ -229,6 +230,7 @@ def _pairs(gan: Path, store: ClipStore, split: Split, seed: int, spec: MelSpec) 
 
     pairs = []
     for name, emotion in LANDMARKS.items():
+        # Nearest by rating, not by sound: the page shows what people mean by the emotion.
         asked = np.array([emotion], np.float32)
         with torch.no_grad():
             generated = generator(torch.from_numpy(noise).to(place), torch.from_numpy(asked).to(place)).cpu().numpy()
@@ -245,6 +247,7 @@ def _level_error(sound: NDArray[np.float32], mel: NDArray[np.float32], spec: Mel
 
     from pocketmood.mel import MelFrontEnd
 
+    # Through the front end itself, so that an error is one that a network would see.
     heard = MelFrontEnd(spec)(torch.from_numpy(np.ascontiguousarray(sound))[None])[0, 0].numpy()
     return float(np.abs(heard - mel[:, : heard.shape[1]]).mean() * (spec.high_db - spec.low_db) / 2)
 

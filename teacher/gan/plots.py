@@ -97,6 +97,7 @@ def distributions(real: Description, fake: Description, path: Path) -> None:
         _band(time, np.arange(clips.frame_mean.shape[1]), clips.frame_mean, colour, name)
         values.step(middles, clips.histogram.mean(0), where="mid", color=colour, label=name)
 
+    # Mean over clips, and its deviation as an area: a collapsed generator has the right line and no area.
     profile.set(
         xlabel="mel band", ylabel="mean level", title="frequency profile (line: mean, area: deviation over clips)"
     )

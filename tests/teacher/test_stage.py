@@ -16,6 +16,7 @@ from pocketmood.training.schedule import Schedule
 from teacher.__main__ import main
 from teacher.config import PRESETS, FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
 from teacher.evaluate import Comparison
+from teacher.record import TeacherRecord
 from teacher.soft_targets import SoftTargets
 from teacher.stage import run
 from teacher.vit import load_teacher
@@ -34,15 +35,16 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     (other / "data").symlink_to(tiny_run / "data", target_is_directory=True)
     run(whole)
     teacher = tiny_run / "teacher"
-    record = stage_record(teacher, "")["record"]
+    record = from_json(TeacherRecord, stage_record(teacher, "")["record"], "stage.json")
     assert {path.name for path in teacher.iterdir()} >= {
         "gan", "quality.json", "model.safetensors", "config.json", "predictions.csv", "floor.csv", "ast.csv",
         "metrics.json", "soft_targets", "plots", "listen", "report.html", "stage.json",
     }  # fmt: skip
-    assert record["synthetic_accepted"] is False and record["synthetic_clips"] == 0
+    assert record.synthetic_accepted is False and record.synthetic_clips == 0
     plots = {"curves.png", "curves-ast.png", "scatter.png", "plane.png", "errors.png", "confusion.png"}
     assert {path.name for path in (teacher / "plots").iterdir()} == plots
     metrics = from_json(Comparison, read_json(teacher / "metrics.json"), "metrics.json")
+    assert metrics == record.metrics
     assert metrics.test.songs == 4 and list(metrics.validation.models) == ["floor", "ast", "teacher"]
     rows = read_predictions(teacher / "predictions.csv")
     assert rows.ids == read_predictions(teacher / "floor.csv").ids and len(rows.ids) == 24
