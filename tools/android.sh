@@ -63,11 +63,11 @@ print(find("executorch").submodule_search_locations[0])')
     -lexecutorch_backend_xnnpack -lexecutorch_threadpool -Wl,-rpath,"$wheel/lib"
 }
 
-ask_python() {
+write_reference() {
   mkdir -p "$built"
   if ! "$python" -m tools.android_reference "$1" --to "$built/reference" 2> "$built/reference.log"; then
     cat "$built/reference.log" >&2
-    stop "Python could not answer for $1"
+    stop "Python could not predict with $1"
   fi
 }
 
@@ -101,7 +101,7 @@ run_tests() {
   fetch_classes
   if [ -n "$bundle" ]; then
     build_native
-    ask_python "$bundle"
+    write_reference "$bundle"
     arguments=("-Dbundle=$bundle" "-Dreference=$built/reference")
   fi
   say "the JVM suite, $([ -n "$bundle" ] && echo "with ${bundle#"$PWD/"}" || echo "without a bundle (make smoke makes one)")"

@@ -251,6 +251,13 @@ def test_the_sources_name_no_host_and_stay_short() -> None:
     assert hosts == []
 
 
+def test_renamed_words_stay_gone() -> None:
+    gone = r"\b(Workshop|SoundListener|Sentence|Answer|[sS]pread\w*)\b|\b(Listener|Words|Sentences)\.kt"
+    pages = [*KOTLIN, ANDROID / "README.md", *ANDROID.glob("app/src/main/res/values*/strings.xml")]
+    found = [f"{path.name}: {word.group()}" for path in pages for word in re.finditer(gone, path.read_text())]
+    assert found == []
+
+
 def test_a_sweep_climbs_evenly() -> None:
     sweep = android_reference._sweep(2.0, 100.0, 1000.0)
     rising = np.flatnonzero((sweep[:-1] < 0) & (sweep[1:] >= 0))

@@ -1,8 +1,8 @@
 package org.pocketmood
 
 /**
- * Everything that can go wrong on purpose. Each has a message on the screen that says what to do (`ui/ErrorMessages.kt`);
- * nothing here knows about Android, so that every layer may raise one.
+ * Known errors, one type each. Every one has a message on the screen with what to do (`ui/ErrorMessages.kt`); nothing
+ * here knows about Android, so that every layer may raise one.
  */
 sealed interface Problem {
     data object MicrophoneNotAllowed : Problem

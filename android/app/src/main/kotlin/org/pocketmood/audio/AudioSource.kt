@@ -3,7 +3,7 @@ package org.pocketmood.audio
 /** What a source will deliver: samples per second, and [seconds], null where it ends only by [AudioSource.stop]. */
 data class SoundFormat(val sampleRate: Int, val seconds: Double?)
 
-/** Where a source's sound goes, on the source's thread. */
+/** Receiver of a source's sound, called on the source's thread. */
 interface SoundSink {
     /** Called once, before any sound. */
     fun onFormat(format: SoundFormat)
@@ -12,7 +12,7 @@ interface SoundSink {
     fun onSound(samples: FloatArray, count: Int)
 }
 
-/** Where sound comes from: the microphone, a file, or a test. Used once. */
+/** Source of sound: the microphone, a file, or a test. Used once. */
 interface AudioSource {
     /** Delivers sound until the end or [stop], on the calling thread; a Problem comes as a PocketmoodException. */
     fun deliver(to: SoundSink)

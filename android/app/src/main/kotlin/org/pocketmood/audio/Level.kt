@@ -4,10 +4,10 @@ import kotlin.math.abs
 import kotlin.math.log10
 import kotlin.math.sqrt
 
-/** How loud sound is, in dB re full scale: 0 is the loudest that can be stored. */
+/** Level of sound in dB re full scale: 0 is the loudest that can be stored. */
 data class Level(val rmsDb: Float, val peakDb: Float) {
     companion object {
-        /** The lowest level told apart from nothing: below the last bit of 16. */
+        /** The lowest level that differs from none: below the last bit of 16. */
         const val FLOOR_DB = -100f
         val NONE = Level(FLOOR_DB, FLOOR_DB)
 
@@ -30,7 +30,7 @@ data class Level(val rmsDb: Float, val peakDb: Float) {
 
 /**
  * Whether there is nothing to score. Quiet music lies above -50 dB; phones' microphones hear a silent room at -65 to
- * -75 dB. A model would prediction for noise too, and its prediction would mean nothing.
+ * -75 dB. A model would predict for noise too, and it would mean nothing.
  */
 val Level.silent: Boolean get() = rmsDb < SILENCE_DB
 

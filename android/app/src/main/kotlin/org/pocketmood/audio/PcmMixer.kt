@@ -5,7 +5,7 @@ import android.media.MediaFormat
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
-/** Brings a decoder's interleaved samples, 16 bit or float, to mono in [-1, 1]: the mean over the channels. */
+/** Downmixer: a decoder's interleaved samples, 16 bit or float, to mono in [-1, 1], the mean over the channels. */
 class PcmMixer(val rate: Int, private val channels: Int, private val float: Boolean) {
     // Used again for every buffer: a sink may keep nothing of it.
     private var mono = FloatArray(0)

@@ -7,7 +7,7 @@ import kotlin.math.sin
 import kotlin.math.sqrt
 
 /**
- * Brings a stream of mono samples from one rate to another: a Kaiser-windowed sinc in polyphase form.
+ * Resampler for a stream of mono samples: a Kaiser-windowed sinc in polyphase form.
  *
  * The band is kept up to [PASS] of the lower rate's half (10.0 kHz for 22 050 Hz) and gone from that half on, by more
  * than 100 dB, so nothing folds back into what a model hears. 44 100 to 22 050 Hz is the plain case: every second

@@ -1,6 +1,6 @@
 package org.pocketmood.audio
 
-/** The newest [capacity] samples of a stream. Not thread-safe: one thread both fills it and takes snapshots. */
+/** Ring buffer: the newest [capacity] samples of a stream. Not thread-safe: one thread both fills it and takes snapshots. */
 class RingBuffer(val capacity: Int) {
     private val data = FloatArray(capacity)
 

@@ -20,9 +20,12 @@ import org.pocketmood.model.SCHEMA
 /** One program of a bundle; [tolerance] is the largest difference from the golden pairs that it may show on a device. */
 data class Program(val file: String, val sizeBytes: Long, val tolerance: Float)
 
-/** A folder that `make export` wrote, or the part of it that a phone needs. Reading and hashing: not on the main thread. */
+/**
+ * Bundle on disk: the folder that `make export` wrote, or the part of it that a phone needs. It reads and hashes files: not
+ * on the main thread.
+ */
 class Bundle private constructor(val folder: File, about: JSONObject, tolerances: Map<String, Float>) {
-    /** Tells bundles apart: the beginning of the SHA-256 of bundle.json, which holds the hashes of all other files. */
+    /** Identity: the beginning of the SHA-256 of bundle.json, which holds the hashes of all other files. */
     val id: String = File(folder, ABOUT).inputStream().use(::idOf)
     val name: String = about.getString("name")
     val melHash: String = about.getString("spec_hash")
@@ -49,7 +52,7 @@ class Bundle private constructor(val folder: File, about: JSONObject, tolerances
         return file
     }
 
-    /** Compares what a program says about itself with this bundle. */
+    /** Compares a program's own constants with this bundle; raises OlderSchema, OtherSchema or ContractBroken. */
     fun check(contract: Contract) {
         refuseOtherSchema(contract.schema)
         refuse("sample_rate", contract.sampleRate, sampleRate)

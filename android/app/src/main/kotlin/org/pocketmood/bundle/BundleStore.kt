@@ -13,7 +13,7 @@ data class ModelEntry(val bundle: Bundle, val program: Program) {
     val precision: String get() = program.file.removeSuffix(Bundle.PROGRAM_SUFFIX).substringAfterLast('.')
 }
 
-/** The bundles on this device, which program was chosen, and what its self-test said. Plain files below [home]. */
+/** Repository of bundles: those on this device, the chosen program, and results of self-tests. Plain files below [home]. */
 class BundleStore(private val home: File) {
     private val choice = File(home, "chosen")
 

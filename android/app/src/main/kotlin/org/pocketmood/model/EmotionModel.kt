@@ -5,7 +5,7 @@ import java.io.File
 /** The schema of bundles and programs that this app reads; `SCHEMA` in Python's `pocketmood/bundle.py`. */
 const val SCHEMA = 2
 
-/** What a program says about itself in its constant methods; names as in Python's `export/contract.py`. */
+/** Contract of a program: what its constant methods return; names as in Python's `export/contract.py`. */
 data class Contract(
     val schema: Long,
     /** Samples per second. */
@@ -20,7 +20,7 @@ data class Contract(
     val seconds: Float get() = samples.toFloat() / sampleRate
 }
 
-/** Waveform in, emotion out. Not thread-safe unless an implementation says so. */
+/** Model: waveform in, emotion out. Not thread-safe unless an implementation says so. */
 interface EmotionModel : AutoCloseable {
     val contract: Contract
 

@@ -3,11 +3,11 @@ package org.pocketmood.model
 import java.util.Locale
 import kotlin.math.abs
 
-/** A waveform and what PyTorch predicted for it when the bundle was exported. */
+/** Golden pair: a waveform and what PyTorch predicted for it when the bundle was exported. */
 class GoldenPair(val waveform: FloatArray, val prediction: Prediction)
 
 /**
- * How far a program lies from its golden pairs on this device.
+ * Result of a self-test: how far a program lies from its golden pairs on this device.
  *
  * [difference]: the largest over all pairs, both outputs and both axes; NaN where a prediction was no number.
  * [tolerance]: the largest that the bundle's parity.json allows this program on any device.

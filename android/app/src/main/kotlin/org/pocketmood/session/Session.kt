@@ -136,7 +136,7 @@ class Session(
         val failed = problemIn {
             change.work()
             next = null
-            // Closed only after the next one is open: closing waits for a prediction that is still being computed.
+            // `use` closes the one before when the next is open; here, as it waits for a prediction that is being computed.
             next = before?.program.use { models.open(::report) }
         }
         var found = emptyList<ModelEntry>()

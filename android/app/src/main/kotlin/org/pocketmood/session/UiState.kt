@@ -7,7 +7,7 @@ import org.pocketmood.model.Contract
 import org.pocketmood.model.Prediction
 import org.pocketmood.model.SelfTestResult
 
-/** All that the screens draw. Immutable: a new one is published for every change. */
+/** State of the screens: all that they draw. Immutable: a new one is published for every change. */
 sealed interface UiState {
     /** A model is being brought into service. */
     data class Preparing(val step: Step) : UiState
@@ -24,6 +24,7 @@ sealed interface UiState {
     data class Failed(val problem: Problem, val model: OpenModel?) : UiState
 }
 
+/** Step of bringing a model into service, for the screen. */
 enum class Step { UNPACKING, IMPORTING, LOADING, TESTING }
 
 /** A loaded program that passed its self-test. */
@@ -49,7 +50,7 @@ data class Run(
     val latencyMs: Float = 0f,
 )
 
-/** What the newest sound came to. */
+/** Result for the newest sound. */
 sealed interface Impression {
     /** Too little was heard for a prediction. */
     data class Gathering(val secondsLeft: Float) : Impression

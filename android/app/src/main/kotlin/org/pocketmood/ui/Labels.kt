@@ -67,7 +67,7 @@ fun Resources.sourceOf(run: Run): String {
 
 fun Resources.numbersOf(prediction: Prediction): String = getString(R.string.numbers, *prediction.numbers)
 
-/** What a screen reader says of the point. */
+/** The plane in words, for a screen reader. */
 fun Resources.descriptionOf(prediction: Prediction?): String =
     if (prediction == null) getString(R.string.plane_empty)
     else getString(R.string.plane_point, getString(prediction.emotion.mood.label), *prediction.numbers)

@@ -9,7 +9,7 @@ import org.pocketmood.R
 import org.pocketmood.audio.Level
 import org.pocketmood.audio.SILENCE_DB
 
-/** How loud it is, from silence to full scale, with a mark at the newest peak. */
+/** Level meter, from silence to full scale, with a mark at the newest peak. */
 class MeterView @JvmOverloads constructor(context: Context, attributes: AttributeSet? = null) : View(context, attributes) {
     private val paint = Paint(Paint.ANTI_ALIAS_FLAG)
     private var level = Level.NONE

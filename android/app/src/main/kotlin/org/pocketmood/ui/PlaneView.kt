@@ -43,7 +43,7 @@ class PlaneView @JvmOverloads constructor(context: Context, attributes: Attribut
 
     fun y(emotion: Emotion): Float = plane.centerY() - emotion.arousal * plane.height() / 2
 
-    /** As wide as it may be, and no higher than half of the screen where nobody says how high. */
+    /** As wide as it may be, and no higher than half of the screen where the layout gives no height. */
     override fun onMeasure(widthSpec: Int, heightSpec: Int) {
         val width = MeasureSpec.getSize(widthSpec)
         val free = MeasureSpec.getMode(heightSpec) == MeasureSpec.UNSPECIFIED
