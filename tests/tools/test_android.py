@@ -220,6 +220,14 @@ def test_schema_and_limits_are_those_of_python() -> None:
     assert f"NEUTRAL_RADIUS = {radius}\n" in (SOURCES / "model" / "Emotion.kt").read_text()
 
 
+def test_the_app_reads_tolerance_and_golden_pairs_by_their_names() -> None:
+    kotlin = (SOURCES / "bundle" / "Bundle.kt").read_text()
+    golden = ", ".join(f'"{name}"' for name in android_bundle.GOLDEN)
+    assert f"val GOLDEN = listOf({golden})\n" in kotlin
+    assert 'getDouble("tolerance")' in kotlin
+    assert "limit" not in kotlin and "fp32_max_error" not in kotlin  # what the tolerance is made from
+
+
 def test_moods_and_quadrants_are_those_of_python() -> None:
     words = " ".join([*emotion._WORDS, "neutral"])
     corners = [emotion.quadrant(emotion.Emotion(*at)) for at in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
