@@ -90,6 +90,7 @@ def _output(name: str, range_: list[float | None], unit: str) -> dict[str, Any]:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a file or a folder; a copy cut short by a kill is made anew."""
+    # copytree refuses a folder that is there, and merging would keep files of an earlier export.
     if target.is_dir():
         shutil.rmtree(target)
     if source.is_dir():

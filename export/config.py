@@ -93,6 +93,7 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that prove nothing and choices that write nothing."""
+        # Ranges of noise mean nothing, so int8 without calibration clips is refused, not guessed.
         if min(self.golden, self.calibration, self.sensitivity, self.processes) < 1:
             raise ExportError("golden, calibration, sensitivity and processes must be at least 1")
         if min(self.held_out, self.qat_steps) < 0:
@@ -112,6 +113,7 @@ class ExportConfig:
 
     def limit(self, artefact: Artefact) -> float:
         """Return the largest difference allowed between an artefact and what it is compared with."""
+        # Quantised programs are held to their own graph: what the runtime rounds otherwise, not what int8 costs.
         if artefact.against == OWN_GRAPH:
             return self.int8_limit
         return self.fp16_limit if artefact.precision == "fp16" else self.fp32_limit

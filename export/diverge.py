@@ -1,4 +1,4 @@
-"""Where an artefact first leaves PyTorch: its values along the graph, module by module, in the order of computation.
+"""Localises a fault: the first module whose values in an artefact leave those of PyTorch, in order of computation.
 
 Two comparisons, the first that finds something speaks. The network as it was rewritten for a runtime against the stock
 one, both in PyTorch, shows a fault of a rewrite. The program's own values against the rewritten network's show a fault
@@ -6,8 +6,8 @@ of a writer or a runtime: ONNX Runtime hands out every value, and so does the ev
 delegate hands out none, so for a `.pte` the line says how far one could see.
 
 Modules and values are matched by the weights that they hold: a convolution, linear layer or LayerNorm writes the output
-of the module after which its weight is named. What ONNX Runtime fuses is not seen, because values are asked for as the
-program is written: one that nowhere diverges and is red all the same has a fault in the runtime's own kernels.
+of the module after which its weight is named. What ONNX Runtime fuses is not seen, because the program is run as it
+is written: one that nowhere diverges and is red all the same has a fault in the runtime's own kernels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pocketmood.onnx_session import open_session
 from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES, Array
 
 Values = Mapping[str, Array]
-"""What modules answered, by path and in order; then the outputs of the program, by name."""
+"""Outputs of modules, by path and in order; then the outputs of the program, by name."""
 
 FINE = 1e-3
 """Largest error that rounding explains, as a share of a module's largest value."""
@@ -41,7 +41,7 @@ _WEIGHT = re.compile(r"(network\.[\w.]+?)\.(?:weight|bias)(?:_\w+)?$")
 
 
 class Divergence(NamedTuple):
-    """The first module whose answer is beyond the tolerance, or else the one that is furthest off."""
+    """The first module whose output is beyond the tolerance, or else the one that is furthest off."""
 
     module: str
     error: float
@@ -52,6 +52,7 @@ class Divergence(NamedTuple):
 def explain(artefact: Artefact, path: Path, pipeline: Pipeline, wave: Array) -> str:
     """Say in one line where a written program first diverges from a pipeline on one clip [1, S]."""
     rewritten = _REWRITES[artefact.format](pipeline)
+    # First in PyTorch alone: a fault of the rewrite would else be blamed on the writer.
     stock, ours = module_values(pipeline, wave), module_values(rewritten, wave)
     comparable = {name: value for name, value in stock.items() if name not in _folded(pipeline)}
     found = first(comparable, ours, FINE)
@@ -62,6 +63,7 @@ def explain(artefact: Artefact, path: Path, pipeline: Pipeline, wave: Array) -> 
             f"in PyTorch the rewritten network nowhere diverges (most at {found.module}: error {found.error:.1e} of "
             "its range): the fault lies in quantisation, lowering or XNNPACK, whose delegate shows no value inside"
         )
+
     theirs = onnx_values(path, wave) if artefact.format == "onnx" else coreml_values(path, wave, list(ours))
     found = first(ours, theirs, FINE if artefact.precision == "fp32" else COARSE)
     verb = "first diverges" if found.is_beyond else "nowhere diverges by more than rounding, most"
@@ -72,9 +74,11 @@ def first(wanted: Values, found: Values, tolerance: float) -> Divergence:
     """Compare what both hold, in the order of `wanted`; a value that is no number is infinitely far off."""
     most = Divergence("no module that both hold", 0.0, False)
     for name, value in wanted.items():
+        # Sizes and not shapes: a rewrite may keep the numbers and not their shape.
         if name not in found or found[name].size != value.size:
             continue
         error = float(np.abs(found[name].reshape(-1).astype(np.float64) - value.reshape(-1)).max())
+        # As a share of the module's range, because values grow and shrink along the network.
         share = error / max(float(np.abs(value).max()), 1e-6) if np.isfinite(error) else float("inf")
         if share > tolerance:
             return Divergence(name, share, True)
@@ -84,7 +88,7 @@ def first(wanted: Values, found: Values, tolerance: float) -> Divergence:
 
 
 def module_values(pipeline: nn.Module, wave: Array) -> dict[str, Array]:
-    """Run a pipeline and keep what each module answered, in the order in which they were done."""
+    """Run a pipeline and keep what each module returned, in the order of computation."""
     values: dict[str, Array] = {}
 
     def keep(path: str) -> Callable[..., None]:
@@ -115,6 +119,8 @@ def onnx_values(path: Path, wave: Array) -> dict[str, Array]:
         if node.op_type in _HOLDERS and paths:
             places.setdefault("front", node.input[0])
             places[paths[0]] = node.output[0]  # a linear layer's sum comes after its product
+
+    # ONNX Runtime hands out what the graph declares as an output, and nothing else.
     ends = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in {*places.values()} - ends)
     session = open_session(model.SerializeToString(), as_written=True)
@@ -128,6 +134,7 @@ def coreml_values(path: Path, wave: Array, modules: Iterable[str]) -> dict[str, 
     from export.coreml import mil, to_coreml
 
     program, _ = to_coreml.read_program(path)
+    # torch.export calls a parameter `p_` and its path with underscores, and coremltools keeps the name.
     owners = {f"p_{module.replace('.', '_')}": module for module in modules}
     values: dict[str, Array] = {}
 
@@ -142,7 +149,7 @@ def coreml_values(path: Path, wave: Array, modules: Iterable[str]) -> dict[str, 
 
 
 def _folded(pipeline: nn.Module) -> set[str]:
-    """Return the modules whose own answers a rewrite changes, by design, because it moves a scale past them.
+    """Return the modules whose own outputs a rewrite changes, by design, because it moves a scale past them.
 
     These are convolutions, which take over their batch norm, and in a transformer block the norms, whose scale moves
     into the next layer, and the layer that makes the queries, which takes over the scale of their products.

@@ -28,6 +28,7 @@ def golden_pairs(folder: Path) -> tuple[Array, Outputs]:
         if not path.is_file() or not path.stat().st_size or path.stat().st_size % (4 * width):
             raise BundleError(f"{path}: missing, or no whole number of rows of {width} float32; export it again")
         parts.append(np.fromfile(path, "<f4").reshape(-1, width))
+
     waves, emotions, intervals = parts
     if not len(waves) == len(emotions) == len(intervals):
         counts = f"{len(waves)} golden waveforms, {len(emotions)} emotions, {len(intervals)} intervals"
@@ -38,5 +39,6 @@ def golden_pairs(folder: Path) -> tuple[Array, Outputs]:
 def write_golden(folder: Path, waves: Array, predictions: Outputs, mel: Array) -> None:
     """Write the golden pairs of a bundle, clip after clip, and the first clip's spectrogram [M, T]."""
     parts = {WAVEFORMS: waves, EMOTIONS: predictions[:, :2], INTERVALS: predictions[:, 2:], MEL_FILE: mel}
+    # Raw, because a reader of it is one line in every language.
     for name, values in parts.items():
         write_bytes(folder / name, np.ascontiguousarray(values, "<f4").tobytes())

@@ -57,7 +57,7 @@ class Subject:
     spec: MelSpec
     """The spectrogram that it sees."""
     stride: int
-    """It sees every so-manieth frame."""
+    """It sees every `stride`-th frame."""
     frames: int
     """It sees so many of them."""
     labels: Labels
@@ -105,6 +105,7 @@ class Job:
 
     def stage(self, step: str) -> Stage:
         """Return the nested stage of a step."""
+        # The clips are part of what a step is made from: another split has other ones under the same config.
         return Stage(self.folder, step, {"config": self.config.shaping(), "clips": vars(self.clips)}, self.inputs)
 
     def left_in_float(self) -> dict[str, str]:

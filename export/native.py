@@ -75,6 +75,7 @@ def build(machine: Machine) -> Path:
     binary = folder / "pte_runner"
     if not binary.is_file():
         folder.mkdir(parents=True, exist_ok=True)
+        # Built under a name of its own and renamed: two processes may build at once, and one may be killed.
         part = folder / f"pte_runner.{os.getpid()}"
         _call([*command, "-o", str(part)], BUILD_LIMIT_S)
         part.replace(binary)
@@ -103,6 +104,7 @@ def run(machine: Machine, program: Path, waveforms: Path | None = None, repeat: 
     command = [*machine.emulator, str(build(machine)), str(program)]
     if waveforms is not None:
         command += ["--waveforms", str(waveforms), "--repeat", str(repeat)]
+
     found = json.loads(_call([*command, "--threads", str(threads)], RUN_LIMIT_S))
     # The runner writes null for what is no number; float64 in between keeps all digits of a float32.
     predictions = np.array(found.get("predictions", []), dtype=np.float64).astype(np.float32).reshape(-1, 4)

@@ -235,7 +235,7 @@ def read_records(bundle: Path) -> list[ParityRecord]:
 def tolerances(bundle: Path, suffix: str) -> dict[str, float]:
     """Map each program of a bundle with this ending to its tolerance; BundleError for one that was never judged.
 
-    This is the only place in Python where a tolerance is looked up, and nothing computes another one.
+    Whoever runs a program on another machine looks its tolerance up, and computes none.
     """
     records = [record for record in read_records(bundle) if record.artefact.endswith(suffix)]
     unjudged = [record.artefact for record in records if record.gates is None]

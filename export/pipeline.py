@@ -1,4 +1,4 @@
-"""The one module that every format is made from: waveform in, emotion out."""
+"""Front end and student as one module, which every format is made from: waveform in, emotion and interval68 out."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def build(student: nn.Module, spec: MelSpec, stride: int, frames: int) -> Pipeli
             f"a student that sees {spec.bands} bands x {frames} frames cannot be exported: both must be multiples of "
             "64. Train it with another number of frames"
         )
+    # In eval mode and without gradients: batch norms fold into convolutions, and weights are exported as constants.
     pipeline = Pipeline(MelFrontEnd(spec, stride, frames), student, spec).eval()
     for parameter in pipeline.parameters():
         parameter.requires_grad_(False)

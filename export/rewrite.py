@@ -2,7 +2,7 @@
 
 Measured on mobilevit_s, 30 s in, one machine: the stock network becomes 49 XNNPACK subgraphs and 44 ms, the rewritten
 one a single subgraph and 24 ms; ONNX Runtime needs 21 ms for the stock network and 32 ms for the rewritten one. Each
-rewrite changes the answer by rounding only (a test holds them to 1e-5).
+rewrite changes the prediction by rounding only (a test holds them to 1e-5).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class XnnpackPipeline(Pipeline):
     """A pipeline whose functions, too, are written in operators that XNNPACK takes."""
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """Answer one clip."""
+        """Predict one clip."""
         with _XnnpackFunctions():
             return super().forward(waveform)
 
@@ -177,6 +177,7 @@ def average_layer_norm(module: nn.Module) -> None:
 def _move_affine(norm: nn.LayerNorm, reader: nn.Linear) -> None:
     """Let a layer do the scaling and shifting of the norm before it, whose scale becomes 1 and shift 0."""
     with torch.no_grad():
+        # The shift of the norm needs a bias to move into.
         if reader.bias is None:
             reader.bias = nn.Parameter(torch.zeros(reader.out_features))
         reader.bias.add_(reader.weight @ norm.bias)
@@ -187,6 +188,7 @@ def _move_affine(norm: nn.LayerNorm, reader: nn.Linear) -> None:
 def _scale_outputs(layer: nn.Linear, rows: slice, factor: float) -> None:
     """Multiply some of a layer's outputs by a number."""
     with torch.no_grad():
+        # The bias, too: the factor applies to the sum.
         for part in (layer.weight, layer.bias):
             if part is not None:
                 part[rows].mul_(factor)
@@ -202,6 +204,7 @@ def _product(matrix: Tensor) -> nn.Linear:
 def for_xnnpack(pipeline: Pipeline) -> Pipeline:
     """Return a copy that XNNPACK takes whole."""
     copied = copy.deepcopy(pipeline)
+    # Scales leave the norms before these are replaced by modules that nobody looks for.
     fold_batch_norm(copied.network)
     fold_scales_of_norms(copied.network)
     fold_attention(copied.network)

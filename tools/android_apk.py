@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.golden import GOLDEN_FILES
 from pocketmood import command
 from pocketmood.errors import PocketmoodError
 
 PAGE = 16 * 1024
 PERMISSIONS = {"android.permission.RECORD_AUDIO"}
-GOLDEN = {f"assets/bundle/golden/{name}.f32" for name in ("waveform", "emotion", "interval68")}
+GOLDEN = {f"assets/bundle/{name}" for name in GOLDEN_FILES}
 # Names that only tests have: R8 keeps what is reachable, and nothing of theirs must be.
 NOT_SHIPPED = (b"org/junit", b"org/robolectric", b"FakeModel", b"FakeSource", b"TinyBundle", b"ScreenTest")
 _LOAD = 1

@@ -6,20 +6,19 @@ A bundle of another schema, or one whose bytes are not those that were exported,
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from export.golden import GOLDEN_FILES
+from export.parity_record import PARITY_FILE, read_records
 from pocketmood import command
 from pocketmood.bundle import Bundle
 from pocketmood.errors import BundleError
 
 ASSETS = Path("android/app/src/main/assets/bundle")
-GOLDEN = ("golden/waveform.f32", "golden/emotion.f32", "golden/interval68.f32")
-PARITY = "parity.json"
 AGAIN = "export it again with `python -m export`"
 
 
@@ -51,7 +50,7 @@ def copy(folder: Path, target: Path, precision: str | None = None) -> list[str]:
     """Check a bundle and replace `target` by what the app needs of it; return the files' names."""
     bundle = Bundle.open(folder)
     bundle.verify()
-    names = ["bundle.json", *_needed(bundle, (*GOLDEN, PARITY)), program(bundle, precision)]
+    names = ["bundle.json", *_needed(bundle, (*GOLDEN_FILES, PARITY_FILE)), program(bundle, precision)]
 
     # Beside the target and renamed when whole: a copy that breaks off leaves the one before as it was.
     part = target.with_name(f"{target.name}.part")
@@ -66,8 +65,7 @@ def copy(folder: Path, target: Path, precision: str | None = None) -> list[str]:
 
 def program(bundle: Bundle, precision: str | None) -> str:
     """Return the file of the smallest ExecuTorch program that passed its gate, or of the one asked for."""
-    records: list[dict[str, Any]] = json.loads((bundle.folder / PARITY).read_text(encoding="utf-8"))
-    passed = {record["artefact"] for record in records if record.get("verdict") == "passed"}
+    passed = {record.artefact for record in read_records(bundle.folder) if record.passed}
     wanted = f".{precision or ''}.pte" if precision else ".pte"
     programs: list[str] = [name for name in bundle.about["files"] if name.endswith(wanted)]
     proven = [name for name in programs if name in passed]

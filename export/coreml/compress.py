@@ -1,4 +1,4 @@
-"""CoreML's smaller packages: a float16 network, int8 weights, 6-bit palettes.
+"""Weight compression for CoreML: a float16 network, int8 weights, or 6-bit palettes.
 
 The front end stays in float32 in each of them: a power spectrum overflows float16, and a rounded DFT or mel matrix is
 another spectrogram. With compressed weights the network, too, computes in float32: then PyTorch can repeat the package
@@ -23,7 +23,7 @@ NETWORK = ("p_network_", "b_network_")
 """How torch.export begins the names of the network's parameters and buffers."""
 MIN_NUMBERS = 2048
 """Smaller tensors stay as they are. On the demo's student they are 1 % of the weights, and a palette for each of those
-above 512 made the largest error of its answers four times larger: .046 instead of .011."""
+above 512 made the largest error of its predictions four times larger: .046 instead of .011."""
 PALETTE = 64
 """Entries of a palette: 6 bits per weight."""
 _SUFFIXES = ("_quantized", "_palettized")
@@ -46,13 +46,14 @@ class BehindFrontEnd:
         self._known: dict[Any, bool] = {}
 
     def __call__(self, operation: Any) -> bool:
-        """Answer for one operator; its predecessors are looked at first."""
+        """Tell for one operator; its predecessors are looked at first."""
+        # Remembered, because graphs branch and join: without it every path to the input would be walked again.
         if operation not in self._known:
             if operation.op_type == "const":
                 self._known[operation] = operation.name.startswith(NETWORK)
             else:
-                groups = (given if isinstance(given, list | tuple) else [given] for given in operation.inputs.values())
-                makers = [one.op for group in groups for one in group if one is not None and one.op is not None]
+                groups = (entry if isinstance(entry, list | tuple) else [entry] for entry in operation.inputs.values())
+                makers = [given.op for group in groups for given in group if given is not None and given.op is not None]
                 self._known[operation] = any(self(maker) for maker in makers)
         return self._known[operation]
 
@@ -78,6 +79,7 @@ def palette(weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     It starts with values as dense as the cube root of the weights' density, the optimum for many values (Panter and
     Dite 1951), and needs no random numbers: the same weights give the same bytes.
     """
+    # Sorted once, with running sums: the mean of a cell is then two look-ups, and a step costs 64 of them.
     values = np.sort(weight.reshape(-1).astype(np.float64))
     sums = np.concatenate([[0.0], np.cumsum(values)])
     counts, edges = np.histogram(values, 1024)
@@ -86,10 +88,13 @@ def palette(weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     for _ in range(100):  # normal weights need 20 to 60, and none of it is seen in the error beyond 30
         borders = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)
         starts, ends = np.concatenate([[0], borders]), np.concatenate([borders, [len(values)]])
+        # An empty cell keeps its centre.
         moved = np.where(ends > starts, (sums[ends] - sums[starts]) / np.maximum(ends - starts, 1), centres)
         if np.array_equal(moved, centres):
             break
         centres = moved
+
+    # Indices are made from the table as it is stored, not from the float64 centres: the nearest may be another.
     table = centres.astype(np.float32)
     middles = (table[1:].astype(np.float64) + table[:-1]) / 2
     return table.astype(weight.dtype), np.searchsorted(middles, weight.reshape(-1)).astype(np.uint8)
@@ -103,13 +108,15 @@ def with_own_weights(pipeline: Pipeline, program: Any, precision: Precision) -> 
     """
     copied = copy.deepcopy(pipeline)
     tensors = {f"p_{name.replace('.', '_')}": tensor for name, tensor in copied.named_parameters()}
-    stored = [one for one in program.functions["main"].operations if one.op_type.startswith(COMPRESSED)]
+    operations = program.functions["main"].operations
+    stored = [operation for operation in operations if operation.op_type.startswith(COMPRESSED)]
     for operation in stored:
         name = operation.name
         for suffix in _SUFFIXES:
             name = name.removesuffix(suffix)
         if name not in tensors:
             raise ExportError(f"the CoreML program compresses {operation.name}, which is no weight of the network")
+
         weight, found = tensors[name].numpy(), np.asarray(operation.materialized_val_inference())
         wrong = int((~(np.abs(found - weight) <= rounding(weight, precision))).sum())  # not a number is wrong, too
         if wrong:
@@ -123,6 +130,7 @@ def with_own_weights(pipeline: Pipeline, program: Any, precision: Precision) -> 
 def rounding(weight: NDArray[np.float32], precision: Precision) -> NDArray[np.float64]:
     """Return how far a stored weight may lie from the original, number by number: hardly farther than it must."""
     if precision == "int8":
+        # Half a step, and a little more for the arithmetic of float32.
         step = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True) / 127
         return np.broadcast_to(0.51 * step.astype(np.float64), weight.shape)
     table, indices = palette(weight)
@@ -134,6 +142,8 @@ def _only_network(model: Any, config: Any) -> Any:
     """Apply a compression to the weights of the network and to nothing else."""
     import coremltools.optimize.coreml as cto
 
-    constants = (one for one in model._mil_program.functions["main"].operations if one.op_type == "const")
-    names = [one.name for one in constants if one.name.startswith(NETWORK)]
+    # By name, because `global_config` would compress the front end's matrices, too.
+    operations = model._mil_program.functions["main"].operations
+    constants = [operation.name for operation in operations if operation.op_type == "const"]
+    names = [name for name in constants if name.startswith(NETWORK)]
     return cto.OptimizationConfig(global_config=None, op_name_configs=dict.fromkeys(names, config))

@@ -1,4 +1,4 @@
-"""Runs a CoreML program anywhere: MIL operators, as their specification defines them, in torch.
+"""Evaluator of CoreML programs on any system: MIL operators, as their specification defines them, in torch.
 
 It works from the saved package alone (`to_coreml.read_program`), so it proves the program that ships: its operators,
 their order and parameters, its weights, also where these are stored in few bits. Arithmetic is float32; where the
@@ -32,8 +32,9 @@ def evaluator(program: Any, watch: Callable[[Any, list[Tensor]], None] | None = 
     """
     refuse_unknown(program)
     main = program.functions["main"]
+    # Weights are decompressed here, once for all runs.
     constants = _constants(main.operations)
-    steps = [one for one in main.operations if not _is_constant(one)]
+    steps = [operation for operation in main.operations if not _is_constant(operation)]
 
     def run(waveform: Array) -> tuple[Array, Array]:
         values = constants | {main.inputs[INPUT_NAME]: torch.from_numpy(np.ascontiguousarray(waveform))}
@@ -59,10 +60,13 @@ def describe(program: Any) -> Facts:
     kinds = [(tuple(output.shape), _dtype(output)) for output in main.outputs]
     if kinds != [((1, 2), "fp32")] * 2:
         raise ExportError(f"the CoreML program's outputs are {kinds}")
+
     weights = [o.outputs[0].val for o in main.operations if o.op_type == "const" and np.size(o.outputs[0].val) > 1]
     numbers = [value for value in weights if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+    # A float16 package may hold what became infinite when it was written.
     if not all(np.isfinite(value).all() for value in numbers):
         raise ExportError("a weight of the CoreML program is not finite")
+
     census = Counter(operation.op_type for operation in main.operations if not _is_constant(operation))
     return Facts(
         operators=sum(census.values()),
@@ -106,14 +110,16 @@ def _constant(value: Any) -> Any:
 def _step(operation: Any, values: dict[Any, Any]) -> dict[Any, Tensor]:
     """Run one operator and return its outputs, in the type and shape that the program declares."""
     inputs = {
-        name: [values[one] for one in given] if isinstance(given, list | tuple) else values[given]
+        name: [values[entry] for entry in given] if isinstance(given, list | tuple) else values[given]
         for name, given in operation.inputs.items()
         if given is not None
     }
     result = OPERATORS[operation.op_type](inputs)
     results = result if isinstance(result, list) else [result]
+
     found = {}
     for output, tensor in zip(operation.outputs, results, strict=True):
+        # A wrong definition often shows here first, and by the operator's name.
         if tuple(output.shape) != tuple(tensor.shape):
             raise ExportError(
                 f"CoreML operator {operation.op_type} {output.name}: {tuple(tensor.shape)}, "

@@ -1,4 +1,4 @@
-"""What each MIL operator of our programs computes, as its specification defines it, in torch and float32.
+"""Reference definitions of the MIL operators in our programs, as the specification has them, in torch and float32.
 
 Inputs and results are float32 throughout; where a program says float16, `mil` rounds the result. Attributes that none
 of our programs use are refused by name, not guessed.
@@ -24,6 +24,7 @@ def _conv(v: Values) -> Tensor:
             f"CoreML operator conv: pad_type {v['pad_type']} is not defined in export/coreml/mil_operators.py"
         )
     if v.get("pad_type", "valid") == "custom":
+        # Padded by hand: torch's own padding is symmetric, MIL's has four numbers.
         top, bottom, left, right = pads
         x = functional.pad(x, (left, right, top, bottom))
     strides, dilations = v.get("strides", (1, 1)), v.get("dilations", (1, 1))
@@ -51,6 +52,7 @@ def _slice_by_index(v: Values) -> Tensor:
             raise ExportError(
                 "CoreML operator slice_by_index: a negative stride is not defined in export/coreml/mil_operators.py"
             )
+        # An integer drops the axis in torch, which is what MIL's squeeze does.
         if squeezed[axis]:
             cut.append(begin)
         else:
@@ -70,6 +72,7 @@ def _pad(v: Values) -> Tensor:
 
 def _layer_norm(v: Values) -> Tensor:
     x, axes = v["x"], v.get("axes")
+    # Written out, because MIL's norm takes any axes and torch's only the last ones.
     mean = x.mean(axes, keepdim=True)
     variance = (x - mean).square().mean(axes, keepdim=True)
     normal: Tensor = (x - mean) / torch.sqrt(variance + v.get("epsilon", 1e-5))
@@ -79,6 +82,7 @@ def _layer_norm(v: Values) -> Tensor:
 
 def _split(v: Values) -> list[Tensor]:
     x, axis = v["x"], v["axis"]
+    # MIL gives either the sizes or their number.
     sizes = v.get("split_sizes") or (x.shape[axis] // v["num_splits"],) * v["num_splits"]
     return list(torch.split(x, list(sizes), axis))
 
@@ -92,6 +96,7 @@ def _squeeze(v: Values) -> Tensor:
 def _expand_dims(v: Values) -> Tensor:
     x: Tensor = v["x"]
     rank = x.ndim + len(v["axes"])
+    # In ascending order, so that each place is one of the final tensor, as MIL counts.
     for axis in sorted(axis % rank for axis in v["axes"]):
         x = x.unsqueeze(axis)
     return x
@@ -129,6 +134,7 @@ OPERATORS: dict[str, Callable[[Values], Tensor | list[Tensor]]] = {
     "silu": lambda v: v["x"] * torch.sigmoid(v["x"]),
     "slice_by_index": _slice_by_index,
     "softmax": lambda v: torch.softmax(v["x"], v["axis"]),
+    # Not torch's softplus, which is linear above a threshold of 20.
     "softplus": lambda v: torch.logaddexp(v["x"], torch.zeros_like(v["x"])),
     "split": _split,
     "squeeze": _squeeze,

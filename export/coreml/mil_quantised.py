@@ -1,4 +1,4 @@
-"""MIL's operators for numbers in few bits: whole weights that a package stores compressed, and int8 activations.
+"""Reference definitions of MIL's quantised operators: weights stored in few bits, and int8 activations.
 
 One formula serves all but the palettes: real = scale x (stored - zero point), where scale and zero point are one
 number, one per slice of an axis, or one per block.
@@ -49,6 +49,7 @@ def lut_to_dense(v: Values) -> Tensor:
     if bits is None:
         raise ExportError(f"CoreML operator constexpr_lut_to_dense: a table of {len(table)} entries is not defined")
     count = int(np.prod(shape))
+    # Bits beyond the last index fill its byte and mean nothing.
     stream = np.unpackbits(v["indices"].numpy(), bitorder="little")[: bits * count].reshape(count, bits)
     indices = stream.astype(np.int64) @ (1 << np.arange(bits))
     dense: Tensor = table[torch.from_numpy(indices)].reshape(shape)
@@ -60,6 +61,7 @@ def quantize(v: Values) -> Tensor:
     x = v["input"]
     low, high, dtype = _RANGES[v["output_dtype"]]
     scale, zero_point = _along(v["scale"], v.get("axis"), x.ndim), _along(v.get("zero_point", 0), v.get("axis"), x.ndim)
+    # torch.round takes halves to the even neighbour, as MIL does.
     stored: Tensor = (torch.round(x / scale) + zero_point).clamp(low, high).to(dtype)
     return stored
 

@@ -40,6 +40,8 @@ def write(module: nn.Module, samples: int, path: Path, contract: Contract, preci
     with _quiet():
         import coremltools as ct
 
+        # Through torch.export: converting a trace fails at the front end. Saving needs no Mac, loading does, and
+        # converting would load the model unless told to skip it.
         model = ct.convert(
             torch.export.export(module, (torch.zeros(1, samples),)).run_decompositions({}),
             inputs=[ct.TensorType(name=INPUT_NAME, shape=(1, samples))],
@@ -54,6 +56,7 @@ def write(module: nn.Module, samples: int, path: Path, contract: Contract, preci
         model.save(str(path))
         # coremltools writes the program's maps in an order that changes from process to process.
         ordered = ct.utils.load_spec(str(path)).SerializeToString(deterministic=True)
+
     write_bytes(path / _PROGRAM, ordered)
     (path / _DEBUG_NAMES).unlink(missing_ok=True)
     _same_names_every_time(path / "Manifest.json")
@@ -70,6 +73,7 @@ def read(path: Path, threads: int = 0) -> Program:
     with _quiet():
         import coremltools as ct
 
+        # On the processor alone, so that every Mac computes the same.
         model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.CPU_ONLY)
 
     def run(waveform: Array) -> tuple[Array, Array]:

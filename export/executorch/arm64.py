@@ -170,6 +170,7 @@ def check(config: Arm64Config, program: Path, machine: native.Machine, tolerance
     on_this = native.run(here, program, clips, config.repeat, config.threads)
     after_noise = predictions_of_noise(here, program, waves, config.threads)
 
+    # No times from here: qemu takes 4 to 12 s for a forward pass.
     start = time.perf_counter()
     on_arm = native.run(machine, program, clips, threads=config.threads)
     print(f"  {program.name}: {len(waves)} clips under qemu, {time.perf_counter() - start:.0f} s", flush=True)

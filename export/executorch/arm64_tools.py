@@ -23,9 +23,9 @@ LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 WHEELS = CACHE.with_name("arm64")
 COMPILER, EMULATOR, SYSROOT = "aarch64-linux-gnu-g++", "qemu-aarch64-static", "/usr/aarch64-linux-gnu"
 PACKAGES = {"g++": "g++", COMPILER: "g++-aarch64-linux-gnu", EMULATOR: "qemu-user-static"}
-"""Program -> Debian package; the first builds the runner for this machine, whose answers are compared with."""
+"""Program -> Debian package; the first builds the runner for this machine, whose predictions are compared with."""
 CPU = "cortex-a76"
-"""A phone's core with int8 dot products. Not `max`: qemu 7.2 then gives wrong int8 answers."""
+"""A phone's core with int8 dot products. Not `max`: qemu 7.2 then gives wrong int8 results."""
 PLATFORM = "aarch64-manylinux_2_28"
 INSTALL_LIMIT_S = 600
 
@@ -39,6 +39,7 @@ def arm64() -> Machine:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise NotHereError(f"compares with x86-64 on Linux, and this is {platform.system()} {platform.machine()}")
     install([package for program, package in PACKAGES.items() if not shutil.which(program)])
+    # `-L` tells where the ARM64 loader and C library lie, which the cross compiler brought.
     emulator = (shutil.which(EMULATOR) or EMULATOR, "-cpu", CPU, "-L", SYSROOT)
     return Machine(PLACE, shutil.which(COMPILER) or COMPILER, runtime() / "executorch", emulator)
 
@@ -71,6 +72,7 @@ def runtime() -> Path:
     print(f"arm64: fetching executorch {version} for {PLATFORM}", flush=True)
     WHEELS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="executorch.", dir=WHEELS) as name:
+        # Unpacked beside its place and renamed: a download cut short leaves nothing that looks whole.
         wanted, part = Path(name) / "executorch.lock", Path(name) / "unpacked"
         wanted.write_text(block)
         command = [str(uv), "pip", "install", "--quiet", "--target", str(part), "--python-platform", PLATFORM]

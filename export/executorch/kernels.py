@@ -1,4 +1,4 @@
-"""The kernels and delegates a program asks for, and whether a phone has them.
+"""Kernels and delegates that a program needs, and whether a phone has them.
 
 The Android library holds the portable, optimised and quantised kernels and the XNNPACK delegate (its documentation
 says so; the library itself has no list). Portable kernels are in every build, and the wheel has their list:
@@ -42,10 +42,11 @@ def portable() -> frozenset[str]:
     names = re.findall(r"^- (?:op|func): ([\w:.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     if not names:
         raise ExportError(f"{path}: lists no kernels; has the executorch wheel changed its layout?")
+    # The list leaves out the namespace of PyTorch's own operators.
     return frozenset(name if "::" in name else f"aten::{name}" for name in names)
 
 
-def unknown(asked: Iterable[str], delegates: Iterable[str], kernels: frozenset[str]) -> list[str]:
+def unknown(needed: Iterable[str], delegates: Iterable[str], kernels: frozenset[str]) -> list[str]:
     """List what a phone may not have: operators outside of `kernels` and of the core, and foreign delegates."""
-    strange = [name for name in asked if name not in kernels | CORE and not name.startswith(CORE_PREFIX)]
+    strange = [name for name in needed if name not in kernels | CORE and not name.startswith(CORE_PREFIX)]
     return [*strange, *(name for name in delegates if name not in DELEGATES)]

@@ -28,6 +28,7 @@ def write(module: nn.Module, shape: Sequence[int], path: Path, contract: Contrac
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     with _lean_lowering():
+        # The contract travels as constant methods, which Python, Kotlin and C++ can all execute.
         edge = to_edge_transform_and_lower(
             torch.export.export(module, (torch.zeros(*shape),)),
             partitioner=[XnnpackPartitioner()],
@@ -38,6 +39,7 @@ def write(module: nn.Module, shape: Sequence[int], path: Path, contract: Contrac
         info = get_delegation_info(edge.exported_program().graph_module)
         program = edge.to_executorch()
     write_bytes(path, bytes(program.buffer))
+
     outside = {
         name: counts.non_delegated
         for name, counts in sorted(info.delegation_by_operator.items())

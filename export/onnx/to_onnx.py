@@ -26,6 +26,7 @@ def write(pipeline: Pipeline, path: Path, contract: Contract) -> Facts:
         raise ExportError("torch.onnx.export returned no program")
     model = program.model_proto
     seal(model, path, contract)
+    # Other domains have versions of their own.
     opset = next(entry.version for entry in model.opset_import if entry.domain == "")
     return Facts(opset=opset, operators=len(model.graph.node))
 
@@ -51,6 +52,7 @@ def read_contract(path: Path) -> dict[str, str]:
     """Return the contract a program carries; ExportError if names or shapes of its ends are not ours."""
     session = open_session(path, 1)
     ends = [(end.name, end.shape, end.type) for end in (*session.get_inputs(), *session.get_outputs())]
+    # A port is written against these names, and a wrong one shows on a phone only when it runs.
     names = [name for name, _, _ in ends]
     if names != [INPUT_NAME, *OUTPUT_NAMES] or any(kind != "tensor(float)" for _, _, kind in ends):
         raise ExportError(f"{path.name}: its inputs and outputs are {ends}")

@@ -165,9 +165,9 @@ def test_the_error_gate_sees_a_wrong_scale() -> None:
 
 def test_the_contract_gate_sees_a_wrong_sample_rate() -> None:
     require_contract(tiny.promise(), dict(tiny.promise()), "model.fp32.onnx")
-    said = {**tiny.promise(), "sample_rate": 44_100}
+    found = {**tiny.promise(), "sample_rate": 44_100}
     with pytest.raises(ExportError, match=r"model.fp32.onnx: its own contract is wrong in sample_rate"):
-        require_contract(tiny.promise(), said, "model.fp32.onnx")
+        require_contract(tiny.promise(), found, "model.fp32.onnx")
 
 
 def test_the_fp32_gate_sees_int8_that_was_calibrated_on_noise() -> None:

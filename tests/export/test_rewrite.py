@@ -1,4 +1,4 @@
-"""Rewrites keep the answer, and leave nothing behind that they should have replaced."""
+"""Rewrites keep the prediction, and leave nothing behind that they should have replaced."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def difference(before: Pipeline, after: Pipeline, wave: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("change", REWRITES)
-def test_the_answer_stays(change: Callable[[Pipeline], Pipeline]) -> None:
+def test_the_prediction_stays(change: Callable[[Pipeline], Pipeline]) -> None:
     pipeline = tiny.pipeline()
     for wave in (*tiny.waves(2), torch.zeros(1, tiny.SPEC.samples).numpy()):
         assert difference(pipeline, change(pipeline), torch.from_numpy(wave)) < LIMIT
 
 
 @pytest.mark.slow
-def test_the_answer_of_a_mobilevit_stays() -> None:
+def test_the_prediction_of_a_mobilevit_stays() -> None:
     torch.manual_seed(0)
     pipeline = build(Student("mobilevit_xxs"), MelSpec(), 5, 256)
     assert difference(pipeline, rewrite.for_xnnpack(pipeline), torch.from_numpy(tiny.waves(1)[0])) < LIMIT

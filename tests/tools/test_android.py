@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.golden import GOLDEN_FILES
 from pocketmood import audio, bundle, emotion
 from pocketmood.errors import BundleError
 from pocketmood.spec import MelSpec
@@ -30,7 +31,7 @@ def make_bundle(folder: Path, verdicts: dict[str, str] | None = None) -> Path:
     """Write a bundle as `export` does, with programs that nobody can run."""
     verdicts = verdicts or {"model.int8.pte": "passed", "model.fp32.pte": "passed"}
     (folder / "golden").mkdir(parents=True)
-    for name, size in (("model.int8.pte", 10), ("model.fp32.pte", 20), *((name, 8) for name in android_bundle.GOLDEN)):
+    for name, size in (("model.int8.pte", 10), ("model.fp32.pte", 20), *((name, 8) for name in GOLDEN_FILES)):
         (folder / name).write_bytes(bytes(size))
     records = [{"artefact": name, "verdict": verdict} for name, verdict in verdicts.items()]
     (folder / "parity.json").write_text(json.dumps(records))
@@ -58,7 +59,7 @@ def test_the_copy_holds_one_program_its_proof_and_nothing_else(tmp_path: Path) -
     (target / "old").mkdir(parents=True)
     assert android_bundle.main([str(make_bundle(tmp_path / "made")), "--to", str(target)]) == 0
     copied = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
-    assert copied == sorted(["bundle.json", "parity.json", "model.int8.pte", *android_bundle.GOLDEN])
+    assert copied == sorted(["bundle.json", "parity.json", "model.int8.pte", *GOLDEN_FILES])
 
 
 def test_a_precision_can_be_asked_for(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def flip(package: Path, weight: Any, byte: int) -> None:
     blob.write_bytes(data)
 
 
-def test_saved_program_answers_like_pytorch(written: Path) -> None:
+def test_saved_program_predicts_like_pytorch(written: Path) -> None:
     record = judged(written)
     assert record.passed and record.distance is not None and record.distance.max_error < 1e-5
     facts = mil.describe(to_coreml.read_program(written)[0])
@@ -191,4 +191,4 @@ def test_float16_rounds_as_pytorch_does(exported_run: Path) -> None:
     # Both round every operator, but not at the same places inside of it: one step of float16 below 1 is 5e-4.
     np.testing.assert_allclose(found, predict(half), rtol=0, atol=5e-4)
     assert 1e-6 < np.abs(found - exact).max() < 2e-3
-    assert np.array_equal(found, found.astype(np.float16))  # no answer holds more than float16 can
+    assert np.array_equal(found, found.astype(np.float16))  # no prediction holds more than float16 can

@@ -92,24 +92,24 @@ def uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_the_wheel_is_fetched_once_and_by_hash(uv: Path, tmp_path: Path) -> None:
-    # Keeps what it was asked, and unpacks an empty wheel where --target says.
+    # Keeps its command line, and unpacks an empty wheel where --target says.
     fake(uv, "uv", f'echo "$@" >> {tmp_path / "log"}; mkdir -p "$5/executorch"')
     first = arm64_tools.runtime()
     assert arm64_tools.runtime() == first and (first / "executorch").is_dir()
-    (asked,) = (tmp_path / "log").read_text().splitlines()
-    assert "--require-hashes" in asked and "--no-deps" in asked and arm64_tools.PLATFORM in asked
+    (words,) = (tmp_path / "log").read_text().splitlines()
+    assert "--require-hashes" in words and "--no-deps" in words and arm64_tools.PLATFORM in words
     assert [path.name for path in (tmp_path / "wheels").iterdir()] == [first.name]
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "reason"),
+    ("complaint", "error", "reason"),
     [
         ("error: request failed\n  cause: no route to host", NotHereError, "could not be fetched: cause: no route"),
         ("Hash mismatch for executorch\n  Computed: 00", ExportError, "the wheel offered has none of the lock's"),
     ],
 )
-def test_a_wheel_that_cannot_be_had_or_trusted(uv: Path, said: str, error: type[Exception], reason: str) -> None:
-    fake(uv, "uv", f"printf '{said}' >&2; exit 1".replace("\n", "\\n").replace("lock's", "lock"))
+def test_a_wheel_that_cannot_be_had_or_trusted(uv: Path, complaint: str, error: type[Exception], reason: str) -> None:
+    fake(uv, "uv", f"printf '{complaint}' >&2; exit 1".replace("\n", "\\n").replace("lock's", "lock"))
     with pytest.raises(ExportError, match=reason) as caught:
         arm64_tools.runtime()
     assert caught.type is error

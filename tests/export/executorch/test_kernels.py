@@ -1,4 +1,4 @@
-"""What a program asks of a phone: the list of kernels, and what is not on it."""
+"""What a program needs of a phone: the list of kernels, and what is not on it."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def test_the_list_is_what_the_runtime_registers() -> None:
 
 def test_a_made_up_operator_and_a_foreign_delegate_are_found() -> None:
     known = frozenset({"aten::add.out"})
-    asked = ["aten::add.out", "aten::sym_size.int", "executorch_prim::mul.Scalar", "pocket::mood.out"]
-    assert kernels.unknown(asked, ["XnnpackBackend", "MoodBackend"], known) == ["pocket::mood.out", "MoodBackend"]
-    assert kernels.unknown(asked[:3], ["XnnpackBackend"], known) == []
+    needed = ["aten::add.out", "aten::sym_size.int", "executorch_prim::mul.Scalar", "pocket::mood.out"]
+    assert kernels.unknown(needed, ["XnnpackBackend", "MoodBackend"], known) == ["pocket::mood.out", "MoodBackend"]
+    assert kernels.unknown(needed[:3], ["XnnpackBackend"], known) == []
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 def test_answers_like_pytorch(exported_run: Path) -> None:
     path = exported_run / "bundle" / "model.fp32.pte"
     ours, theirs = in_torch(tiny.pipeline()), to_executorch.read(path, threads=1)
-    answers = [(theirs(wave), ours(wave)) for wave in tiny.waves(3)]  # all kept: buffers must not be shared
-    for found, wanted in answers:
+    pairs = [(theirs(wave), ours(wave)) for wave in tiny.waves(3)]  # all kept: buffers must not be shared
+    for found, wanted in pairs:
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
 

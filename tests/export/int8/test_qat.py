@@ -34,7 +34,7 @@ def clips(count: int = 4) -> list[Tensor]:
 
 
 def error(module: nn.Module, pipeline: nn.Module, heard: list[Tensor]) -> float:
-    """Return the mean squared difference of the answers, emotion and interval68."""
+    """Return the mean squared difference of the predictions, emotion and interval68."""
     with torch.inference_mode():
         pairs = [(torch.cat(module(clip), 1), torch.cat(pipeline(clip), 1)) for clip in heard]
     return float(np.mean([float(((a - b) ** 2).mean()) for a, b in pairs]))
@@ -69,8 +69,8 @@ def test_ranges_are_the_extremes_of_the_clips_and_stay() -> None:
     qat.settle(rounded, [torch.tensor([[-1.0, 2.0]]), torch.tensor([[-3.0, 0.5]])])  # type: ignore[arg-type]
     assert float(rounded.scale) == pytest.approx(5 / 255, rel=1e-6, abs=0) and int(rounded.zero_point) == 25
     with torch.no_grad():
-        said = rounded(torch.tensor([[9.0, 0.0, 0.015]]))
-    assert said[0].tolist() == pytest.approx([2, 0, 5 / 255], rel=1e-5, abs=1e-6)  # clipped, kept, rounded
+        found = rounded(torch.tensor([[9.0, 0.0, 0.015]]))
+    assert found[0].tolist() == pytest.approx([2, 0, 5 / 255], rel=1e-5, abs=1e-6)  # clipped, kept, rounded
     assert float(rounded.scale) == pytest.approx(5 / 255, rel=1e-6, abs=0)
 
 

@@ -1,4 +1,4 @@
-"""int8 for ONNX Runtime: what is quantised, that the front end is not, and that it answers like fp32."""
+"""int8 for ONNX Runtime: what is quantised, that the front end is not, and that it predicts like fp32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX: what is written is read back, answers like PyTorch, says what it is, and holds nothing of this machine."""
+"""ONNX: what is written is read back, predicts like PyTorch, says what it is, and holds nothing of this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_answers_like_pytorch(written: Path) -> None:
+def test_predicts_like_pytorch(written: Path) -> None:
     ours, theirs = in_torch(tiny.pipeline()), to_onnx.read(written, threads=1)
     for wave in tiny.waves(2):
         for found, wanted in zip(theirs(wave), ours(wave), strict=True):
