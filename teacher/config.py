@@ -106,7 +106,7 @@ class FineTuneConfig:
     backbone_learning_rate: float | None = None
     """Largest rate of pretrained layers; the same as the others if left out."""
     crop_frames: int = 128
-    """Frames of a random training crop, at the network's stride; validation hears whole clips."""
+    """Frames of a random training crop, at the network's stride; validation is on whole clips."""
     gain_db: float = 2.5
     """Largest random change of level."""
     mask_bands: int = 16

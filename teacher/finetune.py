@@ -137,7 +137,7 @@ def train(
 
 def _validation(store: ClipStore, split: Split, front: MelFrontEnd) -> Callable[[nn.Module], dict[str, float]]:
     """Return the function that scores a `FineTune` on the whole validation clips."""
-    # Validation hears the same spectrograms after every epoch: make them once, keep them where they fit (host memory).
+    # Validation needs the same spectrograms after every epoch: make them once, keep them where they fit (host memory).
     held = torch.cat([mel.cpu() for _, mel in whole_mels(store, split.validation, front.to(default_device()))])
     labels = store.labels(split.validation)
 

@@ -153,16 +153,16 @@ class _Steps:
                 trained.record |= asdict(train.train(store, split, gan, work, seed))
 
         labels = store.labels(split.train)
-        drawn = self._stage("synthetic", {"count": count, "seed": seed}, gan=trained.fingerprint)
-        self._alone(drawn, lambda work: synthesis.draw_clips(trained.folder, labels, count, work, seed).record)
-        clips = synthesis.SyntheticStore.open(drawn.folder)
+        clips_step = self._stage("synthetic", {"count": count, "seed": seed}, gan=trained.fingerprint)
+        self._alone(clips_step, lambda work: synthesis.draw_clips(trained.folder, labels, count, work, seed).record)
+        clips = synthesis.SyntheticStore.open(clips_step.folder)
 
         # The ridge reads the clips' emotions back: fitted on real songs only, it has never seen the generator.
         ridge = floor.Ridge.load(self.folder / "floor" / RIDGE_FILE)
-        judged = self._stage("quality", {"gan": gan}, synthetic=drawn.fingerprint)
-        self._alone(judged, lambda work: quality.measure(store, split, clips, ridge, gan, work))
+        gate = self._stage("quality", {"gan": gan}, synthetic=clips_step.fingerprint)
+        self._alone(gate, lambda work: quality.measure(store, split, clips, ridge, gan, work))
         listening = self._listening_page(trained)
-        verdict = from_json(Verdict, judged.record, str(judged.folder))
+        verdict = from_json(Verdict, gate.record, str(gate.folder))
         record = Synthesis(verdict.sentence, verdict.accepted, verdict.forced, trained.record, listening)
         return (clips if verdict.accepted else None), record
 

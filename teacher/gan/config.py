@@ -53,7 +53,7 @@ class GanConfig:
     """Deviation of the noise on what the discriminator sees, falling to zero over the training."""
     feature_matching: float = 0.0
     """Weight of the distance between mean discriminator features of real and generated clips."""
-    # What is drawn.
+    # The emotions that synthetic clips are drawn for.
     conditions: Literal["density", "uniform"] = "density"
     """Draw conditions from the training songs' own valence-arousal density, or uniformly from the square."""
     jitter: float = 0.05
@@ -106,4 +106,4 @@ SMOKE = GanConfig(width=4, batch_size=4, accumulation=1, epochs=2, steps_per_epo
 PRESETS = {"full": FULL, "streamlined": STREAMLINED, "demo": DEMO, "smoke": SMOKE}
 """By the names of the teacher's presets."""
 GATE = ("quality_clips", "min_quality", "min_conditioning", "force_synthetic")
-"""Fields that judge what was drawn: changing them must not train another generator."""
+"""Fields of the gate: changing them must not train another generator."""

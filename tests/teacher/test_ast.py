@@ -25,7 +25,7 @@ def test_the_baseline_has_six_million_parameters() -> None:
     with torch.device("meta"):
         full, demo = build_teacher(AST), build_teacher(AST_DEMO)
     # By hand, width W = 288: patches 256 W + W, positions (8 + 81) W, token W, final norm 2 W; per layer attention
-    # 4 W^2 + 4 W, MLP 8 W^2 + 5 W, norms 4 W; two heads of 2 W values to 2 answers.
+    # 4 W^2 + 4 W, MLP 8 W^2 + 5 W, norms 4 W; two heads of 2 W values to 2 predictions.
     W = 288
     wanted = 257 * W + 89 * W + W + 2 * W + 6 * (12 * W**2 + 13 * W) + 2 * (2 * W * 2 + 2)
     assert sum(p.numel() for p in full.parameters()) == wanted == 6_097_252
@@ -61,16 +61,16 @@ def test_time_positions_repeat_after_their_period() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 64, 250, 1292])
-def test_any_length_is_answered_and_a_patch_of_silence_changes_the_clip(frames: int) -> None:
+def test_any_length_is_taken_and_a_patch_of_silence_changes_the_clip(frames: int) -> None:
     network = tiny(layers=1)
     mel = torch.rand(1, 1, 32, frames) * 2 - 1
     with torch.no_grad():
-        answer = network(mel)
+        features = network(mel)
         filled = network(nn.functional.pad(mel, (0, -frames % 16), value=-1.0))
         longer = network(nn.functional.pad(mel, (0, -frames % 16 + 16), value=-1.0))
-    assert answer.shape == (1, network.width) == (1, 16)
-    torch.testing.assert_close(answer, filled, rtol=0, atol=0)
-    assert (answer - longer).abs().max() > 1e-4
+    assert features.shape == (1, network.width) == (1, 16)
+    torch.testing.assert_close(features, filled, rtol=0, atol=0)
+    assert (features - longer).abs().max() > 1e-4
 
 
 def test_every_part_of_the_baseline_learns() -> None:

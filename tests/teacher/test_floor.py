@@ -38,13 +38,13 @@ def test_fit_equals_the_normal_equations_and_validation_chooses_the_penalty() ->
     assert floor.fit(x, y, held, y_held, alphas=(1e4, 1.0, 100.0)).alpha == 1.0  # no noise: the least penalty wins
 
 
-def test_constant_features_and_far_answers_stay_finite_and_in_range() -> None:
+def test_constant_features_and_far_predictions_stay_finite_and_in_range() -> None:
     rng = np.random.default_rng(1)
     x = np.concatenate([rng.normal(size=(20, 1)), np.full((20, 1), 0.3)], 1)
     y = np.repeat(x[:, :1] / 3, 2, 1).clip(-1, 1)
     ridge = floor.fit(x, y, x, y)
-    answers = ridge.predict(np.array([[100.0, 0.3], [-100.0, 0.3]]))
-    np.testing.assert_array_equal(answers, [[1, 1], [-1, -1]])
+    predictions = ridge.predict(np.array([[100.0, 0.3], [-100.0, 0.3]]))
+    np.testing.assert_array_equal(predictions, [[1, 1], [-1, -1]])
 
 
 def test_rater_sd_joins_error_and_raters() -> None:

@@ -12,28 +12,28 @@ from teacher.losses import LEAST_DEVIATION, agreement_weight, ccc_loss, emotion_
 from teacher.vit import TeacherOutput
 
 
-def test_ccc_loss_equals_the_metric_and_has_a_gradient_for_constant_answers() -> None:
+def test_ccc_loss_equals_the_metric_and_has_a_gradient_for_constant_predictions() -> None:
     torch.manual_seed(0)
-    answer, label = torch.rand(9, 2) - 0.5, torch.rand(9, 2) - 0.5
-    expected = [1 - ccc(answer[:, axis].numpy(), label[:, axis].numpy()) for axis in range(2)]
-    np.testing.assert_allclose(ccc_loss(answer, label).numpy(), expected, rtol=0, atol=1e-4)
+    prediction, label = torch.rand(9, 2) - 0.5, torch.rand(9, 2) - 0.5
+    expected = [1 - ccc(prediction[:, axis].numpy(), label[:, axis].numpy()) for axis in range(2)]
+    np.testing.assert_allclose(ccc_loss(prediction, label).numpy(), expected, rtol=0, atol=1e-4)
     constant = torch.zeros(9, 2, requires_grad=True)
     ccc_loss(constant, label).sum().backward()
     assert torch.isfinite(constant.grad).all() and constant.grad.abs().max() > 0
 
 
 def test_rater_sd_loss_by_hand_ignores_what_is_unknown_and_leaves_the_prediction_alone() -> None:
-    answer = torch.tensor([[0.1, 0.5]], requires_grad=True)
+    prediction = torch.tensor([[0.1, 0.5]], requires_grad=True)
     rater_sd = torch.tensor([[0.5, 0.4]], requires_grad=True)
     deviation = torch.tensor([[0.4, float("nan")]])
-    loss = rater_sd_loss(answer, rater_sd, torch.tensor([[0.4, 0.0]]), deviation)
+    loss = rater_sd_loss(prediction, rater_sd, torch.tensor([[0.4, 0.0]]), deviation)
     # ln .5 + (.4^2 + .3^2) / (2 * .5^2)
     assert float(loss.detach()) == pytest.approx(np.log(0.5) + 0.5, rel=1e-6, abs=1e-6)
     loss.backward()
-    # The best rater_sd is sqrt(.4^2 + .3^2) = .5: no slope there; and none at all for the answer or the unknown axis.
+    # The best rater_sd is sqrt(.4^2 + .3^2) = .5: no slope there; and none at all for the prediction or the unknown axis.
     torch.testing.assert_close(rater_sd.grad, torch.zeros(1, 2), rtol=0, atol=1e-6)
-    assert answer.grad is None
-    assert float(rater_sd_loss(answer, rater_sd, torch.zeros(1, 2), torch.full((1, 2), torch.nan)).detach()) == 0.0
+    assert prediction.grad is None
+    assert float(rater_sd_loss(prediction, rater_sd, torch.zeros(1, 2), torch.full((1, 2), torch.nan)).detach()) == 0.0
 
 
 def test_loss_terms_are_unweighted_and_their_weights_count() -> None:
@@ -50,12 +50,12 @@ def test_loss_terms_are_unweighted_and_their_weights_count() -> None:
 
 def test_weighted_ccc_equals_that_of_repeated_rows() -> None:
     torch.manual_seed(1)
-    answer, label = torch.rand(4, 2), torch.rand(4, 2)
+    prediction, label = torch.rand(4, 2), torch.rand(4, 2)
     repeats = torch.tensor([1, 3, 2, 1])
-    slow = ccc_loss(answer.repeat_interleave(repeats, 0), label.repeat_interleave(repeats, 0))
+    slow = ccc_loss(prediction.repeat_interleave(repeats, 0), label.repeat_interleave(repeats, 0))
     weight = repeats[:, None].expand(4, 2) * 0.37  # only ratios count
-    torch.testing.assert_close(ccc_loss(answer, label, weight), slow, rtol=0, atol=1e-5)
-    assert not torch.allclose(ccc_loss(answer, label), slow, rtol=0, atol=1e-3)
+    torch.testing.assert_close(ccc_loss(prediction, label, weight), slow, rtol=0, atol=1e-5)
+    assert not torch.allclose(ccc_loss(prediction, label), slow, rtol=0, atol=1e-3)
 
 
 def test_raters_who_agree_weigh_more_and_the_mean_is_one() -> None:

@@ -48,7 +48,7 @@ def test_the_demo_network_has_the_measured_size() -> None:
 
 
 @pytest.mark.parametrize("frames", [16, 64, 128, 256])
-def test_small_answers_for_any_multiple_of_16_frames(frames: int) -> None:
+def test_small_predicts_for_any_multiple_of_16_frames(frames: int) -> None:
     torch.manual_seed(0)
     output = build_teacher(SMALL).eval()(torch.rand(2, 1, 128, frames) * 2 - 1)
     assert output.emotion.shape == output.rater_sd.shape == (2, 2) and output.features.shape == (2, 64)
@@ -80,7 +80,7 @@ def test_time_positions_repeat_after_their_period() -> None:
     torch.testing.assert_close(grid[3], positions[[0, 1, 0, 1, 0]], rtol=1e-5, atol=1e-6)
 
 
-def test_base_sees_a_normalised_picture_and_answers_through_the_class_token(tiny_weights: Path) -> None:
+def test_base_sees_a_normalised_picture_and_predicts_through_the_class_token(tiny_weights: Path) -> None:
     config = VitConfig(size="base", stride=1, frames=1292, hidden=8, weights=tiny_weights)
     teacher = build_teacher(config).eval()
     assert weights_source(teacher) == "folder tiny-vit"
@@ -172,7 +172,7 @@ def test_third_tier_is_random_and_cannot_be_missed(
 
 
 @pytest.mark.parametrize("size", ["small", "base", "ast", "ast-base"])
-def test_saved_and_loaded_teachers_answer_alike(size: str, tmp_path: Path) -> None:
+def test_saved_and_loaded_teachers_predict_alike(size: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = any_size(size, tmp_path)
     teacher = build_teacher(config).eval()

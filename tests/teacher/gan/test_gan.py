@@ -136,7 +136,7 @@ def test_the_condition_enters_as_a_second_channel() -> None:
 
 
 class GivenLogits(nn.Module):
-    """Answers with the first value of each clip."""
+    """Gives the first value of each clip."""
 
     def forward(self, mel: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         return mel[:, 0, 0, 0], mel
