@@ -54,11 +54,11 @@ data: setup ## decode, label and split the music under DEAM into RUN/data
 	@test -n "$(DEAM)" || { echo 'make data: say where DEAM is (make data DEAM=/path/to/DEAM), or run make demo' >&2; exit 2; }
 	$(PY) -m pocketmood data --run $(RUN) --deam "$(DEAM)" --label-fix $(LABEL_FIX)$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)")
 
-teacher: setup ## train GAN and ViT, write the teacher's answers into RUN/teacher
+teacher: setup ## train GAN and ViT, write the soft targets into RUN/teacher
 	$(call headline,GAN and ViT learn from the ratings)
 	$(TRAIN) teacher --preset $(PRESET) --run $(RUN)
 
-student: setup ## distil the teacher's answers into a MobileViT in RUN/student
+student: setup ## distil the soft targets into a MobileViT in RUN/student
 	$(call headline,a MobileViT learns from ratings and teacher)
 	$(TRAIN) student --preset $(PRESET) --run $(RUN)
 

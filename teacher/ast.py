@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from teacher.tokens import PATCH, TokenEncoder
+from teacher.config import PATCH
+from teacher.tokens import TokenEncoder
 
 SILENCE = -1.0
 """The front end's value where there is no sound."""

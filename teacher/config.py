@@ -12,8 +12,8 @@ from pocketmood.training.schedule import Schedule
 from teacher.gan.config import PRESETS as GAN_PRESETS
 from teacher.gan.config import GanConfig
 
-STEM_REDUCTION = 16
-"""One token of "small" and of "ast" stands for 16 x 16 spectrogram values."""
+PATCH = 16
+"""Bands and frames that one token of "small" and of "ast" stands for."""
 HUB_NAMES = {"base": "google/vit-base-patch16-224-in21k", "ast-base": "MIT/ast-finetuned-audioset-10-10-0.4593"}
 """The pretrained sizes, with the names that their weights were published under."""
 
@@ -63,10 +63,12 @@ class VitConfig:
         # The pretrained sizes resize whatever they are given, and their widths come with the weights.
         if self.pretrained:
             return
+
         whole = ("frames", "bands", "period_frames") if self.size == "small" else ("bands", "period_frames")
         for name in whole:
-            if getattr(self, name) % STEM_REDUCTION or getattr(self, name) < STEM_REDUCTION:
-                raise PocketmoodError(f"vit {name} {getattr(self, name)} must be a multiple of {STEM_REDUCTION}")
+            if getattr(self, name) % PATCH or getattr(self, name) < PATCH:
+                raise PocketmoodError(f"vit {name} {getattr(self, name)} must be a multiple of {PATCH}")
+
         if min(self.layers, self.heads, self.width) < 1:
             raise PocketmoodError(
                 f"vit layers {self.layers}, heads {self.heads} and width {self.width} must be at least 1"
@@ -210,8 +212,8 @@ class TeacherConfig:
         # The stem halves both sides four times, without padding.
         scale = self.soft_targets.stride // self.vit.stride
         lengths = (self.training.crop_frames, self.soft_targets.crop_frames * scale)
-        if self.vit.size == "small" and any(length % STEM_REDUCTION for length in lengths):
-            raise PocketmoodError(f"the small ViT takes crops in multiples of {STEM_REDUCTION} frames, not {lengths}")
+        if self.vit.size == "small" and any(length % PATCH for length in lengths):
+            raise PocketmoodError(f"the small ViT takes crops in multiples of {PATCH} frames, not {lengths}")
 
 
 _BASE = VitConfig(size="base", stride=1, frames=1292, hidden=256)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-PATCH = 16
-"""Bands and frames that one token stands for."""
+from teacher.config import PATCH
 
 
 class TokenEncoder(nn.Module):

@@ -22,9 +22,9 @@ from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from pocketmood.emotion import TYPICAL_RATER_SD
 from pocketmood.errors import RunError
 from teacher.ast import Ast
-from teacher.config import VitConfig
+from teacher.config import PATCH, VitConfig
 from teacher.pretrained import Pretrained, bare_backbone, pretrained_backbone
-from teacher.tokens import PATCH, TokenEncoder
+from teacher.tokens import TokenEncoder
 
 RATER_SD_FLOOR = 0.02
 """Smallest rater_sd that a teacher predicts; a rating step is .25."""

@@ -30,7 +30,7 @@ def test_rater_sd_loss_by_hand_ignores_what_is_unknown_and_leaves_the_prediction
     # ln .5 + (.4^2 + .3^2) / (2 * .5^2)
     assert float(loss.detach()) == pytest.approx(np.log(0.5) + 0.5, rel=1e-6, abs=1e-6)
     loss.backward()
-    # The best rater_sd is sqrt(.4^2 + .3^2) = .5: no slope there; and none at all for the prediction or the unknown axis.
+    # The best rater_sd is sqrt(.4^2 + .3^2) = .5: no slope there; none at all for the prediction or the unknown axis.
     torch.testing.assert_close(rater_sd.grad, torch.zeros(1, 2), rtol=0, atol=1e-6)
     assert prediction.grad is None
     assert float(rater_sd_loss(prediction, rater_sd, torch.zeros(1, 2), torch.full((1, 2), torch.nan)).detach()) == 0.0
