@@ -7,7 +7,7 @@ already; the perfect listener predicts the true score that a rendered corpus kno
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.record import Record
+from pocketmood.bundle import Predictor
 from pocketmood.data.clips import ClipStore
 from pocketmood.errors import DataError
 from pocketmood.metrics import bootstrap, paired_difference, score
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 
-Pair = Sequence[float]
-Predict = Callable[[NDArray[np.float32]], tuple[Pair, Pair]]
-"""Waveform [S] in; (emotion, interval68) out, each (valence, arousal)."""
 Array = NDArray[np.float64]
 
 
 def predict_songs(
-    predict: Predict, store: ClipStore, ids: Sequence[str], show: bool = False, name: str = ""
+    predict: Predictor, store: ClipStore, ids: Sequence[str], show: bool = False, name: str = ""
 ) -> tuple[Array, Array]:
     """Return emotion [N, 2] and interval68 [N, 2] of songs; DataError names the first song without two numbers."""
     emotion, interval68 = np.empty((len(ids), 2)), np.empty((len(ids), 2))
@@ -41,7 +39,7 @@ def predict_songs(
 
 
 def predict_once(
-    path: Path, predict: Predict, store: ClipStore, ids: Sequence[str], show: bool = False, name: str = ""
+    path: Path, predict: Predictor, store: ClipStore, ids: Sequence[str], show: bool = False, name: str = ""
 ) -> Array:
     """Return emotion [N, 2] like `predict_songs`, kept in `path`: a run that was killed does not predict again."""
     if path.exists():

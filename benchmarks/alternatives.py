@@ -7,19 +7,21 @@ not scored. Their programs are made once and kept.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.latency import quiet
 from benchmarks.torch_rows import OpenedRow, parameters
+from pocketmood.emotion import Emotion
 from pocketmood.onnx_session import open_session
 from pocketmood.runs import read_json, versions, write_json
 
@@ -80,9 +82,9 @@ class Alternative(NamedTuple):
         path = self.make(folder)
         network = _onnx(path, threads) if self.runtime == "ONNX Runtime" else _executorch(path)
 
-        def predict(wave: Wave) -> tuple[Any, Any]:
+        def predict(wave: Wave) -> tuple[Emotion, Emotion]:
             # Stock networks have no second output; NaN keeps anybody from taking one for an interval.
-            return network(picture(wave, spec, self.picture)), np.full(2, np.nan)
+            return Emotion(*map(float, network(picture(wave, spec, self.picture)))), Emotion(math.nan, math.nan)
 
         return OpenedRow(predict, int(read_json(path.with_name(f"{path.name}.json"))["params"]), path.stat().st_size)
 

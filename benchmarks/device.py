@@ -24,11 +24,11 @@ from benchmarks import table
 from benchmarks.record import INVALID, PASSED, Record, read_results, write_results
 from benchmarks.rows import device_records
 from export.golden import WAVEFORMS, golden_pairs
+from export.parity_record import tolerances
 from pocketmood import command
 from pocketmood.bundle import Bundle
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
-from pocketmood.runs import read_json
 
 FOLDER = "/data/local/tmp/pocketmood"
 """Where Android lets programs of a shell lie and run."""
@@ -106,6 +106,7 @@ def measure(adb: Adb, bundle: Bundle, config: DeviceConfig) -> list[Record]:
         raise RunError(f"{bundle.folder}: no .pte in this bundle; export it with --to executorch")
     bundle.verify()
     _, golden = golden_pairs(bundle.folder)
+    allowed = tolerances(bundle.folder, ".pte")
 
     # What an interrupted call left there must not be run.
     adb.shell(f"rm -rf {FOLDER} && mkdir -p {FOLDER}")
@@ -120,7 +121,7 @@ def measure(adb: Adb, bundle: Bundle, config: DeviceConfig) -> list[Record]:
             record = Record(f"{program} on {name}", f"ExecuTorch, {kind}", program.split(".")[1], path.stat().st_size)
             try:
                 output = run_program(adb, path, config)
-                fill(record, output, golden, tolerance_of(bundle, program))
+                fill(record, output, golden, allowed[program])
                 _fill_costs(record, output, bundle.spec.seconds)
             except RunError as error:
                 record.fail(str(error))
@@ -148,15 +149,6 @@ def run_program(adb: Adb, program: Path, config: DeviceConfig) -> dict[str, Any]
             f"{runner}: said {last[:200]!r}, no JSON line; is it built from export/executorch/runner?"
         ) from None
     return values
-
-
-def tolerance_of(bundle: Bundle, program: str) -> float:
-    """Read how far a program may lie from the golden pairs on another machine; RunError where nothing says so."""
-    records = read_json(bundle.folder / "parity.json")
-    found = next((record.get("tolerance") for record in records if record.get("artefact") == program), None)
-    if found is None:
-        raise RunError(f"parity.json states no tolerance for {program}; export it again with `python -m export`")
-    return float(found)
 
 
 def fill(record: Record, output: dict[str, Any], golden: Array, tolerance: float) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import accuracy, alternatives, cpu_time, latency, memory, timing
-from benchmarks.accuracy import Predict
 from benchmarks.config import BenchmarksConfig
 from benchmarks.record import FAILED, PREDICTIONS, Record
 from benchmarks.rows import STUDENT, TEACHER, Row, rows_of
+from pocketmood.bundle import Predictor
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import DataError, PocketmoodError, RunError
@@ -128,7 +128,7 @@ class Peaks:
                     record.note(f"no peak memory: {error}")
 
 
-def _open(rows: list[Row], threads: int) -> dict[str, Predict]:
+def _open(rows: list[Row], threads: int) -> dict[str, Predictor]:
     """Open all rows that can run here."""
     opened = {}
     for row in rows:
@@ -151,7 +151,7 @@ def _share_params(rows: list[Row]) -> None:
             row.record.params = params
 
 
-def _score(material: Material, opened: dict[str, Predict], measured: Measurements) -> None:
+def _score(material: Material, opened: dict[str, Predictor], measured: Measurements) -> None:
     """Let every row predict the test songs, and judge its predictions."""
     config = material.config
     # One core is nearly as fast here, and does not suffer when the other is taken.
@@ -166,7 +166,7 @@ def _score(material: Material, opened: dict[str, Predict], measured: Measurement
     accuracy.drops(measured.records, measured.predictions, measured.labels, TEACHER, config.bootstrap, config.seed)
 
 
-def _predictions(material: Material, row: Row, opened: dict[str, Predict], ids: list[str]) -> accuracy.Array | None:
+def _predictions(material: Material, row: Row, opened: dict[str, Predictor], ids: list[str]) -> accuracy.Array | None:
     """Return a row's predictions [N, 2] and keep them in `folder/predictions`; None where it has none."""
     path, store = material.folder / PREDICTIONS / f"{row.name}.csv", material.store
     if row.predictions is not None:
@@ -181,7 +181,7 @@ def _predictions(material: Material, row: Row, opened: dict[str, Predict], ids: 
     return accuracy.predict_once(path, opened[row.name], store, ids, material.show, row.name)
 
 
-def _time(material: Material, measured: Measurements, opened: dict[str, Predict]) -> None:
+def _time(material: Material, measured: Measurements, opened: dict[str, Predictor]) -> None:
     """Time all opened rows on one clip: how they start, and once warm."""
     config = material.config
     # One clip for all: what is heard does not change how long it takes.

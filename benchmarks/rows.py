@@ -10,16 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks import latency, torch_rows
 from benchmarks.accuracy import Array, stored, truth
 from benchmarks.alternatives import OURS, OWN, Alternative, Picture
 from benchmarks.record import FAILED, INVALID, MEASURED, NOT_RUN, PASSED, Record, read_results
 from benchmarks.torch_rows import OpenedRow
+from export.parity_record import PARITY_FILE, ParityRecord, read_records
 from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, TRUTH_FILE, WEIGHTS_FILE, RunFolder
 from pocketmood.errors import BundleError
-from pocketmood.runs import read_json
 
 CEILING, FLOOR, TEACHER, STUDENT = "perfect listener", "ridge floor", "teacher", "student"
 COMPILED = "student, torch.compile"
@@ -89,6 +88,11 @@ def artefacts(bundle: Path) -> list[str]:
     formats = list(RUNTIMES)
     # One that should be there and is not gets a row as well, which says so.
     return sorted({*SHIPPED, *held}, key=lambda name: (formats.index(Path(name).suffix), name))
+
+
+def records_of(bundle: Path) -> list[ParityRecord]:
+    """Read the parity records of a bundle; none where it holds no such file, which each row then says of itself."""
+    return read_records(bundle) if (bundle / PARITY_FILE).is_file() else []
 
 
 def size_of(path: Path) -> int | None:
@@ -182,30 +186,20 @@ def _open_coreml(path: Path, _threads: int) -> OpenedRow:
     """Open a CoreML program, which chooses its threads itself."""
     from export.coreml.to_coreml import read
 
-    program = read(path)
-
-    def predict(wave: Any) -> tuple[Any, Any]:
-        emotion, interval68 = program(wave[None])
-        return emotion[0], interval68[0]
-
-    return OpenedRow(predict, None)
+    return OpenedRow(torch_rows.for_one_clip(read(path)), None)
 
 
 def _proof(record: Record, bundle: Path) -> None:
     """Take over the verdict and the counts of delegated and left-out operators from the bundle's parity records."""
-    path = bundle / "parity.json"
-    proofs = read_json(path) if path.is_file() else []
-    proof = next((proof for proof in proofs if proof.get("artefact") == record.name), None)
+    proof = next((proof for proof in records_of(bundle) if proof.artefact == record.name), None)
     if proof is None:
         record.status = MEASURED
         record.note("bundle/parity.json has no record of it")
         return
 
-    record.delegated_subgraphs = proof.get("delegated_subgraphs")
-    record.undelegated_ops = proof.get("undelegated_ops")
-    record.parity_error = proof.get("max_error")
-    verdict = proof.get("verdict")
+    record.delegated_subgraphs, record.undelegated_ops = proof.facts.delegated_subgraphs, proof.facts.undelegated_ops
+    record.parity_error = proof.distance and proof.distance.max_error
     # "failed" here means broken; a program that runs and predicts something else is invalid.
-    record.status = {PASSED: PASSED, FAILED: INVALID}.get(str(verdict), MEASURED)
-    if record.status == INVALID:
-        record.note(str(proof.get("reason") or "differs from PyTorch by more than its limit"))
+    record.status = PASSED if proof.passed else INVALID
+    if not proof.passed:
+        record.note(proof.reason or "differs from PyTorch by more than its limit")

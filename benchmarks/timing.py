@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from benchmarks.accuracy import Predict
     from benchmarks.rows import Row
+    from pocketmood.bundle import Predictor
 
 REFERENCE = "reference kernel"
 
@@ -29,7 +29,7 @@ def reference_row() -> Record:
     return Record(REFERENCE, "ONNX Runtime", "fp32", reason=f"no model but {what}; ratio: how many of it a row takes")
 
 
-def time_start(row: Row, ready: Predict, wave: NDArray[np.float32], count: int) -> None:
+def time_start(row: Row, ready: Predictor, wave: NDArray[np.float32], count: int) -> None:
     """Open a row once more, now that all libraries are loaded, and time the opening and the first call."""
     if row.open is None or not row.opens_again:
         return
@@ -45,7 +45,7 @@ def time_start(row: Row, ready: Predict, wave: NDArray[np.float32], count: int) 
 def time_steady(
     config: BenchmarksConfig,
     records: Sequence[Record],
-    opened: Mapping[str, Predict],
+    opened: Mapping[str, Predictor],
     wave: NDArray[np.float32],
     show: bool,
 ) -> None:
@@ -79,7 +79,7 @@ def fill(record: Record, timing: latency.Timing, config: BenchmarksConfig) -> No
 class OtherThreads:
     """The rows that can be opened again, with one thread and with all cores, in processes that open them from now."""
 
-    def __init__(self, config: BenchmarksConfig, rows: Sequence[Row], opened: Mapping[str, Predict]) -> None:
+    def __init__(self, config: BenchmarksConfig, rows: Sequence[Row], opened: Mapping[str, Predictor]) -> None:
         """Start the processes, which time nothing yet."""
         self.rows = [row for row in rows if row.name in opened and row.opens_again]
         names = [row.name for row in self.rows]

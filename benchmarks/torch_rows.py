@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pocketmood.bundle import Predictor
 from pocketmood.data.run_folder import SOFT_TARGETS, RunFolder
+from pocketmood.emotion import Emotion
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
@@ -17,13 +18,13 @@ from pocketmood.spec import MelSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from benchmarks.accuracy import Predict
+    from pocketmood.programs import Array, Program
 
 
 class OpenedRow(NamedTuple):
     """A row that is ready to predict."""
 
-    predict: Predict
+    predict: Predictor
     params: int | None
     """Trained numbers in the network; None where the format does not tell."""
     size_bytes: int | None = None
@@ -35,21 +36,31 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def for_one_clip(program: Program) -> Predictor:
+    """Return a program as the rows call it: one waveform [S] in, emotion and its width out."""
+
+    def predict(waveform: Array) -> tuple[Emotion, Emotion]:
+        emotion, width = program(waveform[None])
+        return Emotion(*map(float, emotion[0])), Emotion(*map(float, width[0]))
+
+    return predict
+
+
 def torch_row(model: nn.Module, spec: MelSpec, stride: int, frames: int) -> OpenedRow:
-    """Join the front end and a network in eager PyTorch: waveform [S] in, emotion [2] and its width [2] out."""
+    """Join the front end and a network in eager PyTorch: waveform in, emotion and its width out."""
     import torch
 
     from pocketmood.mel import MelFrontEnd
 
     front, model = MelFrontEnd(spec, stride, frames).eval(), model.eval()
 
-    def predict(wave: NDArray[np.float32]) -> tuple[Any, Any]:
+    def program(waveform: Array) -> tuple[Array, Array]:
         with torch.inference_mode():
             # By place, not by name: the width is a teacher's rater_sd, and a student's interval68.
-            emotion, width, *_ = model(front(torch.from_numpy(wave)[None]))
-        return emotion[0].numpy(), width[0].numpy()
+            emotion, width, *_ = model(front(torch.from_numpy(waveform)))
+        return emotion.numpy(), width.numpy()
 
-    return OpenedRow(predict, parameters(model))
+    return OpenedRow(for_one_clip(program), parameters(model))
 
 
 def open_teacher(run: RunFolder) -> OpenedRow:

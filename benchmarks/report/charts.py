@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import Record
+from export.parity_record import ParityRecord
 
 Array = NDArray[np.float64]
 Spec = dict[str, Any]
@@ -171,27 +172,28 @@ def times(records: Sequence[Record]) -> Spec | None:
     }  # fmt: skip
 
 
-def parity(proofs: Sequence[Mapping[str, Any]]) -> Spec | None:
+def parity(proofs: Sequence[ParityRecord]) -> Spec | None:
     """Draw each artefact's differences to PyTorch as a heat map: a cell's colour is its power of ten."""
-    keys = {"max_error": "largest", "emotion_mean_error": "emotion, mean", "interval68_mean_error": "interval68, mean",
-            "fp32_max_error": "to fp32", "limit": "limit"}  # fmt: skip
-    # Not every format has every field: a cell that is not there stays empty.
+    decades = list(range(-8, 0))
     cells = [
-        {"artefact": str(proof["artefact"]).removeprefix("model."), "what": words, "error": proof[key],
-         "words": f"{proof[key]:.0e}", "decade": math.floor(math.log10(max(float(proof[key]), 1e-9)))}
+        {
+            "artefact": proof.artefact.removeprefix("model."),
+            "what": what,
+            "error": error,
+            "words": f"{error:.0e}",
+            # Errors of 0 and errors beyond all measure would have no shade of their own.
+            "decade": min(max(math.floor(math.log10(max(error, 1e-9))), decades[0]), decades[-1]),
+        }
         for proof in proofs
-        for key, words in keys.items()
-        if isinstance(proof.get(key), int | float)
-    ]  # fmt: skip
+        for what, error in _differences(proof).items()
+        # What could not be run has no distance, and NaN no power of ten.
+        if error is not None and math.isfinite(error)
+    ]
     if not cells:
         return None
-    decades = list(range(-8, 0))
     shades = [f"color-mix(in srgb, var(--artefact) {10 * place}%, var(--card))" for place in range(8)]
-    # Errors of 0 and errors beyond all measure would have no shade of their own.
-    for cell in cells:
-        cell["decade"] = min(max(cell["decade"], decades[0]), decades[-1])
     place = {"y": {"field": "artefact", "type": "nominal", "sort": None, "title": None},
-             "x": {"field": "what", "type": "nominal", "sort": list(keys.values()), "title": None,
+             "x": {"field": "what", "type": "nominal", "sort": list(_differences(proofs[0])), "title": None,
                    "axis": {"orient": "top", "labelAngle": -50, "labelOverlap": False}}}  # fmt: skip
     shade = {"field": "decade", "type": "ordinal", "scale": {"domain": decades, "range": shades}, "legend": None}
     tips = [{"field": "artefact"}, {"field": "what"}, {"field": "error", "format": ".2e"}]
@@ -206,6 +208,18 @@ def parity(proofs: Sequence[Mapping[str, Any]]) -> Spec | None:
              "encoding": {**place, "text": {"field": "words"}}},
         ],
     }  # fmt: skip
+
+
+def _differences(proof: ParityRecord) -> dict[str, float | None]:
+    """Return the columns of the heat map: title -> difference, None where the artefact has none."""
+    distance, to_fp32 = proof.distance, proof.to_fp32
+    return {
+        "largest": distance and distance.max_error,
+        "emotion, mean": distance and distance.emotion_mean_error,
+        "interval68, mean": distance and distance.interval68_mean_error,
+        "to fp32": to_fp32 and to_fp32.fp32_max_error,
+        "limit": proof.gates and proof.gates.limit,
+    }
 
 
 def lines(rows: Sequence[Mapping[str, Any]], x: str, y: str, hues: Mapping[str, str]) -> Spec:

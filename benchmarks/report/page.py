@@ -14,6 +14,8 @@ from benchmarks.config import BenchmarksConfig
 from benchmarks.measure import Measurements
 from benchmarks.report import accuracy, charts, training
 from benchmarks.report import sections as parts
+from benchmarks.rows import records_of
+from export.parity_record import ParityRecord
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.runs import STAGE_FILE, read_json
 
@@ -37,8 +39,7 @@ def page(config: BenchmarksConfig, run: RunFolder, measured: Measurements, machi
     # A stage without its record is left out, not refused: the page then has less to say of it.
     stages = {name: read_json(path) for name in STAGES if (path := run.folder(name) / STAGE_FILE).is_file()}
     data = stages.get("data", {}).get("record", {})
-    proofs_path = run.folder("bundle") / "parity.json"
-    proofs = read_json(proofs_path) if proofs_path.is_file() else []
+    proofs = records_of(run.folder("bundle"))
     phone = parts.phone_model(measured.records)
     rows = ("teacher", "student", *([phone.name] if phone else []))
 
@@ -131,7 +132,7 @@ def _agreement(measured: Measurements, phone: str | None) -> str:
     return f'<div class="two"><div class="stack">{"".join(left)}</div><div class="stack">{"".join(right)}</div></div>'
 
 
-def _proof(proofs: Sequence[Mapping[str, Any]]) -> str:
+def _proof(proofs: Sequence[ParityRecord]) -> str:
     chart = charts.figure(
         charts.parity(proofs),
         "Difference to PyTorch",

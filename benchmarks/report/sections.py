@@ -22,6 +22,7 @@ from benchmarks.table import (
     remarks,
     time_ms,
 )
+from export.parity_record import ParityRecord
 from pocketmood.data.run_folder import RunFolder
 
 PHONE_MODELS = ("model.int8.pte", "model.fp32.pte", "model.fp32.onnx")
@@ -105,20 +106,19 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1
     return f'<div class="inner"><table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def parity_table(proofs: Sequence[Mapping[str, Any]]) -> str:
+def parity_table(proofs: Sequence[ParityRecord]) -> str:
     """Show every parity record with all of its fields, as the export stage wrote them."""
     if not proofs:
         return '<p class="say">The bundle holds no parity records.</p>'
     # Formats have fields of their own: the union, in the order of their first appearance.
-    keys = list(dict.fromkeys(key for proof in proofs for key in proof))
-    first = [key for key in ("artefact", "verdict") if key in keys]
-    keys = first + [key for key in keys if key not in first]
+    flat = [proof.to_json() for proof in proofs]
+    keys = list(dict.fromkeys(("artefact", "verdict", *(key for values in flat for key in values))))
     heads = "".join(
         f"<th{' class=text' if key == 'verdict' else ''}>{escape(key.replace('_', ' '))}</th>" for key in keys
     )
     rows = "".join(
-        "<tr>" + "".join(_parity_cell(key, proof.get(key), place == 0) for place, key in enumerate(keys)) + "</tr>"
-        for proof in proofs
+        "<tr>" + "".join(_parity_cell(key, values.get(key), place == 0) for place, key in enumerate(keys)) + "</tr>"
+        for values in flat
     )
     return _scroll(heads, rows)
 

@@ -6,13 +6,14 @@ OUT.md from the bundle's parity records.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
 from benchmarks.studies.result_files import markdown_table, parse_command, write_result
+from export.parity_record import PARITY_FILE, ParityRecord, read_records
 from pocketmood import command
 from pocketmood.errors import BundleError
 from pocketmood.runs import STAGE_FILE, read_json
@@ -29,7 +30,7 @@ class ProgramsConfig:
 
 
 @dataclass(frozen=True)
-class Program:
+class ProgramFacts:
     """What a reader compares of one program; None where a format does not tell. The rest stays in the bundle."""
 
     name: str
@@ -62,10 +63,11 @@ class Program:
     """What is not."""
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Program:
+    def of(cls, proof: ParityRecord) -> ProgramFacts:
         """Take over what a parity record says."""
-        kept = {field.name: record[field.name] for field in fields(cls) if field.name in record}
-        return cls(**kept | {"name": record["artefact"], "megabytes": record["size_bytes"] / 1e6})
+        flat = proof.to_json()
+        kept = {field.name: flat[field.name] for field in fields(cls) if field.name in flat}
+        return cls(**kept | {"name": proof.artefact, "megabytes": (proof.facts.size_bytes or 0) / 1e6})
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,18 @@ class Programs:
     parameters: int
     wall_s: float
     """Time that writing and proving them took."""
-    programs: tuple[Program, ...]
+    programs: tuple[ProgramFacts, ...]
     machine: dict[str, Any]
 
 
 def collect(bundle: Path) -> Programs:
     """Return what a bundle's records say of each program; BundleError where it is none."""
-    files = [bundle / name for name in ("bundle.json", "parity.json", STAGE_FILE)]
+    files = [bundle / name for name in ("bundle.json", PARITY_FILE, STAGE_FILE)]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise BundleError(f"{bundle}: no {', '.join(missing)} in it; pass the folder that `python -m export` wrote")
-    about, records, stage = (read_json(file) for file in files)
-    programs = tuple(Program.of(record) for record in records)
+    about, stage = read_json(bundle / "bundle.json"), read_json(bundle / STAGE_FILE)
+    programs = tuple(ProgramFacts.of(proof) for proof in read_records(bundle))
     return Programs(about["name"], about["parameters"], stage["wall_s"], programs, describe())
 
 
@@ -128,7 +130,7 @@ def _either(numbers: Sequence[int]) -> str:
     return " or ".join(map(str, numbers))
 
 
-def _in_int8(program: Program) -> str:
+def _in_int8(program: ProgramFacts) -> str:
     if not program.quantised:
         return ""
     return f"; int8: {program.quantised}; float: {program.left_float or 'nothing'}"

@@ -46,7 +46,8 @@ def test_the_golden_pairs_on_an_emulated_phone(tmp_path: Path) -> None:
         emotion, interval68 = pipeline()(torch.from_numpy(clips))
     for name, values in ((WAVEFORMS, clips), (EMOTIONS, emotion.numpy()), (INTERVALS, interval68.numpy())):
         np.ascontiguousarray(values, "<f4").tofile(bundle / name)
-    write_json(bundle / "parity.json", [{"artefact": program.name, "tolerance": TOLERANCE}])
+    proof = benchmark_runs.proof(program.name, 0.0, TOLERANCE, TOLERANCE)
+    write_json(bundle / "parity.json", [proof.to_json()])
     benchmark_runs.describe_bundle(bundle, SPEC, program.name, WAVEFORMS, EMOTIONS, INTERVALS)
     phone = tmp_path / "adb"
     phone.mkdir()

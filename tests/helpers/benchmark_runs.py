@@ -16,6 +16,7 @@ from benchmarks.accuracy import stored, truth
 from benchmarks.record import INVALID, PASSED, Record
 from benchmarks.rows import CEILING, FLOOR, STUDENT, TEACHER, Row
 from benchmarks.torch_rows import OpenedRow
+from export.parity_record import PARITY_FILE, Distance, Facts, Gates, ParityRecord
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.clips import Clip, ClipStore
 from pocketmood.data.record import DataRecord, SplitSizes
@@ -27,21 +28,22 @@ from pocketmood.spec import MelSpec
 from pocketmood.training.history import EpochRecord, write_history
 
 SPEC = MelSpec(seconds=0.5)
-PROOFS: list[dict[str, Any]] = [
-    {
-        "artefact": "model.fp32.onnx",
-        "verdict": "passed",
-        "max_error": 2.4e-6,
-        "limit": 1e-4,
-        "tolerance": 1e-3,
-        "delegated_subgraphs": None,
-    },
-    {"artefact": "model.fp32.pte", "verdict": "passed", "max_error": 1.9e-6, "limit": 1e-4, "tolerance": 1e-3}
-    | {"delegated_subgraphs": 2, "undelegated_ops": 5},
-    {"artefact": "model.int8.pte", "verdict": "failed", "max_error": 7.1e-3, "limit": 5e-3, "tolerance": 7e-3}
-    | {"reason": "largest error 0.0071 is beyond the limit of 5e-03"}
-    | {"delegated_subgraphs": 2, "undelegated_ops": 5},
-]
+
+
+def proof(artefact: str, max_error: float, limit: float, tolerance: float, **more: Any) -> ParityRecord:
+    """Make up the record of an artefact that was compared; it failed if there is a `reason`."""
+    distance = Distance(20, max_error, max_error, max_error / 10, 0.0, 60.0, max_error, max_error / 10, 0.0, 60.0)
+    verdict = "failed" if "reason" in more else "passed"
+    return ParityRecord(artefact, verdict, distance=distance, gates=Gates(limit, tolerance), **more)
+
+
+GRAPHS = Facts(delegated_subgraphs=2, undelegated_ops=5)
+TOO_FAR = "largest error 0.0071 is beyond the limit of 5e-03"
+PROOFS = (
+    proof("model.fp32.onnx", 2.4e-6, 1e-4, 1e-3),
+    proof("model.fp32.pte", 1.9e-6, 1e-4, 1e-3, facts=GRAPHS),
+    proof("model.int8.pte", 7.1e-3, 5e-3, 7e-3, facts=GRAPHS, reason=TOO_FAR),
+)
 
 
 def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) -> Path:
@@ -72,7 +74,7 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
         _write_curve(folder, 14, 0.66, rng)
     with Stage(run, "bundle", {}, {"student": student.fingerprint}).work() as folder:
         describe_bundle(folder, SPEC)
-        write_json(folder / "parity.json", PROOFS)
+        write_json(folder / PARITY_FILE, [proof.to_json() for proof in PROOFS])
     return run
 
 

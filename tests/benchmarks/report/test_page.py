@@ -15,6 +15,7 @@ from benchmarks import measure
 from benchmarks.config import PRESETS, BenchmarksConfig
 from benchmarks.record import KEYS, Record
 from benchmarks.report import charts, sections
+from export.parity_record import ParityRecord
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from tests.helpers import ROOT, benchmark_runs, chromium
@@ -202,7 +203,7 @@ def test_a_browser_shows_it_without_complaint_or_overlap(finished, tmp_path):
 def test_charts_are_left_out_where_there_is_nothing_to_draw():
     bare = [Record("x")]
     assert charts.pareto(bare) is None and charts.times(bare) is None
-    assert charts.parity([{"artefact": "m"}]) is None
+    assert charts.parity([ParityRecord("m", "failed")]) is None
     assert charts.figure(None, "title") == ""
 
 
@@ -238,8 +239,10 @@ def test_the_headline_prefers_int8_but_nothing_that_was_refuted():
 
 
 def test_parity_records_are_shown_as_they_are():
-    text = sections.parity_table([{"artefact": "m", "max_error": 1.234e-6, "verdict": "failed", "x_y": None}])
-    assert "1.23e-06" in text and "pill bad" in text and "<th>x y</th>" in text
+    text = sections.parity_table(
+        [benchmark_runs.proof("m", 1.234e-6, 1e-7, 1e-3, reason="too far"), ParityRecord("n", "passed")]
+    )
+    assert "1.23e-06" in text and "pill bad" in text and "<th>max error</th>" in text and "<td>-</td>" in text
     assert "no parity records" in sections.parity_table([])
 
 
