@@ -80,7 +80,7 @@ SCHEDULE = Schedule(epochs=20, batch_size=32, ema_decay=0.99)
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """The student stage: a small network learns from ratings and from the teacher's answers."""
+    """The student stage: a small network learns from ratings and from the teacher's soft targets."""
 
     run: Path = Path("runs/demo")
     """Run folder; its data and teacher stages must be finished."""

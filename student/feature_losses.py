@@ -45,9 +45,9 @@ class Projector(nn.Module):
 def cosine_term(projected: Tensor, teacher: Tensor) -> Tensor:
     """Return 1 - cosine of layer-normalised features, both [B, F]: only the direction counts, so nothing swamps."""
     shape = projected.shape[1:]
-    ours = nn.functional.layer_norm(projected, shape)
-    theirs = nn.functional.layer_norm(teacher.detach(), shape)
-    return 1 - nn.functional.cosine_similarity(ours, theirs).mean()
+    student = nn.functional.layer_norm(projected, shape)
+    target = nn.functional.layer_norm(teacher.detach(), shape)
+    return 1 - nn.functional.cosine_similarity(student, target).mean()
 
 
 def relational_term(features: Tensor, teacher: Tensor) -> Tensor:
@@ -65,10 +65,10 @@ def relational_term(features: Tensor, teacher: Tensor) -> Tensor:
 
 def distance_correlation_term(features: Tensor, teacher: Tensor) -> Tensor:
     """Return 1 - dCor of two sets of features; 1 where either side is the same for all clips."""
-    ours, theirs = _centred(pairwise_distances(features)), _centred(pairwise_distances(teacher.detach()))
-    scale = ((ours * ours).mean() * (theirs * theirs).mean()).clamp(min=_TINY**2).sqrt()
+    student, target = _centred(pairwise_distances(features)), _centred(pairwise_distances(teacher.detach()))
+    scale = ((student * student).mean() * (target * target).mean()).clamp(min=_TINY**2).sqrt()
     # Rounding may bring the covariance of unrelated features below 0, and the root's slope there is infinite.
-    return 1 - ((ours * theirs).mean() / scale).clamp(min=_TINY).sqrt()
+    return 1 - ((student * target).mean() / scale).clamp(min=_TINY).sqrt()
 
 
 FEATURE_TERMS: dict[FeatureMeasure, Callable[[Tensor, Tensor], Tensor]] = {
@@ -102,9 +102,9 @@ def angles(x: Tensor) -> Tensor:
     return torch.bmm(arms, arms.transpose(1, 2))
 
 
-def _huber(ours: Tensor, theirs: Tensor) -> Tensor:
+def _huber(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the sum of half the squares of differences, linear from 1 on."""
-    return nn.functional.smooth_l1_loss(ours, theirs, reduction="sum")
+    return nn.functional.smooth_l1_loss(student, teacher, reduction="sum")
 
 
 def _centred(distances: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ def response_term(emotion: Tensor, teacher: Tensor, measure: str = "mse", gate: 
 def open_gate(emotion: Tensor, targets: Targets) -> Tensor:
     """Tell which of the teacher's predictions may pull, [B, 2] bool: those not worse than the student's at this moment.
 
-    Worse is a larger squared error against the rating, axis by axis. Where nobody rated, the teacher is always heard.
+    Worse is a larger squared error against the rating, axis by axis. Where nobody rated, the teacher always counts.
     """
     teacher, student = ((predicted.detach() - targets.labels) ** 2 for predicted in (targets.emotion, emotion))
     # `<=`: a tie leaves the gate open, as no gate would.

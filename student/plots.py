@@ -55,14 +55,14 @@ def _agreement(path: Path, student: Predictions, teacher: Predictions) -> None:
 
     # Rows are matched by id: each file has an order of its own.
     row = {id_: index for index, id_ in enumerate(teacher.ids)}
-    theirs = teacher.emotion[[row[id_] for id_ in student.ids]]
+    of_teacher = teacher.emotion[[row[id_] for id_ in student.ids]]
     figure = Figure(figsize=(9, 4.4), layout="constrained")
     for axis, (name, place) in enumerate(zip(AXES, figure.subplots(1, 2), strict=True)):
-        ours = student.emotion[:, axis]
-        limit = _limit(ours, theirs[:, axis])
+        of_student = student.emotion[:, axis]
+        limit = _limit(of_student, of_teacher[:, axis])
         place.plot([-limit, limit], [-limit, limit], color="0.8", lw=1, zorder=0)
-        place.scatter(theirs[:, axis], ours, s=14, alpha=0.7, color=_COLOURS[axis], linewidths=0)
-        place.set(title=f"{name}: CCC with the teacher {ccc(ours, theirs[:, axis]):.2f}", xlabel="teacher",
+        place.scatter(of_teacher[:, axis], of_student, s=14, alpha=0.7, color=_COLOURS[axis], linewidths=0)
+        place.set(title=f"{name}: CCC with the teacher {ccc(of_student, of_teacher[:, axis]):.2f}", xlabel="teacher",
                   ylabel="student", xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")  # fmt: skip
     _save(figure, path)
 

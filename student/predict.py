@@ -1,4 +1,4 @@
-"""Predictions of a student for whole clips, in PyTorch; programs are asked by `export` and `pocketmood predict`."""
+"""Predictions of a student for whole clips, in PyTorch; those of exported programs are `export.predict`'s."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class AblationConfig:
-    """What every ablation is told."""
+    """Settings of every ablation."""
 
     seeds: int = 3
     """Trainings per arm."""
@@ -159,6 +159,7 @@ def intervals(seeds: int) -> str:
 
 def table(rows: Sequence[Arm]) -> str:
     """Lay the arms out as a Markdown table, their facts in the last columns."""
+    # A dict keeps the order in which facts are first met; a set would shuffle the columns.
     extra = list(dict.fromkeys(key for row in rows for key in row.facts))
     head = ["arm", "CCC", "95 %", "seeds", "over seeds", f"less {rows[0].name}", *extra]
     cells = [
@@ -185,6 +186,7 @@ def write(out: Path, rows: Sequence[Arm], title: str, typed: str, notes: Sequenc
 
 def _over_seeds(samples: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Return the mean over seeds drawn with replacement of [K, R] resamplings; arms of one K draw the same seeds."""
+    # Seeded by K as well, and by nothing of the arm: the same seeds are drawn for every arm.
     chosen = np.random.default_rng([seed, len(samples)]).integers(len(samples), size=samples.shape)
     mean: NDArray[np.float64] = np.take_along_axis(samples, chosen, 0).mean(0)
     return mean

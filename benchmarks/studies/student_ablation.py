@@ -62,6 +62,7 @@ class StudentAblationConfig(AblationConfig):
         super().__post_init__()
         if self.epochs is not None and self.epochs <= 0:
             raise RunError(f"ablate: --epochs {self.epochs} must be above 0; leave it out for the student's own")
+        # A term that weighs nothing would make two arms the same training.
         for term in ("labels", "response", "features"):
             if getattr(self.student.loss, term) == 0:
                 raise RunError(f"ablate: the recipe has no {term}; give --student.loss.{term} a weight")
@@ -77,6 +78,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run(config: StudentAblationConfig, typed: str = f"python -m {NAME}") -> int:
     """Train every arm with every seed, compare them on the test songs, write and print the table."""
+    # Imported here, not above: --help need not wait for torch and timm.
     from benchmarks.studies import ablation
     from pocketmood.data.run_folder import RunFolder
     from pocketmood.runs import Stage
@@ -97,6 +99,7 @@ def run(config: StudentAblationConfig, typed: str = f"python -m {NAME}") -> int:
         return emotion, {"terms": ", ".join(ARMS[arm]), "clips": clips, "steps": stage.record["steps"]}
 
     trained = ablation.train_arms(list(ARMS), config.seeds, train)
+
     songs = list(data.split.test)
     labels = data.store.labels(songs).astype(float)
     rows = ablation.compare(trained.emotion, labels, songs, trained.facts)

@@ -69,7 +69,9 @@ class ArchitecturesConfig:
         """Refuse rows that cannot be read, and numbers that measure nothing."""
         if min(self.seeds, self.threads, self.repeats) < 1:
             raise RunError("--seeds, --threads and --repeats must be at least 1")
-        _ = self.choices
+        # Read here, so that a wrong row is refused at once and not after hours of training those before it.
+        if not self.choices:
+            raise RunError("--rows needs at least one row, for instance mobilevit_xxs:5")
 
     @property
     def choices(self) -> list[Choice]:
@@ -99,6 +101,7 @@ def run(config: ArchitecturesConfig, typed: str = f"python -m {NAME}") -> int:
 
 def lower(choice: Choice, folder: Path, path: Path) -> dict[str, Any]:
     """Lower a row's student in a folder to a program, as export does; returns what is known of it."""
+    # Imported here: executorch alone takes seconds, and a continued run may have all its programs.
     from export.contract import Labels, contract
     from export.executorch import to_executorch
     from export.pipeline import build
@@ -133,6 +136,7 @@ def measure(config: ArchitecturesConfig, lower: Lower = lower, clock: Clock = ti
     from student.training_set import TrainingData
 
     keep_freed_memory()
+    # Crops that all rows can express, found before the first training: the strides may have none in common.
     folder = RunFolder(config.run)
     data = TrainingData.open(folder)
     crops = common_crops(data.soft_targets, sorted({choice.stride for choice in config.choices}))
@@ -148,7 +152,7 @@ def measure(config: ArchitecturesConfig, lower: Lower = lower, clock: Clock = ti
     for row, arm in zip(rows, scored, strict=True):
         row |= judged(arm, times.get(row["name"]))
 
-    heard = [data.soft_targets.crops[crop][1] * data.soft_targets.stride for crop in crops]
+    crop_hops = [data.soft_targets.crops[crop][1] * data.soft_targets.stride for crop in crops]
     return {
         "rows": rows,
         "pareto": pareto(rows),
@@ -157,7 +161,7 @@ def measure(config: ArchitecturesConfig, lower: Lower = lower, clock: Clock = ti
         "threads": config.threads,
         "threads_used": used,
         "repeats": config.repeats,
-        "crop_hops": min(heard),
+        "crop_hops": min(crop_hops),
         "teacher_stride": read_json(folder.made("teacher") / CONFIG_FILE)["vit"]["stride"],
         "corpus": folder.data_record.corpus,
         "machine": describe(),
@@ -184,6 +188,7 @@ def train_row(
         stages.append(Stage(_stages(run), f"{choice.name}-{seed}", settings, stage_inputs(run)))
         emotion.append(train_once(music, training, stages[-1], choice.adapt).emotion)
 
+    # In shown frames: those are what a reader compares, whatever the front end computes.
     row: dict[str, Any] = {"name": choice.name, **choice._asdict(), "shown": choice.shown}
     row |= {name: getattr(training, name) // choice.pooled for name in ("frames", "crop_frames")}
     row |= {name: stages[0].record[name] for name in ("parameters", "steps", "step_seconds")}
@@ -208,6 +213,7 @@ def program(run: RunFolder, choice: Choice, trained: Stage, lower: Lower) -> dic
         except Exception as error:  # exporters raise anything; one network must not cost the others their rows
             why = (str(error).strip().splitlines() or [""])[0]
             return {"program": None, "reason": f"not lowered: {type(error).__name__}: {why}"}
+
     path = stage.folder / PROGRAM
     graphs = {name: stage.record.get(name) for name in ("delegated_subgraphs", "undelegated_ops")}
     return {"program": path, "size_bytes": path.stat().st_size, **graphs}
@@ -230,6 +236,7 @@ def pareto(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         # Twins do not beat each other: both stay on the front.
         return no_worse and better
 
+    # A row without a program is on no front, however accurate.
     able = [row for row in rows if row.get("ms") is not None]
     return [row["name"] for row in able if not any(beats(other, row) for other in able)]
 
@@ -241,6 +248,7 @@ def table(results: Mapping[str, Any]) -> str:
             "MB", "graphs", "front"]  # fmt: skip
     lines = []
     for row in results["rows"]:
+        # Absent where the network could not be lowered.
         size, graphs = row.get("size_bytes"), row.get("delegated_subgraphs")
         lines.append([
             row["model"], row["shown"], str(row["frames"]), f"{row['ccc']:.3f}",

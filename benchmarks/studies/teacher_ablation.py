@@ -95,6 +95,7 @@ def run(config: TeacherAblationConfig, typed: str = f"python -m {NAME}") -> int:
     """Train every arm with every seed, compare them on the test songs, write and print the table."""
     from pocketmood.training.device import keep_freed_memory
 
+    # A finished teacher is needed for its synthetic clips alone; the arms train teachers of their own.
     folder = RunFolder(config.teacher.run)
     inputs, data = {"data": folder.fingerprint("data")}, TeacherData.open(folder)
     keep_freed_memory()
@@ -103,6 +104,7 @@ def run(config: TeacherAblationConfig, typed: str = f"python -m {NAME}") -> int:
         return train_arm(arm, replace(config.teacher, seed=seed), data, inputs)
 
     trained = ablation.train_arms(ARMS, config.seeds, train)
+
     songs, synthetic = list(data.split.test), len(data.synthetic)
     labels = data.store.labels(songs).astype(float)
     rows = ablation.compare(trained.emotion, labels, songs, trained.facts)
@@ -129,9 +131,11 @@ def train_arm(arm: str, config: TeacherConfig, data: TeacherData, inputs: dict[s
 
     ids, synthetic = data.of_arm(arm, config.seed)
     items = len(ids) + (0 if synthetic is None else len(synthetic))
+    # As many steps as the largest arms take in the recipe's epochs.
     training, steps = _equal_steps(config, items, len(data.split.train) + len(data.synthetic))
     config = replace(config, training=training)
 
+    # The arm and the generator are part of what a training was made from: another GAN makes it anew.
     settings = {"vit": config.vit, "training": training, "seed": config.seed, "arm": arm}
     inputs = inputs | {"synthetic": data.synthetic.record.generator}
     folder = ablation.stages_of(RunFolder(config.run), "teacher")

@@ -80,6 +80,7 @@ def refuse_known_songs(known: ClipStore, other: ClipStore, ids: Sequence[str]) -
     # By sound, not by id: two corpora may number their songs alike.
     sounds = {_sound_hash(row): id_ for row, id_ in zip(known.raw, known.ids, strict=True)}
     for id_ in ids:
+        # Held-out songs of the run count too: on those of validation its epoch and its calibration were chosen.
         twin = sounds.get(_sound_hash(other.raw[other.index(id_)]))
         if twin is not None:
             raise DataError(f"song {id_} is song {twin} of the run itself: choose songs that it has not met")
@@ -119,6 +120,7 @@ def compare(emotion: Mapping[str, Array], labels: Array, songs: Sequence[str]) -
     for name, predicted in emotion.items():
         low, high = bootstrap(predicted, labels, songs)
         rows[name] = score(predicted, labels) | {"ccc_mean_low": low, "ccc_mean_high": high}
+    # The teacher against the floor too: a student cannot show what its teacher does not.
     pairs = (("teacher", "floor"), ("student", "floor"), ("student", "teacher"))
     gains = {f"{a} - {b}": paired_difference(emotion[a], emotion[b], labels, songs)._asdict() for a, b in pairs}
     return {

@@ -32,12 +32,12 @@ def test_music_without_ratings_reaches_the_student_and_teaches_through_the_teach
     waves = [rated.waveform(id_) for id_ in (*ids, split.train[2])]
     run = tmp_path / "unlabelled"
     store = ClipStore.write(run / "data" / "store", clips, waves, SPEC)
-    answered = target_ids(store, replace(split, train=ids))
-    assert answered == [*ids, "unlabelled-x"]
+    clip_ids = target_ids(store, replace(split, train=ids))
+    assert clip_ids == [*ids, "unlabelled-x"]
     rng = np.random.default_rng(0)
-    told = {name: rng.normal(0, 0.3, (3, len(CROPS), size)).astype(np.float32) for name, size in
+    table = {name: rng.normal(0, 0.3, (3, len(CROPS), size)).astype(np.float32) for name, size in
             (("emotion", 2), ("rater_sd", 2), ("features", FEATURES))}  # fmt: skip
-    soft_targets = SoftTargets(tuple(answered), tuple(map(tuple, CROPS)), 5, 256, SPEC.hash, "made up", **told)
+    soft_targets = SoftTargets(tuple(clip_ids), tuple(map(tuple, CROPS)), 5, 256, SPEC.hash, "made up", **table)
     crops = SoftTargetCrops(store, soft_targets, SPEC, smoke())
     assert len(crops) == 3
     batch = collate([crops[index] for index in range(3)])

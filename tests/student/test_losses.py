@@ -90,7 +90,7 @@ def test_closed_gate_by_hand() -> None:
     value = response_term(emotion, known.emotion, "mse", gate)
     assert float(value.detach()) == pytest.approx((0.1**2 + 0 + 1) / 4, **TOLERANCE)
     value.backward()
-    # 2 (emotion - teacher) / 8 for each open answer: no steeper than without a gate
+    # 2 (emotion - teacher) / 8 for each open prediction: no steeper than without a gate
     expected = pairs(0, 0.025, 0, -0.25)
     assert torch.allclose(emotion.grad, expected, rtol=1e-5, atol=1e-7)
 

@@ -25,16 +25,16 @@ def joined(a: Predictions, b: Predictions) -> Predictions:
 def test_comparison_follows_songs_not_rows() -> None:
     rng = np.random.default_rng(0)
     labels = rng.uniform(-0.7, 0.7, (60, 2))
-    ours, theirs, floor = (labels + rng.normal(0, noise, labels.shape) for noise in (0.1, 0.1, 0.5))
+    student, teacher, floor = (labels + rng.normal(0, noise, labels.shape) for noise in (0.1, 0.1, 0.5))
 
     def both(emotion: np.ndarray) -> Predictions:
         halves = [predictions(emotion[rows], labels[rows], part) for rows, part in
                   ((slice(0, 30), "validation"), (slice(30, 60), "test"))]  # fmt: skip
         return joined(*halves)
 
-    turned = both(theirs).take(rng.permutation(60))
-    parts = compare(both(ours), {"teacher": turned, "floor": both(floor)})
-    straight = compare(both(ours), {"teacher": both(theirs), "floor": both(floor)})
+    turned = both(teacher).take(rng.permutation(60))
+    parts = compare(both(student), {"teacher": turned, "floor": both(floor)})
+    straight = compare(both(student), {"teacher": both(teacher), "floor": both(floor)})
     assert parts == straight
     test = parts["test"]
     kept, scores = test.ratio_to_teacher, test.student

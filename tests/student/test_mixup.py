@@ -21,7 +21,7 @@ MIXED = AugmentConfig(0, 0, 0, mixup=0.5)
 
 @pytest.fixture
 def half_rated(data: TrainingData, tmp_path: Path) -> tuple[ClipStore, SoftTargets]:
-    """Give eight clips, of which the last four have lost their ratings, and the teacher's answers for all of them."""
+    """Give eight clips, of which the last four have lost their ratings, and soft targets for all of them."""
     whole, ids = data.store, data.split.train[:8]
     clips = [whole.clips[whole.index(id_)] for id_ in ids]
     clips[4:] = [replace(clip, label=None, deviation=None) for clip in clips[4:]]

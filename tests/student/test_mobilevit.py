@@ -117,7 +117,7 @@ def test_weights_from_a_file_or_folder(tmp_path: Path) -> None:
             assert torch.equal(value, expected), name
 
 
-def test_a_grey_picture_gives_the_same_answer_as_in_three_channels(tmp_path: Path) -> None:
+def test_a_grey_picture_gives_the_same_features_as_in_three_channels(tmp_path: Path) -> None:
     weights = published(tmp_path / "model.safetensors")
     student = Student("mobilevit_xxs", frames=64).eval()
     load_imagenet(student, str(tmp_path))

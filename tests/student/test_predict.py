@@ -14,7 +14,7 @@ from student.training_set import TrainingData
 SPEC = MelSpec()
 
 
-def test_answers_for_whole_clips_do_not_depend_on_the_batch(data: TrainingData) -> None:
+def test_predictions_for_whole_clips_do_not_depend_on_the_batch(data: TrainingData) -> None:
     store, split = data.store, data.split
     front = MelFrontEnd(SPEC, stride=5, frames=256)
     mels = whole_clip_mels(store, split.test, front)

@@ -93,7 +93,7 @@ def test_unrated_clips_are_marked_not_invented(data: TrainingData) -> None:
     assert batch["features"].shape == (2, FEATURES)
 
 
-def test_lengths_the_teacher_did_not_answer_are_refused(data: TrainingData) -> None:
+def test_lengths_the_soft_targets_lack_are_refused(data: TrainingData) -> None:
     store, soft_targets = data.store, data.soft_targets
     with pytest.raises(DataError, match=r"have crops of \[64, 256\] frames, none of 128"):
         SoftTargetCrops(store, soft_targets, SPEC, smoke(crop_frames=128))

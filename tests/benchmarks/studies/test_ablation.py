@@ -69,7 +69,7 @@ def test_sentences_follow_the_interval(label: np.ndarray) -> None:
         ablation.verdict(plain, "It")
 
 
-def test_answers_of_another_shape_are_refused(label: np.ndarray) -> None:
+def test_predictions_of_another_shape_are_refused(label: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"arm 'a'.*\(80, 2\).*want \[seeds, songs, 2\]"):
         ablation.compare({"a": label}, label)
     with pytest.raises(DataError, match="at least one arm"):

@@ -83,7 +83,7 @@ def test_a_training_crop_is_shown_as_a_slice_of_the_whole_clip() -> None:
 
 
 @pytest.mark.slow
-def test_a_lowered_program_answers_as_the_pooled_student(tmp_path: Path) -> None:
+def test_a_lowered_program_predicts_as_the_pooled_student(tmp_path: Path) -> None:
     spec = MelSpec(seconds=7.5)  # 323 frames
     student, wave = pooled_student(320, 5, spec), noise(spec)
     mel = MelFrontEnd(spec)(torch.from_numpy(wave)[None])[0, 0].numpy()  # [M, T]

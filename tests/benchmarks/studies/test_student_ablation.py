@@ -88,11 +88,11 @@ def test_numbers_that_cannot_work_are_refused() -> None:
 
 
 def test_the_command_reaches_the_ablation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[tuple[StudentAblationConfig, str]] = []
-    monkeypatch.setattr(student_ablation, "run", lambda *given: asked.append(given))
+    given_to_run: list[tuple[StudentAblationConfig, str]] = []
+    monkeypatch.setattr(student_ablation, "run", lambda *given: given_to_run.append(given))
     words = ["--preset", "smoke", "--student.run", "runs/x", "--seeds", "2", "--epochs", "1"]
     student_ablation.main(words)
-    ((config, command),) = asked
+    ((config, command),) = given_to_run
     student = replace(STUDENTS["smoke"], run=Path("runs/x"))
     assert config == replace(PRESETS["smoke"], student=student, seeds=2, epochs=1)
     assert command == " ".join(["python -m benchmarks.studies.student_ablation", *words])

@@ -101,6 +101,8 @@ def test_without_a_teacher_the_command_to_type_is_named(tiny_run: Path) -> None:
         bench.main(["--run", str(tiny_run), "--preset", "smoke"])
     with pytest.raises(RunError, match="must be at least 1"):
         bench.main(["--run", str(tiny_run), "--seeds", "0"])
+    with pytest.raises(RunError, match="at least one row"):
+        bench.main(["--run", str(tiny_run), "--rows"])
 
 
 def test_rows_as_they_are_typed() -> None:
@@ -176,13 +178,13 @@ def predictions_are_those_of_means(run: Path) -> None:
 
     folder = run / "choices" / "mobilevit_xxs-mean5-0"
     assert read_json(folder / "stage.json")["config"]["pooled"] == 5
-    store, said = ClipStore.open(run / "data" / "store"), read_predictions(folder / "predictions.csv")
-    waves = torch.from_numpy(np.stack([store.waveform(name) for name in said.ids]))
+    store, kept = ClipStore.open(run / "data" / "store"), read_predictions(folder / "predictions.csv")
+    waves = torch.from_numpy(np.stack([store.waveform(name) for name in kept.ids]))
     student, _ = load_student(folder)
     with torch.inference_mode():
         mels = MelFrontEnd()(waves)[..., :1280]  # [B, 1, M, T]
         means = torch.stack([mels[..., first : first + 5].sum(-1) / 5 for first in range(0, 1280, 5)], -1)
         expected, every_5th = student(means).emotion.numpy(), student(mels[..., ::5]).emotion.numpy()
     # float32 in another order; what is written has six decimals
-    assert np.allclose(said.emotion, expected, rtol=0, atol=1e-5)
-    assert np.abs(said.emotion - every_5th).max() > 1e-4
+    assert np.allclose(kept.emotion, expected, rtol=0, atol=1e-5)
+    assert np.abs(kept.emotion - every_5th).max() > 1e-4

@@ -48,7 +48,7 @@ def test_models_are_compared_on_the_same_songs(tmp_path: Path, monkeypatch: pyte
     text = "\n".join([unseen_corpus.table(values), *unseen_corpus.notes(values)])
     assert f"The student keeps {ratio.difference:.1%} [{ratio.low:.1%}, {ratio.high:.1%}]" in text
     assert text.count("| floor |") == 1 and "300 songs" in text
-    # ratings deviate by .4 from labels that the answers miss by .35: P(|N(0, .53)| < .4) = .55
+    # ratings deviate by .4 from labels that the predictions miss by .35: P(|N(0, .53)| < .4) = .55
     single, songs = (values["coverage"][who]["68"]["mean"] for who in ("listeners", "songs"))
     assert single == pytest.approx(0.548, rel=0, abs=0.02)
     assert f"the 68 % interval holds the mean rating of {songs:.0%} of songs and {single:.0%} of single" in text
