@@ -223,7 +223,7 @@ def test_schema_and_limits_are_those_of_python() -> None:
 
 def test_the_app_reads_tolerance_and_golden_pairs_by_their_names() -> None:
     kotlin = (SOURCES / "bundle" / "Bundle.kt").read_text()
-    golden = ", ".join(f'"{name}"' for name in android_bundle.GOLDEN)
+    golden = ", ".join(f'"{name}"' for name in GOLDEN_FILES)
     assert f"val GOLDEN = listOf({golden})\n" in kotlin
     assert 'getDouble("tolerance")' in kotlin
     assert "limit" not in kotlin and "fp32_max_error" not in kotlin  # what the tolerance is made from
