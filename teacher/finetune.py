@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -131,7 +131,7 @@ def train(
 
     record = replace(record, epochs=len(history))
     if is_main_process():
-        save_teacher(folder, teacher, config.vit, **asdict(record))
+        save_teacher(folder, teacher, config.vit, record)
     return record
 
 
@@ -163,7 +163,7 @@ def _record(teacher: Teacher, front: MelFrontEnd, config: TeacherConfig, songs: 
         warnings=warnings,
         training_clips=songs,
         synthetic_clips=synthetic,
-        spec=front.spec.to_dict(),
+        spec=front.spec,
         spec_hash=front.spec.hash,
         epochs=0,
         parameters=sum(parameter.numel() for parameter in teacher.parameters()),

@@ -92,15 +92,14 @@ def open_teacher(folder: Path) -> tuple[MelSpec, Predict]:
     import torch
 
     from pocketmood.mel import MelFrontEnd
-    from pocketmood.spec import MelSpec
     from pocketmood.training.device import default_device
     from teacher.finetune import predict_mels
     from teacher.vit import load_teacher
 
-    teacher, values = load_teacher(folder)
-    spec = MelSpec.from_dict(values["spec"])
+    teacher, saved = load_teacher(folder)
+    spec = saved.training.spec
     place = default_device()
-    front = MelFrontEnd(spec, values["vit"]["stride"], values["vit"]["frames"]).to(place)
+    front = MelFrontEnd(spec, saved.vit.stride, saved.vit.frames).to(place)
     teacher.to(place)
 
     def predict(wave: NDArray[np.float32]) -> tuple[Emotion, Emotion]:

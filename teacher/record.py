@@ -1,10 +1,16 @@
-"""Records of the teacher stage: what its stage.json says of the result."""
+"""Records of the teacher stage: what stands beside its weights, and what its stage.json says of the result."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pocketmood.data.run_folder import CONFIG_FILE
+from pocketmood.records import from_json
+from pocketmood.runs import read_json
+from pocketmood.spec import MelSpec
+from teacher.config import VitConfig
 from teacher.evaluate import Comparison
 
 NO_GAN = "no synthetic clips were asked for, so no GAN was trained"
@@ -28,12 +34,29 @@ class FineTuned:
     """Sentences that a reader of any figure must know."""
     training_clips: int
     synthetic_clips: int
-    spec: dict[str, Any]
-    """Numbers of the spectrogram, as `MelSpec.from_dict` reads them."""
+    spec: MelSpec
+    """The spectrogram that it was trained on."""
     spec_hash: str
     epochs: int
     """Epochs that were trained, fewer than asked for where patience ended it."""
     parameters: int
+
+
+@dataclass(frozen=True)
+class SavedTeacher:
+    """What stands beside a teacher's weights: config.json."""
+
+    vit: VitConfig
+    """The network, without the folder of its first weights: a path of another machine, and spent."""
+    architecture: dict[str, Any] | None
+    """The config of transformers for the pretrained sizes, from which the network is built again; None for others."""
+    training: FineTuned
+
+    @classmethod
+    def load(cls, folder: Path) -> SavedTeacher:
+        """Read the config.json of a teacher's folder."""
+        path = folder / CONFIG_FILE
+        return from_json(cls, read_json(path), str(path), f"run: python -m teacher --run {folder.parent}")
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,17 @@ import base64
 from dataclasses import fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.records import from_json
 from pocketmood.runs import STAGE_FILE, read_json, write_text
 from teacher.evaluate import FLOOR, METRICS_FILE, PARTS, Comparison, Estimate, PartScores, difference_text, sentence
 from teacher.gan.verdict import Verdict
+from teacher.record import SavedTeacher
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from teacher.gan.verdict import Candidate
 
@@ -62,7 +63,7 @@ def write(folder: Path) -> Path:
 
     RunError where metrics.json or config.json is missing.
     """
-    scores, config = _comparison(folder), read_json(folder / CONFIG_FILE)
+    scores, saved = _comparison(folder), SavedTeacher.load(folder)
     quality = Verdict.load(folder)
     body = [
         "<header><h1>What the teacher learnt, and what it is worth</h1>",
@@ -77,7 +78,7 @@ def write(folder: Path) -> Path:
         _plots(folder / "plots"),
         _gan(folder, quality) if quality else "",
         "<h2>How it was made</h2>",
-        f'<div class="card">{_facts(config)}</div>',
+        f'<div class="card">{_facts(saved)}</div>',
     ]
     path = folder / PAGE
     write_text(path, frame(f"pocketmood teacher: {folder.resolve().parent.name}", "\n".join(filter(None, body))))
@@ -105,7 +106,7 @@ def warnings(folder: Path) -> list[str]:
     data = RunFolder(folder.parent).folder("data") / STAGE_FILE
     if data.is_file() and read_json(data)["record"].get("synthetic_labels"):
         found.append(_SYNTHETIC_LABELS)
-    found += read_json(folder / CONFIG_FILE).get("warnings", [])
+    found += SavedTeacher.load(folder).training.warnings
     if (folder / STAGE_FILE).is_file():
         found += read_json(folder / STAGE_FILE)["record"].get("warnings", [])
 
@@ -217,17 +218,14 @@ def _figure(path: Path) -> str:
     return f'<figure class="card{wide}"><h3>{escape(title)}</h3><div>{image}</div>{below}</figure>'
 
 
-def _facts(config: Mapping[str, Any]) -> str:
+def _facts(saved: SavedTeacher) -> str:
     """State network, first weights, clips and spectrogram."""
-    vit = config["vit"]
     facts = {
-        "network": f"{vit['size']}, {vit['frames']} frames at stride {vit['stride']}",
-        "first weights": config.get("weights"),
-        "training clips": config.get("training_clips"),
-        "synthetic clips": config.get("synthetic_clips"),
-        "spectrogram": config.get("spec_hash"),
+        "network": f"{saved.vit.size}, {saved.vit.frames} frames at stride {saved.vit.stride}",
+        "first weights": saved.training.weights,
+        "training clips": saved.training.training_clips,
+        "synthetic clips": saved.training.synthetic_clips,
+        "spectrogram": saved.training.spec_hash,
     }
-    # A config.json of a test or another version may lack some; an empty line would look like a zero.
-    known = {name: value for name, value in facts.items() if value is not None}
-    rows = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in known.items())
+    rows = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return f"<dl>{rows}</dl>"

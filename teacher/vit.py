@@ -7,9 +7,8 @@ above `RATER_SD_FLOOR`.
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -21,9 +20,11 @@ from torch import Tensor, nn
 from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from pocketmood.emotion import TYPICAL_RATER_SD
 from pocketmood.errors import RunError
+from pocketmood.runs import write_json
 from teacher.ast import Ast
 from teacher.config import PATCH, VitConfig
 from teacher.pretrained import Pretrained, bare_backbone, pretrained_backbone
+from teacher.record import FineTuned, SavedTeacher
 from teacher.tokens import TokenEncoder
 
 RATER_SD_FLOOR = 0.02
@@ -121,30 +122,27 @@ def final_norm(teacher: Teacher) -> nn.Module:
     return teacher.backbone.final_norm
 
 
-def save_teacher(folder: Path, teacher: Teacher, config: VitConfig, **facts: Any) -> None:
-    """Write model.safetensors and config.json (the network's config, its architecture, and `facts` beside them)."""
+def save_teacher(folder: Path, teacher: Teacher, config: VitConfig, training: FineTuned) -> None:
+    """Write model.safetensors and config.json: the network, and the facts of its training."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in teacher.state_dict().items()}
     temporary = folder / f"{WEIGHTS_FILE}.part"
     save_file(state, temporary)
     temporary.replace(folder / WEIGHTS_FILE)
-    # Weights first, config.json last and whole: `load_teacher` takes a folder with both for a finished teacher.
+    # config.json last: `load_teacher` takes a folder with both files for a finished teacher.
     architecture = teacher.backbone.architecture if isinstance(teacher.backbone, Pretrained) else None
-    # The folder of the first weights is a path of this machine, and says nothing once they are fine-tuned.
-    values = {"vit": asdict(config) | {"weights": None}, "architecture": architecture, **facts}
-    (folder / CONFIG_FILE).write_text(json.dumps(values, indent=1, default=str) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG_FILE, asdict(SavedTeacher(replace(config, weights=None), architecture, training)))
 
 
-def load_teacher(folder: Path) -> tuple[Teacher, dict[str, Any]]:
-    """Read a teacher (in evaluation mode) and the values of its config.json."""
-    path = folder / CONFIG_FILE
-    if not path.is_file() or not (folder / WEIGHTS_FILE).is_file():
+def load_teacher(folder: Path) -> tuple[Teacher, SavedTeacher]:
+    """Read a teacher (in evaluation mode) and what stands beside its weights."""
+    if not (folder / CONFIG_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
         raise RunError(f"{folder}: no trained teacher here; run: python -m teacher --run {folder.parent}")
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    saved = SavedTeacher.load(folder)
     # {} rather than None for the sizes from scratch too: None would fetch pretrained weights, only to replace them.
-    teacher = build_teacher(VitConfig(**values["vit"]), values["architecture"] or {})
+    teacher = build_teacher(saved.vit, saved.architecture or {})
     teacher.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    return teacher.eval(), values
+    return teacher.eval(), saved
 
 
 def _stage(inputs: int, outputs: int) -> nn.Sequential:

@@ -94,19 +94,18 @@ def predictions(
     from student.mobilevit import load_student
     from student.predict import predict_clips
     from teacher import finetune, floor
-    from teacher.config import VitConfig
     from teacher.vit import load_teacher
 
     teacher_stage = run.made("teacher")
     ridge = floor.Ridge.load(teacher_stage / "floor" / "ridge.safetensors")
-    teacher, facts = load_teacher(teacher_stage)
+    teacher, saved = load_teacher(teacher_stage)
     student, _ = load_student(run.made("student"))
 
     # Each model with its own frames: the teacher may look at more of the spectrogram than the student.
     of_student = predict_clips(student, store, ids)
     emotion: dict[str, NDArray[Any]] = {
         "floor": ridge.predict(floor.store_features(store, ids)),
-        "teacher": finetune.predict(teacher.to(default_device()), store, ids, VitConfig(**facts["vit"]))[0],
+        "teacher": finetune.predict(teacher.to(default_device()), store, ids, saved.vit)[0],
         "student": of_student.emotion,
     }
     return emotion, of_student.interval68

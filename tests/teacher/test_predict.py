@@ -19,6 +19,7 @@ from teacher import finetune, plots, predict
 from teacher.config import VitConfig
 from teacher.predict import Prediction, line
 from teacher.vit import build_teacher, load_teacher, save_teacher
+from tests.helpers.fine_tuned import fine_tuned
 
 SPEC = MelSpec()
 TINY = VitConfig(width=16, layers=1, heads=2, period_frames=64, frames=128, stride=10)
@@ -29,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose teacher has random weights."""
     made = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
-    save_teacher(made / "teacher", build_teacher(TINY), TINY, spec=SPEC.to_dict())
+    save_teacher(made / "teacher", build_teacher(TINY), TINY, fine_tuned())
     return made
 
 

@@ -17,15 +17,12 @@ from pocketmood.errors import RunError
 from pocketmood.predictions import Predictions
 from pocketmood.runs import write_json
 from teacher import evaluate, plots, report
+from teacher.config import VitConfig
 from teacher.gan.verdict import Candidate, Distances, Measures, Similarities, Verdict
+from teacher.record import SavedTeacher
+from tests.helpers.fine_tuned import fine_tuned
 
 VOID = {"meta", "link", "img", "br"}
-RECORD = {
-    "vit": {"size": "small", "frames": 256, "stride": 5},
-    "weights": "random",
-    "training_clips": 40,
-    "warnings": [],
-}
 REFUSED = "synthetic clips REFUSED, the teacher trains on real clips only: quality 1 of 100"
 
 
@@ -48,6 +45,11 @@ def quality(accepted: bool = False, forced: bool = False, sentence: str = REFUSE
     return Verdict(accepted, forced, 1.0, 0.0, sentence, "pca-12", TABLE)
 
 
+def save_facts(folder: Path, *warnings: str) -> None:
+    """Write the config.json of a teacher."""
+    write_json(folder / "config.json", asdict(SavedTeacher(VitConfig(), None, fine_tuned(40, warnings))))
+
+
 def picture(path: Path) -> None:
     """Write a small PNG, quicker than by drawing one."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "demo" / "teacher"
     models = {"floor": predictions(0.6), "ast": predictions(0.3), "teacher": predictions(0.1)}
     write_json(made / "metrics.json", asdict(evaluate.compare(models)))
-    write_json(made / "config.json", RECORD)
+    save_facts(made)
     picture(made / "plots" / "plane.png")
     return made
 
@@ -109,7 +111,7 @@ def test_the_page_holds_every_figure_and_needs_no_network(folder: Path) -> None:
 
 def test_warnings_come_first_and_once(folder: Path) -> None:
     shout = "ViT-B/16 began with <random> weights"
-    write_json(folder / "config.json", RECORD | {"warnings": [shout]})
+    save_facts(folder, shout)
     write_json(folder / "stage.json", {"record": {"warnings": [shout]}})
     quality().save(folder)
     write_json(folder.parent / "data" / "stage.json", {"record": {"synthetic_labels": True}})

@@ -53,7 +53,7 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     assert table.crops == ((0, 256), (0, 64), (960, 64)) and table.features.shape == (16, 3, 64)
     # Crop 0 is the whole clip that predictions.csv speaks of; batches may round differently.
     np.testing.assert_allclose(table.emotion[:, 0], rows.only("train").emotion, rtol=1e-4, atol=1e-5)
-    assert load_teacher(teacher)[1]["training_clips"] == 16
+    assert load_teacher(teacher)[1].training.training_clips == 16
 
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from teacher.vit import (
     save_teacher,
     weights_source,
 )
+from tests.helpers.fine_tuned import fine_tuned
 from tests.helpers.tiny_weights import write_weights
 
 SMALL = VitConfig(width=32, layers=1, heads=2, period_frames=64)
@@ -176,13 +178,13 @@ def test_saved_and_loaded_teachers_predict_alike(size: str, tmp_path: Path) -> N
     torch.manual_seed(0)
     config = any_size(size, tmp_path)
     teacher = build_teacher(config).eval()
-    save_teacher(tmp_path / "saved", teacher, config, training_clips=7)
-    again, values = load_teacher(tmp_path / "saved")
+    save_teacher(tmp_path / "saved", teacher, config, fine_tuned(7))
+    again, saved = load_teacher(tmp_path / "saved")
     mel = torch.rand(1, 1, 128, 64) * 2 - 1
     with torch.no_grad():
         for one, other in zip(teacher(mel), again(mel), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
-    assert values["training_clips"] == 7 and values["vit"]["weights"] is None and not again.training
+    assert saved.training == fine_tuned(7) and saved.vit == replace(config, weights=None) and not again.training
     assert {path.suffix for path in (tmp_path / "saved").iterdir()} == {".json", ".safetensors"}
 
 
