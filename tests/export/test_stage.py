@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from export import card, stage, step_pool
+from export import card, stage
 from export.config import PRESETS, ExportConfig
 from export.coreml import to_coreml
 from export.golden import golden_pairs
@@ -116,20 +116,6 @@ def test_a_checkpoint_of_another_window_and_stride_exports_as_it_is(tmp_path: Pa
     np.testing.assert_array_equal(waves, whole.waveforms(names)[:, 220_500:441_000])  # 10 to 20 of 30 s
     emotion, _ = Bundle.open(run / "bundle").predictor()(waves[0])
     np.testing.assert_allclose(emotion, predictions[0, :2], rtol=0, atol=1e-4)
-
-
-def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    order: list[str] = []
-
-    def run_step(job: str, step: str) -> str:
-        order.append(step)
-        return {"bad": "no clips"}.get(step, "")
-
-    monkeypatch.setattr(step_pool, "run_step", run_step)
-    needs = {"late": ("early",), "early": (), "other": (), "spoilt": ("bad",), "bad": ()}
-    errors = step_pool.in_order("job", needs, 1)  # type: ignore[arg-type]
-    assert order == ["early", "late", "other", "bad"]
-    assert errors == {"early": "", "late": "", "other": "", "bad": "no clips", "spoilt": "bad failed: no clips"}
 
 
 def test_missing_stages_are_named(tmp_path: Path) -> None:

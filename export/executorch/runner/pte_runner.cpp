@@ -155,7 +155,6 @@ std::vector<std::string> backends(Module& module, const std::string& path) {
 }
 
 // ---- predictions ----
-
 using Prediction = std::vector<float>;  // valence, arousal, and the interval68 of each
 using Clock = std::chrono::steady_clock;
 
@@ -212,15 +211,12 @@ Runs predict_all(Module& module, const Options& options, int64_t samples) {
 
 void write_predictions(const std::string& path, const std::vector<Prediction>& predictions) {
   std::ofstream file(path, std::ios::binary);
-  for (const Prediction& clip : predictions) {
-    file.write(reinterpret_cast<const char*>(clip.data()), clip.size() * sizeof(float));
-  }
+  for (const auto& clip : predictions) file.write(reinterpret_cast<const char*>(clip.data()), clip.size() * sizeof(float));
   file.close();
   if (!file) throw Failure(path + ": cannot be written");
 }
 
 // ---- the JSON line ----
-
 std::string in_json(const Contract& contract) {
   return "{" + joined(contract, [](const auto& entry) {
     const int64_t* whole = std::get_if<int64_t>(&entry.second);
@@ -268,10 +264,8 @@ void run(const Options& options) {
   const double load_ms = ms_since(start);
   const Contract contract = read_contract(module, options.program);
   const int64_t schema = promised(contract, "schema", options.program);
-  if (schema != kSchema) {
-    throw Failure(options.program + ": contract of schema " + std::to_string(schema) + ", this runner reads " +
-                  std::to_string(kSchema) + "; export the bundle again");
-  }
+  const std::string reads = ", this runner reads " + std::to_string(kSchema) + "; export the bundle again";
+  if (schema != kSchema) throw Failure(options.program + ": contract of schema " + std::to_string(schema) + reads);
 
   std::string line = "{\"program\": " + quoted(options.program) + ", \"contract\": " + in_json(contract) +
                      ", \"backends\": [" + joined(backends(module, options.program), quoted) + "]" +
