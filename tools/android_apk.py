@@ -106,6 +106,7 @@ def segment_alignments(elf: bytes) -> list[int]:
     """Return p_align of every loaded segment of a 64-bit little-endian ELF file."""
     if elf[:6] != b"\x7fELF\x02\x01":
         raise ApkError("a native library is no 64-bit little-endian ELF file")
+    # e_phoff, then e_phentsize and e_phnum of an ELF64 header.
     (offset,) = struct.unpack_from("<Q", elf, 32)
     size, count = struct.unpack_from("<HH", elf, 54)
     headers = (struct.unpack_from("<IIQQQQQQ", elf, offset + i * size) for i in range(count))

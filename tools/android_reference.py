@@ -52,6 +52,7 @@ def write(folder: Path, target: Path) -> None:
 
     bundle = Bundle.open(folder)
     golden = np.fromfile(folder / "golden" / "waveform.f32", "<f4").reshape(-1, bundle.samples)
+    # The program that `make android` would ship: the one whose numbers the app shows.
     precision = program(bundle, None).split(".")[-2]
     predict = bundle.predictor("executorch", precision)
 
@@ -86,6 +87,7 @@ def _sweep(seconds: float, low_hz: float, high_hz: float) -> Any:
     import numpy as np
 
     time = np.arange(round(seconds * MICROPHONE)) / MICROPHONE
+    # The integral over time of a frequency that climbs evenly.
     phase = 2 * np.pi * (low_hz * time + (high_hz - low_hz) * time**2 / (2 * seconds))
     return (0.5 * np.sin(phase)).astype(np.float32)
 
