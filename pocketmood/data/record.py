@@ -54,6 +54,4 @@ class DataRecord:
     @classmethod
     def from_json(cls, values: Any, where: str) -> DataRecord:
         """Read the record of a stage.json; RunError names `where` if its keys are not those of this version."""
-        record = from_json(cls, values, f"{where}: the record of a data stage", AGAIN)
-        sizes = from_json(SplitSizes, record.split, f"{where}: the split of a data stage", AGAIN)
-        return cls(**{**values, "split": sizes, "plots": tuple(record.plots)})
+        return from_json(cls, values, f"{where}: the record of a data stage", AGAIN)
