@@ -1,4 +1,4 @@
-# The road from music to a phone model. `make` lists the targets; README.md tells the story.
+# The road from music to a phone model. `make` lists the targets; README.md and docs/ explain them.
 
 DEAM      ?=
 RUN       ?= runs/deam
@@ -71,7 +71,7 @@ benchmarks: setup ## measure accuracy, latency, size and memory into RUN/benchma
 	$(PY) -m benchmarks --preset $(PRESET) --run $(MEASURED)
 
 arm64: setup ## run the .pte of RUN on an emulated ARM64 processor against its golden pairs
-	$(call headline,the same answers on ARM64)
+	$(call headline,the same predictions on ARM64)
 	$(PY) -m export.executorch.arm64 --run $(RUN)
 
 archive: setup ## zip what is worth keeping of RUN into RUN.zip
