@@ -138,13 +138,13 @@ def tensor_bytes(modules: Iterable[nn.Module], optimizers: Iterable[Any], others
 
 def gan_steps(config: TeacherConfig, folder: Path) -> list[Step]:
     """Take one step of the adversary and one of the generator, at the preset's width, batch and accumulation."""
-    from teacher.gan.train import Training, make_accelerator
+    from teacher.gan.train import GanTraining, gan_accelerator
     from teacher.gan.training_songs import TrainingSongs
 
-    accelerator = make_accelerator()
+    accelerator = gan_accelerator()
     place = accelerator.device
     store, split = noise_songs(folder)
-    training = Training(TrainingSongs(store, split, place), config.gan, accelerator, config.seed)
+    training = GanTraining(TrainingSongs(store, split, place), config.gan, accelerator, config.seed)
     adversary, generator = training.adversary, training.generator
     modules = (generator, adversary.network, training.songs.front)
     optimizers = (training.optimizer, adversary.optimizer)

@@ -6,13 +6,14 @@ generated clips together; it decides who steps next (`Balance`).
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
+
+from pocketmood.training.distributed import synchronised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,11 +118,6 @@ class Adversary:
                 wanted = self.network(*real)[1].float().mean(0)
             terms["features"] = l1_loss(features.float().mean(0), wanted)
         return terms
-
-
-def synchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager[Any]:
-    """Average gradients over processes in the last pass of a step only: the others would send sums nobody uses."""
-    return nullcontext() if last else accelerator.no_sync(model)
 
 
 def discriminator_loss(network: nn.Module, pair: Pair) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from teacher.gan.similarity import Description
+    from teacher.gan.train import TurnRecord
     from teacher.gan.verdict import Candidate
 
 REAL, FAKE, MUTED = "#1f6f8b", "#d1495b", "#9aa5b1"
@@ -39,26 +40,26 @@ def sheet(mels: NDArray[np.float32], names: Sequence[str], title: str, path: Pat
     _save(figure, title, path)
 
 
-def training_curves(rows: Sequence[dict[str, Any]], steps: int, path: Path) -> None:
+def training_curves(turns: Sequence[TurnRecord], steps: int, path: Path) -> None:
     """Draw losses, accuracies, loss ratio and steps of each turn against epochs."""
-    epochs = np.array([row["epoch"] + (row["step"] + 1) / steps for row in rows])
+    epochs = np.array([turn.epoch + (turn.step + 1) / steps for turn in turns])
     figure = Figure(figsize=(10, 6), layout="constrained")
     (losses, accuracy), (ratio, taken) = figure.subplots(2, 2, sharex=True)
 
-    losses.plot(epochs, [row["discriminator_loss"] for row in rows], color=REAL, label="discriminator")
-    losses.plot(epochs, [row["generator_loss"] for row in rows], color=FAKE, label="generator")
+    losses.plot(epochs, [turn.discriminator_loss for turn in turns], color=REAL, label="discriminator")
+    losses.plot(epochs, [turn.generator_loss for turn in turns], color=FAKE, label="generator")
     losses.set_ylabel("loss")
 
-    accuracy.plot(epochs, [row["accuracy_real"] for row in rows], color=REAL, label="on real")
-    accuracy.plot(epochs, [row["accuracy_fake"] for row in rows], color=FAKE, label="on generated")
+    accuracy.plot(epochs, [turn.accuracy_real for turn in turns], color=REAL, label="on real")
+    accuracy.plot(epochs, [turn.accuracy_fake for turn in turns], color=FAKE, label="on generated")
     accuracy.set(ylabel="discriminator's accuracy", ylim=(-0.03, 1.03))
 
-    ratio.plot(epochs, [row["loss_ratio"] for row in rows], color=MUTED)
+    ratio.plot(epochs, [turn.loss_ratio for turn in turns], color=MUTED)
     ratio.set(ylabel="generator's / discriminator's loss", xlabel="epoch")
 
     # Whole numbers of steps, so a staircase; one dashed, because both are often the same.
-    taken.step(epochs, [row["discriminator_steps"] for row in rows], where="pre", color=REAL, label="discriminator")
-    taken.step(epochs, [row["generator_steps"] for row in rows], where="pre", color=FAKE, label="generator", ls="--")
+    taken.step(epochs, [turn.discriminator_steps for turn in turns], where="pre", color=REAL, label="discriminator")
+    taken.step(epochs, [turn.generator_steps for turn in turns], where="pre", color=FAKE, label="generator", ls="--")
     taken.set(ylabel="steps per turn", xlabel="epoch", ylim=(0, None))
 
     for axis in (losses, accuracy, taken):

@@ -8,27 +8,37 @@ the same batches as one.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from pocketmood.errors import RunError
 from pocketmood.runs import fingerprint
-from pocketmood.training.device import default_device
+from pocketmood.training.checkpoints import (
+    load_tensors,
+    newest_checkpoint,
+    pack_optimizer,
+    read_state,
+    unpack_optimizer,
+    write_checkpoint,
+)
+from pocketmood.training.device import has_bf16
+from pocketmood.training.distributed import make_accelerator, synchronised
+from pocketmood.training.history import read_records, write_history
 from teacher.gan import plots
-from teacher.gan.adversary import Adversary, Balance, Lesson, Pair, synchronised
-from teacher.gan.checkpoints import load_state, read_log, save_state, write_log
+from teacher.gan.adversary import Adversary, Balance, Lesson, Pair
 from teacher.gan.model import Discriminator, GanRecord, Generator, save_generator
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, add_jitter, draw_conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from accelerate import Accelerator
     from numpy.typing import NDArray
 
     from pocketmood.data.clips import ClipStore
@@ -40,27 +50,60 @@ BIAS_SONGS = 32
 _REAL, _FAKE, _GENERATOR = range(3)
 
 
+@dataclass(frozen=True)
+class TurnRecord:
+    """One turn of the game: a line of metrics.jsonl."""
+
+    epoch: int
+    """From 0."""
+    step: int
+    """Number of the turn in its epoch, from 0."""
+    discriminator_loss: float
+    """Binary cross-entropy of its last step."""
+    generator_loss: float
+    """Binary cross-entropy of its last step, without the feature distance."""
+    feature_distance: float | None
+    """Distance of mean features, of the last step; None without feature matching."""
+    loss_ratio: float
+    """The generator's loss over the discriminator's."""
+    accuracy_real: float
+    """Share of real clips that the discriminator took for real, in its last step."""
+    accuracy_fake: float
+    """Share of generated clips that it took for generated."""
+    discriminator_steps: int
+    generator_steps: int
+
+
 def train(store: ClipStore, split: Split, config: GanConfig, folder: Path, seed: int) -> GanRecord:
     """Train (or continue) in `folder`; return the record that also lands in `gan.json`."""
-    accelerator = make_accelerator()
-    training = Training(TrainingSongs(store, split, accelerator.device), config, accelerator, seed)
-    started = training.resume(folder)
-    rows = [row for row in read_log(folder) if row["epoch"] < started]
+    accelerator = gan_accelerator()
+    training = GanTraining(TrainingSongs(store, split, accelerator.device), config, accelerator, seed)
+    started = training.resume(folder / "checkpoints")
+    # A kill between log and checkpoint leaves turns of an epoch that is played again.
+    turns = [turn for turn in read_records(folder, TurnRecord) if turn.epoch < started] if started else []
+
     for epoch in range(started, config.epochs):
-        rows += training.epoch(epoch)
+        turns += training.epoch(epoch)
         if accelerator.is_main_process:
-            write_log(folder, rows)
-            _draw_progress(training, rows, epoch, folder)
-            training.save(folder, epoch + 1)
+            write_history(folder, turns)
+            _draw_progress(training, turns, epoch, folder)
+            training.save(folder / "checkpoints", epoch + 1)
         accelerator.wait_for_everyone()
-    record = _record(training, rows, seed)
+
+    record = _summary(training, turns, seed)
     if accelerator.is_main_process:
         save_generator(training.generator, folder, record)
     accelerator.wait_for_everyone()
     return record
 
 
-class Training:
+def gan_accelerator() -> Accelerator:
+    """Join the processes of `torchrun`; mixed precision is bf16 or nothing."""
+    # fp16 would need a loss scaling for each of the two networks, and its state in every checkpoint.
+    return make_accelerator("bf16" if has_bf16() else "fp32")
+
+
+class GanTraining:
     """Both networks, both optimisers, and one epoch of their game."""
 
     def __init__(self, songs: TrainingSongs, config: GanConfig, accelerator: Accelerator, seed: int) -> None:
@@ -89,18 +132,18 @@ class Training:
         self._latest: tuple[tuple[int, ...], tuple[Tensor, Tensor]] = ((), (torch.empty(0), torch.empty(0)))
         self.steps = config.steps_per_epoch or max(len(songs.ids) // (config.batch_size * config.accumulation), 1)
 
-    def epoch(self, epoch: int) -> list[dict[str, Any]]:
-        """Play one epoch and return a row of figures per turn."""
+    def epoch(self, epoch: int) -> list[TurnRecord]:
+        """Play one epoch and return the record of each turn."""
         for optimizer, share in ((self.optimizer, 1.0), (self.adversary.optimizer, self.config.discriminator_rate)):
             for group in optimizer.param_groups:
                 group["lr"] = self.config.learning_rate * share * self.config.decay**epoch
-        rows = []
+        turns = []
         quiet = not (sys.stderr.isatty() and self.accelerator.is_main_process)
         for step in tqdm(range(self.steps), f"gan epoch {epoch + 1}/{self.config.epochs}", disable=quiet, leave=False):
-            rows.append({"epoch": epoch, "step": step, **self._turn(epoch, step)})
-        return rows
+            turns.append(self._turn(epoch, step))
+        return turns
 
-    def _turn(self, epoch: int, step: int) -> dict[str, Any]:
+    def _turn(self, epoch: int, step: int) -> TurnRecord:
         """Let the adversary learn, then the generator, as often as the balance says."""
         lesson, taken = self._adversary_step(epoch, step, 0), 1
         while self.balance.again(lesson.accuracy, taken):
@@ -109,16 +152,18 @@ class Training:
         terms: dict[str, float] = {}
         for turn in range(turns):
             terms = self._generator_step(epoch, step, turn)
-        return {
-            "discriminator_loss": lesson.loss,
-            "generator_loss": terms["adversarial"],
-            "feature_distance": terms.get("features"),
-            "loss_ratio": terms["adversarial"] / max(lesson.loss, 1e-8),
-            "accuracy_real": lesson.accuracy_real,
-            "accuracy_fake": lesson.accuracy_fake,
-            "discriminator_steps": taken,
-            "generator_steps": turns,
-        }
+        return TurnRecord(
+            epoch,
+            step,
+            discriminator_loss=lesson.loss,
+            generator_loss=terms["adversarial"],
+            feature_distance=terms.get("features"),
+            loss_ratio=terms["adversarial"] / max(lesson.loss, 1e-8),
+            accuracy_real=lesson.accuracy_real,
+            accuracy_fake=lesson.accuracy_fake,
+            discriminator_steps=taken,
+            generator_steps=turns,
+        )
 
     def _adversary_step(self, epoch: int, step: int, turn: int) -> Lesson:
         """Train the adversary on new pairs."""
@@ -211,12 +256,30 @@ class Training:
         return parts, {"generator": self.optimizer, "discriminator": self.adversary.optimizer}
 
     def save(self, folder: Path, done: int) -> None:
-        """Write a checkpoint after `done` epochs."""
-        save_state(folder, done, *self._parts())
+        """Write a checkpoint after `done` epochs, and remove the one before.
+
+        No random state is stored: every draw is a function of (seed, epoch, step).
+        """
+        networks, optimizers = self._parts()
+        tensors: dict[str, Mapping[str, Tensor]] = {name: part.state_dict() for name, part in networks.items()}
+        rest = {}
+        for name, optimizer in optimizers.items():
+            tensors[f"{name}.optimizer"], rest[name] = pack_optimizer(optimizer.state_dict())
+        write_checkpoint(folder, done, tensors, {"epochs_done": done, "optimizers": rest})
 
     def resume(self, folder: Path) -> int:
-        """Continue from the newest checkpoint; return the number of finished epochs."""
-        return load_state(folder, *self._parts())
+        """Take over the newest checkpoint in place and return its number of epochs; 0 where there is none."""
+        found = newest_checkpoint(folder)
+        if found is None:
+            return 0
+        networks, optimizers = self._parts()
+        state = read_state(found)
+        for name, network in networks.items():
+            network.load_state_dict(load_tensors(found / f"{name}.safetensors"))
+        for name, optimizer in optimizers.items():
+            moments = load_tensors(found / f"{name}.optimizer.safetensors")
+            optimizer.load_state_dict(unpack_optimizer(moments, state["optimizers"][name]))
+        return int(state["epochs_done"])
 
 
 def sample_sheet(generator: Generator, device: torch.device, seed: int, rows: int = 2) -> Tensor:
@@ -229,7 +292,7 @@ def sample_sheet(generator: Generator, device: torch.device, seed: int, rows: in
     return mels.cpu()
 
 
-def _draw_progress(training: Training, rows: list[dict[str, Any]], epoch: int, folder: Path) -> None:
+def _draw_progress(training: GanTraining, turns: list[TurnRecord], epoch: int, folder: Path) -> None:
     """Draw the curves after the last epoch, and a sheet of samples every few epochs."""
     config, pictures = training.config, folder / "plots"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -239,30 +302,20 @@ def _draw_progress(training: Training, rows: list[dict[str, Any]], epoch: int, f
         path = pictures / f"samples-epoch-{epoch + 1:03d}.png"
         plots.sheet(mels.numpy()[:, 0], list(LANDMARKS), f"generator after epoch {epoch + 1}", path)
     if last:
-        plots.training_curves(rows, training.steps, pictures / "training.png")
+        plots.training_curves(turns, training.steps, pictures / "training.png")
 
 
-def _record(training: Training, rows: list[dict[str, Any]], seed: int) -> GanRecord:
-    """Collect what the next steps and a reader of the run want to know."""
-    last = [row for row in rows if row["epoch"] == training.config.epochs - 1]
-    keys = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake", "loss_ratio")
+def _summary(training: GanTraining, turns: list[TurnRecord], seed: int) -> GanRecord:
+    """Sum a training up."""
+    last = [turn for turn in turns if turn.epoch == training.config.epochs - 1]
+    names = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake", "loss_ratio")
     return GanRecord(
         config=training.config,
         seed=seed,
         spec_hash=training.songs.front.spec.hash,
         songs=len(training.songs.ids),
         songs_hash=fingerprint(sorted(training.songs.ids)),
-        generator_steps=sum(row["generator_steps"] for row in rows),
-        discriminator_steps=sum(row["discriminator_steps"] for row in rows),
-        last_epoch={key: float(np.mean([row[key] for row in last])) for key in keys},
+        generator_steps=sum(turn.generator_steps for turn in turns),
+        discriminator_steps=sum(turn.discriminator_steps for turn in turns),
+        last_epoch={name: float(np.mean([getattr(turn, name) for turn in last])) for name in names},
     )
-
-
-def make_accelerator() -> Accelerator:
-    """Join the processes of `torchrun`, on GPUs or, where there are none, on CPUs.
-
-    Mixed precision is bfloat16 or nothing: it needs no loss scaling, and so no state to resume.
-    """
-    on_cpu = default_device().type == "cpu"
-    mixed = not on_cpu and torch.cuda.is_bf16_supported()
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if mixed else "no")

@@ -76,7 +76,7 @@ def test_the_bias_per_band_is_the_songs_mean_or_nothing(band_bias: bool, tiny_ru
 
     data = tiny_run / "data"
     songs = TrainingSongs(ClipStore.open(data / "store"), replace(Split.load(data / "split.json"), train=("2", "3")))
-    training = train.Training(songs, replace(BASE, band_bias=band_bias), Accelerator(cpu=True), 0)
+    training = train.GanTraining(songs, replace(BASE, band_bias=band_bias), Accelerator(cpu=True), 0)
     found = np.tanh(training.generator.band_bias.detach().numpy()[:, 0])
     wanted = songs.mels(["2", "3"]).mean((0, 1, 3)).numpy() if band_bias else np.zeros(128)
     np.testing.assert_allclose(found, np.clip(wanted, -0.999, 0.999), rtol=1e-4, atol=1e-5)

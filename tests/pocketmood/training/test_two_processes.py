@@ -11,11 +11,11 @@ import pytest
 
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json
-from pocketmood.training.history import read_history
+from pocketmood.training.history import read_history, read_records
 from student.config import PRESETS as STUDENTS
 from teacher.__main__ import main
 from teacher.config import PRESETS
-from teacher.gan.checkpoints import read_log
+from teacher.gan.train import TurnRecord
 from tests.helpers import ROOT
 
 # No batch norm (it would see half a batch; on GPUs it is synchronised) and no dropout (each process draws its own).
@@ -46,11 +46,11 @@ def test_two_processes_have_the_loss_curves_of_one(tiny_run: Path, tmp_path: Pat
     assert done.stdout.count("teacher: done") == 1  # only one process speaks
     one, two = tiny_run / "teacher", other / "teacher"
 
-    gan = [read_log(folder / "gan") for folder in (one, two)]
+    gan = [read_records(folder / "gan", TurnRecord) for folder in (one, two)]
     assert len(gan[0]) == len(gan[1]) == 2
     for ours, theirs in zip(*gan, strict=True):
         for key in ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake"):
-            assert theirs[key] == pytest.approx(ours[key], rel=0, abs=1e-3)
+            assert getattr(theirs, key) == pytest.approx(getattr(ours, key), rel=0, abs=1e-3)
     vit = [read_history(folder / "vit") for folder in (one, two)]
     assert len(vit[0]) == len(vit[1]) == 3
     for ours, theirs in zip(*vit, strict=True):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
 from pocketmood.errors import DataError, RunError
+from pocketmood.training.history import HISTORY, read_records
 from teacher.gan import train
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair, discriminator_loss
-from teacher.gan.checkpoints import LOG_FILE, read_log
 from teacher.gan.config import PRESETS, GanConfig
 from teacher.gan.model import ChannelAttention, Discriminator, Generator, load_generator
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, draw_conditions
@@ -207,11 +207,11 @@ class ScriptedAdversary:
 
 def test_a_turn_takes_the_steps_that_the_balance_allows(tiny_run: Path) -> None:
     config = replace(TINY, steps_per_epoch=4, catch_up_steps=2, accumulation=1, feature_matching=0.0)
-    training = train.Training(TrainingSongs(*data(tiny_run)), config, Accelerator(), 0)
+    training = train.GanTraining(TrainingSongs(*data(tiny_run)), config, Accelerator(), 0)
     training.adversary = ScriptedAdversary([0.5, 0.5, 0.5, 0.5, 0.8, 0.7, 0.99])  # type: ignore[assignment]
     rows = training.epoch(1)
-    assert [row["discriminator_steps"] for row in rows] == [3, 2, 1, 1]
-    assert [row["generator_steps"] for row in rows] == [1, 1, 1, 2]
+    assert [row.discriminator_steps for row in rows] == [3, 2, 1, 1]
+    assert [row.generator_steps for row in rows] == [1, 1, 1, 2]
     # Both rates fall by the decay, and the adversary's is half the generator's.
     np.testing.assert_allclose(training.optimizer.param_groups[0]["lr"], 1e-3 * 0.99, rtol=1e-12, atol=0)
     np.testing.assert_allclose(training.adversary.optimizer.param_groups[0]["lr"], 5e-4 * 0.99, rtol=1e-12, atol=0)
@@ -270,27 +270,27 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
     store, split = data(tiny_run)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     record = train.train(store, split, TINY, whole, seed=3)
-    play = train.Training.epoch
+    play = train.GanTraining.epoch
 
-    def die_in_the_second(self: train.Training, epoch: int) -> list[dict[str, Any]]:
+    def die_in_the_second(self: train.GanTraining, epoch: int) -> list[train.TurnRecord]:
         rows = play(self, epoch)
         if epoch == 1:
             raise KilledError
         return rows
 
-    monkeypatch.setattr(train.Training, "epoch", die_in_the_second)
+    monkeypatch.setattr(train.GanTraining, "epoch", die_in_the_second)
     with pytest.raises(KilledError):
         train.train(store, split, TINY, killed, seed=3)
-    assert len(read_log(killed)) == 1
-    monkeypatch.setattr(train.Training, "epoch", play)
+    assert len(read_records(killed, train.TurnRecord)) == 1
+    monkeypatch.setattr(train.GanTraining, "epoch", play)
     assert train.train(store, split, TINY, killed, seed=3) == record
-    assert (killed / LOG_FILE).read_bytes() == (whole / LOG_FILE).read_bytes()
+    assert (killed / HISTORY).read_bytes() == (whole / HISTORY).read_bytes()
     wanted = load_file(whole / "generator.safetensors")
     found = load_file(killed / "generator.safetensors")
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     kinds = {path.suffix for path in killed.rglob("*") if path.is_file()}
     assert kinds == {".safetensors", ".json", ".jsonl", ".png"}
-    assert [path.name for path in sorted(killed.glob("checkpoint-*"))] == ["checkpoint-0002"]
+    assert [path.name for path in (killed / "checkpoints").iterdir()] == ["step-00000002"]
     generator, saved = load_generator(killed)
     assert saved.songs == 16 and generator.latent == TINY.latent
     assert train.sample_sheet(generator, torch.device("cpu"), 0).shape == (2 * len(LANDMARKS), 1, 128, 1292)
