@@ -12,16 +12,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pocketmood.errors import RunError
+from pocketmood.training.optimizer import match_layout
 
 STATE_FILE = "state.json"
+_OPTIMIZERS = "optimizers"
+"""Key of what is no tensor in the optimisers' states."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -87,6 +91,31 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """Read a checkpoint's own JSON state."""
     state: dict[str, Any] = json.loads((checkpoint / STATE_FILE).read_text())
     return state
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The networks and optimisers of a training, by name: each becomes a file of its checkpoints."""
+
+    networks: Mapping[str, nn.Module]
+    optimizers: Mapping[str, Any]
+
+    def save(self, folder: Path, step: int, state: Mapping[str, Any], **tensors: Mapping[str, Tensor]) -> None:
+        """Write a checkpoint after `step`, with further tensors and JSON, and remove the one before."""
+        files: dict[str, Mapping[str, Tensor]] = {name: part.state_dict() for name, part in self.networks.items()}
+        rest = {}
+        for name, optimizer in self.optimizers.items():
+            files[name], rest[name] = pack_optimizer(optimizer.state_dict())
+        write_checkpoint(folder, step, files | tensors, {**state, _OPTIMIZERS: rest})
+
+    def load(self, checkpoint: Path) -> None:
+        """Take over all networks and optimisers in place."""
+        rest = read_state(checkpoint)[_OPTIMIZERS]
+        for name, part in self.networks.items():
+            part.load_state_dict(load_tensors(checkpoint / f"{name}.safetensors"))
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(unpack_optimizer(load_tensors(checkpoint / f"{name}.safetensors"), rest[name]))
+            match_layout(optimizer.state)
 
 
 def pack_optimizer(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,21 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from pocketmood.errors import RunError
 from pocketmood.records import from_json
 from pocketmood.training.averages import Averages
-from pocketmood.training.checkpoints import (
-    load_tensors,
-    newest_checkpoint,
-    pack_optimizer,
-    read_state,
-    unpack_optimizer,
-    write_checkpoint,
-)
+from pocketmood.training.checkpoints import Parts, load_tensors, newest_checkpoint, read_state
 from pocketmood.training.history import BestRecord, EpochRecord
-from pocketmood.training.optimizer import match_layout
 
 # The shapes of a LambdaLR are functions; they follow from the schedule, which is compared.
 _NOT_STORED = ("lr_lambdas",)
@@ -49,10 +41,7 @@ class State:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint, and remove the one before."""
-        moments, rest = pack_optimizer(self.optimizer.state_dict())
-        files: dict[str, Mapping[str, Tensor]] = {"model": self.network.state_dict(), "optimizer": moments}
-        if self.averages:
-            files["averages"] = self.averages.state()
+        averages = {"averages": self.averages.state()} if self.averages else {}
         scheduler = {key: value for key, value in self.scheduler.state_dict().items() if key not in _NOT_STORED}
         values = {
             "plan": self.plan,
@@ -60,11 +49,10 @@ class State:
             "history": [asdict(record) for record in self.history],
             "best": asdict(self.best) if self.best else None,
             "finished": self.finished,
-            "optimizer": rest,
             "scheduler": scheduler,
             "scaler": self.scaler.state_dict() if self.scaler else {},
         }
-        write_checkpoint(folder, self.step, files, values)
+        self._parts.save(folder, self.step, values, **averages)
 
     def resume(self, folder: Path) -> bool:
         """Take over the newest checkpoint in place; False where there is none. RunError for one of another plan."""
@@ -78,13 +66,14 @@ class State:
         self.history = [from_json(EpochRecord, line, str(found)) for line in values["history"]]
         self.best = from_json(BestRecord, values["best"], str(found)) if values["best"] else None
 
-        self.network.load_state_dict(load_tensors(found / "model.safetensors"))
-        moments = load_tensors(found / "optimizer.safetensors")
-        self.optimizer.load_state_dict(unpack_optimizer(moments, values["optimizer"]))
-        match_layout(self.optimizer.state)
+        self._parts.load(found)
         self.scheduler.load_state_dict(self.scheduler.state_dict() | values["scheduler"])
         if self.averages:
             self.averages.load(load_tensors(found / "averages.safetensors"))
         if self.scaler:
             self.scaler.load_state_dict(values["scaler"])
         return True
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts({"model": self.network}, {"optimizer": self.optimizer})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from teacher.gan.similarity import Description
-    from teacher.gan.train import TurnRecord
+    from teacher.gan.turns import TurnRecord
     from teacher.gan.verdict import Candidate
 
 REAL, FAKE, MUTED = "#1f6f8b", "#d1495b", "#9aa5b1"

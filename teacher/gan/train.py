@@ -8,7 +8,6 @@ the same batches as one.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +17,7 @@ from tqdm import tqdm
 
 from pocketmood.errors import RunError
 from pocketmood.runs import fingerprint
-from pocketmood.training.checkpoints import (
-    load_tensors,
-    newest_checkpoint,
-    pack_optimizer,
-    read_state,
-    unpack_optimizer,
-    write_checkpoint,
-)
+from pocketmood.training.checkpoints import Parts, newest_checkpoint, read_state
 from pocketmood.training.device import has_bf16
 from pocketmood.training.distributed import make_accelerator, synchronised
 from pocketmood.training.history import read_records, write_history
@@ -33,9 +25,10 @@ from teacher.gan import plots
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair
 from teacher.gan.model import Discriminator, GanRecord, Generator, save_generator
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, add_jitter, draw_conditions
+from teacher.gan.turns import TurnRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from accelerate import Accelerator
@@ -48,30 +41,6 @@ if TYPE_CHECKING:
 BIAS_SONGS = 32
 """Songs that set the generator's first mean spectrum; all of them would cost a demo 20 s for much the same numbers."""
 _REAL, _FAKE, _GENERATOR = range(3)
-
-
-@dataclass(frozen=True)
-class TurnRecord:
-    """One turn of the game: a line of metrics.jsonl."""
-
-    epoch: int
-    """From 0."""
-    step: int
-    """Number of the turn in its epoch, from 0."""
-    discriminator_loss: float
-    """Binary cross-entropy of its last step."""
-    generator_loss: float
-    """Binary cross-entropy of its last step, without the feature distance."""
-    feature_distance: float | None
-    """Distance of mean features, of the last step; None without feature matching."""
-    loss_ratio: float
-    """The generator's loss over the discriminator's."""
-    accuracy_real: float
-    """Share of real clips that the discriminator took for real, in its last step."""
-    accuracy_fake: float
-    """Share of generated clips that it took for generated."""
-    discriminator_steps: int
-    generator_steps: int
 
 
 def train(store: ClipStore, split: Split, config: GanConfig, folder: Path, seed: int) -> GanRecord:
@@ -251,35 +220,27 @@ class GanTraining:
     def _tensor(self, values: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.accelerator.device)
 
-    def _parts(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
-        parts: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.adversary.network}
-        return parts, {"generator": self.optimizer, "discriminator": self.adversary.optimizer}
-
     def save(self, folder: Path, done: int) -> None:
         """Write a checkpoint after `done` epochs, and remove the one before.
 
         No random state is stored: every draw is a function of (seed, epoch, step).
         """
-        networks, optimizers = self._parts()
-        tensors: dict[str, Mapping[str, Tensor]] = {name: part.state_dict() for name, part in networks.items()}
-        rest = {}
-        for name, optimizer in optimizers.items():
-            tensors[f"{name}.optimizer"], rest[name] = pack_optimizer(optimizer.state_dict())
-        write_checkpoint(folder, done, tensors, {"epochs_done": done, "optimizers": rest})
+        self._parts.save(folder, done, {"epochs_done": done})
 
     def resume(self, folder: Path) -> int:
         """Take over the newest checkpoint in place and return its number of epochs; 0 where there is none."""
         found = newest_checkpoint(folder)
         if found is None:
             return 0
-        networks, optimizers = self._parts()
-        state = read_state(found)
-        for name, network in networks.items():
-            network.load_state_dict(load_tensors(found / f"{name}.safetensors"))
-        for name, optimizer in optimizers.items():
-            moments = load_tensors(found / f"{name}.optimizer.safetensors")
-            optimizer.load_state_dict(unpack_optimizer(moments, state["optimizers"][name]))
-        return int(state["epochs_done"])
+        self._parts.load(found)
+        return int(read_state(found)["epochs_done"])
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(
+            {"generator": self.generator, "discriminator": self.adversary.network},
+            {"generator.optimizer": self.optimizer, "discriminator.optimizer": self.adversary.optimizer},
+        )
 
 
 def sample_sheet(generator: Generator, device: torch.device, seed: int, rows: int = 2) -> Tensor:

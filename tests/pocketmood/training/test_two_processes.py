@@ -15,7 +15,7 @@ from pocketmood.training.history import read_history, read_records
 from student.config import PRESETS as STUDENTS
 from teacher.__main__ import main
 from teacher.config import PRESETS
-from teacher.gan.train import TurnRecord
+from teacher.gan.turns import TurnRecord
 from tests.helpers import ROOT
 
 # No batch norm (it would see half a batch; on GPUs it is synchronised) and no dropout (each process draws its own).

@@ -22,6 +22,7 @@ from teacher.gan.adversary import Adversary, Balance, Lesson, Pair, discriminato
 from teacher.gan.config import PRESETS, GanConfig
 from teacher.gan.model import ChannelAttention, Discriminator, Generator, load_generator
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, draw_conditions
+from teacher.gan.turns import TurnRecord
 
 TINY = GanConfig(
     latent=6, embedding=4, width=2, batch_size=2, accumulation=2, epochs=2, steps_per_epoch=1, feature_matching=1.0,
@@ -272,7 +273,7 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
     record = train.train(store, split, TINY, whole, seed=3)
     play = train.GanTraining.epoch
 
-    def die_in_the_second(self: train.GanTraining, epoch: int) -> list[train.TurnRecord]:
+    def die_in_the_second(self: train.GanTraining, epoch: int) -> list[TurnRecord]:
         rows = play(self, epoch)
         if epoch == 1:
             raise KilledError
@@ -281,7 +282,7 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
     monkeypatch.setattr(train.GanTraining, "epoch", die_in_the_second)
     with pytest.raises(KilledError):
         train.train(store, split, TINY, killed, seed=3)
-    assert len(read_records(killed, train.TurnRecord)) == 1
+    assert len(read_records(killed, TurnRecord)) == 1
     monkeypatch.setattr(train.GanTraining, "epoch", play)
     assert train.train(store, split, TINY, killed, seed=3) == record
     assert (killed / HISTORY).read_bytes() == (whole / HISTORY).read_bytes()
