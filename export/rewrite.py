@@ -17,8 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 
 from export.pipeline import Pipeline
-from pocketmood.mel import MelFrontEnd
-from pocketmood.spec import POWER_FLOOR
+from pocketmood.mel import MelFrontEnd, centred, log_mel, weigh
 
 
 class FoldedAttention(nn.Module):
@@ -79,35 +78,32 @@ class FlatFrontEnd(nn.Module):
     """
 
     def __init__(self, front: MelFrontEnd) -> None:
-        """Take over the constants; level range and its affine map shrink to one scale and one shift."""
+        """Take over the constants, those of products as layers."""
         super().__init__()
         self.spec, self.frames, self.step = front.spec, front.frame_count(front.spec.samples), front.step_samples
-        self.n1, self.n2, self.k1 = front.n1, front.n2, front.k1
         self.first, self.columns = _product(front.first), front.bank.columns
         self.filters = nn.ModuleList(_product(filters) for filters in front.bank.filters)
         self.window: Tensor
         self.second: Tensor
         self.register_buffer("window", front.window)
         self.register_buffer("second", front.second)
-        slope = 2 / (self.spec.high_db - self.spec.low_db)
-        self.scale, self.shift = 10 / torch.log(torch.tensor(10.0)).item() * slope, -self.spec.low_db * slope - 1
 
     def forward(self, wave: Tensor) -> Tensor:
         """Map [1, S] to [1, 1, M, T]."""
-        half, n_fft = self.spec.n_fft // 2, self.spec.n_fft
-        right = self.frames * self.step - half - wave.shape[-1]
-        wave = wave[:, :right] if right < 0 else wave
-        rows = nn.functional.pad(wave, (half, max(right, 0))).reshape(self.frames, self.step)
+        n_fft = self.spec.n_fft
+        rows = centred(wave, self.spec, self.frames * self.step).reshape(self.frames, self.step)
         x = (rows if self.step == n_fft else rows[:, :n_fft]) * self.window
-        x = x.reshape(self.frames, self.n1, self.n2).transpose(1, 2).reshape(self.frames * self.n2, self.n1)
-        x = self.first(x).reshape(self.frames, self.n2, 2, self.k1).permute(3, 0, 2, 1)
-        x = torch.bmm(x.reshape(self.k1, self.frames, 2 * self.n2), self.second)  # [K1, T, 2 N2]
-        x = x * x
-        power = x[:, :, : self.n2] + x[:, :, self.n2 :]
-        bins = (power[:, :, columns].permute(1, 0, 2).reshape(self.frames, -1) for columns in self.columns)
-        bands = torch.cat([filters(part) for filters, part in zip(self.filters, bins, strict=True)], 1)  # [T, M]
-        level = torch.log(bands.clamp(min=POWER_FLOOR)) * self.scale + self.shift
-        return level.clamp(-1, 1).permute(1, 0).reshape(1, 1, self.spec.bands, self.frames)
+        level = log_mel(x, self.spec, self._first_stage, self.second, self._bank)  # [T, M]
+        return level.permute(1, 0).reshape(1, 1, self.spec.bands, self.frames)
+
+    def _first_stage(self, columns: Tensor) -> Tensor:
+        """Multiply [T, N2, N1] in two dimensions: [T N2, 2 K1]."""
+        product: Tensor = self.first(columns.reshape(-1, columns.shape[-1]))
+        return product
+
+    def _bank(self, power: Tensor) -> Tensor:
+        """Weigh powers of bins [K1, T, N2] to [T, M]."""
+        return weigh(power, self.columns, list(self.filters))
 
 
 class _XnnpackFunctions(TorchFunctionMode):

@@ -21,6 +21,7 @@ is 1.0 to 1.4 times that of a float32 FFT (4e-5 dB at most), with 32 it was 0.8 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,8 @@ from pocketmood.errors import DataError
 from pocketmood.spec import POWER_FLOOR, MelSpec, mel_filters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
 BLOCKS = 4
@@ -77,13 +80,12 @@ class MelFrontEnd(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         """Compute the centred, zero-padded spectrogram of whole waveforms [B, S]."""
+        return self.from_context(self.padded(wave))
+
+    def padded(self, wave: Tensor) -> Tensor:
+        """Pad or cut whole waveforms [B, S] to the slice [B, C] that `from_context` takes for their spectrogram."""
         frames = self.frame_count(wave.shape[-1])
-        half = self.spec.n_fft // 2
-        needed = (frames - 1) * self.step_samples + self.spec.n_fft
-        right = needed - half - wave.shape[-1]
-        if right < 0:
-            wave = wave[:, : wave.shape[-1] + right]
-        return self.from_context(nn.functional.pad(wave, (half, max(right, 0))))
+        return centred(wave, self.spec, (frames - 1) * self.step_samples + self.spec.n_fft)
 
     def from_context(self, context: Tensor) -> Tensor:
         """Compute the frames of an already padded slice [B, C], C = (T - 1) * step_samples + n_fft."""
@@ -99,18 +101,47 @@ class MelFrontEnd(nn.Module):
             rows = nn.functional.pad(context, (0, max(total - length, 0)))[:, :total]
             rows = rows.reshape(batch, frames + blocks - 1, step)
             x = torch.cat([rows[:, i : i + frames] for i in range(blocks)], 2)[:, :, :n_fft]
-        return self._log_mel(x * self.window)
-
-    def _log_mel(self, x: Tensor) -> Tensor:
-        """Turn windowed frames [B, T, n_fft] into [B, 1, M, T]."""
-        batch, frames = x.shape[:2]
-        rows = batch * frames
-        x = x.reshape(rows, self.n1, self.n2).transpose(1, 2) @ self.first  # [BT, N2, 2 K1]
-        x = x.reshape(rows, self.n2, 2, self.k1).permute(3, 0, 2, 1).reshape(self.k1, rows, 2 * self.n2)
-        x = torch.bmm(x, self.second)  # [K1, BT, 2 N2]
-        power = x[:, :, : self.n2] * x[:, :, : self.n2] + x[:, :, self.n2 :] * x[:, :, self.n2 :]
-        mel = _scaled(torch.log(self.bank(power).clamp(min=POWER_FLOOR)), _DB_PER_LN, self.spec)  # [BT, M]
+        mel = log_mel(
+            x * self.window, self.spec, partial(torch.matmul, other=self.first), self.second, self.bank
+        )  # [BT, M]
         return mel.reshape(batch, frames, 1, self.spec.bands).permute(0, 2, 3, 1)
+
+
+def centred(wave: Tensor, spec: MelSpec, length: int) -> Tensor:
+    """Lay waveforms [B, S] into slices [B, length], so that the first frame's middle is the first sample.
+
+    Outside of the waveform lies silence; what does not fit behind is cut.
+    """
+    half = spec.n_fft // 2
+    right = length - half - wave.shape[-1]
+    # Sliced only where something is cut: a slice over the full length becomes `alias`, which XNNPACK does not take.
+    if right < 0:
+        wave = wave[:, : wave.shape[-1] + right]
+    return nn.functional.pad(wave, (half, max(right, 0)))
+
+
+def log_mel(
+    frames: Tensor,
+    spec: MelSpec,
+    first: Callable[[Tensor], Tensor],
+    second: Tensor,
+    bank: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Turn windowed frames [..., n_fft] into rows of mel levels [R, M] in [-1, 1]: DFT, power, mel bands, logarithm.
+
+    The one definition, for training as for every exported program. They differ in the form of two products, because
+    runtimes take different ones: first, that of the DFT's first stage, [R, N2, N1] to as many rows of 2 K1; and bank,
+    powers of bins [K1, R, N2] to powers of bands [R, M]. second: the second stage, [K1, 2 N2, 2 N2].
+    """
+    k1, n2 = second.shape[0], second.shape[1] // 2
+    rows = math.prod(frames.shape[:-1])
+    x = first(frames.reshape(rows, spec.n_fft // n2, n2).transpose(1, 2))  # [R, N2, 2 K1]
+    x = x.reshape(rows, n2, 2, k1).permute(3, 0, 2, 1).reshape(k1, rows, 2 * n2)
+    x = torch.bmm(x, second)  # [K1, R, 2 N2], real parts before imaginary ones
+    x = x * x
+    power = x[:, :, :n2] + x[:, :, n2:]
+    # The floor makes silence a number; it lies at -100 dB, below every level range in use.
+    return _scaled(torch.log(bank(power).clamp(min=POWER_FLOOR)), _DB_PER_LN, spec)
 
 
 class MelBank(nn.Module):
@@ -137,14 +168,14 @@ class MelBank(nn.Module):
 
     def forward(self, power: Tensor) -> Tensor:
         """Weigh the bins of R frames."""
-        rows = power.shape[1]
-        return torch.cat(
-            [
-                power[:, :, columns].permute(1, 0, 2).reshape(rows, -1) @ filters
-                for columns, filters in zip(self.columns, self.filters, strict=True)
-            ],
-            1,
-        )
+        return weigh(power, self.columns, [partial(torch.matmul, other=filters) for filters in self.filters])
+
+
+def weigh(power: Tensor, columns: Sequence[slice], products: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """Map powers of bins [K1, R, N2] to powers of bands [R, M], each block of bands by its own product [R, bins]."""
+    rows = power.shape[1]
+    bins = (power[:, :, used].permute(1, 0, 2).reshape(rows, -1) for used in columns)
+    return torch.cat([product(part) for product, part in zip(products, bins, strict=True)], 1)
 
 
 def normalise(db: Tensor, spec: MelSpec) -> Tensor:
@@ -155,7 +186,7 @@ def normalise(db: Tensor, spec: MelSpec) -> Tensor:
 def _scaled(level: Tensor, db_per_unit: float, spec: MelSpec) -> Tensor:
     """Map levels to [-1, 1] in one product and one sum: every float32 rounding here costs 4e-6 dB."""
     per_db = 2 / (spec.high_db - spec.low_db)
-    return (level * (db_per_unit * per_db) - (spec.low_db * per_db + 1)).clamp(-1, 1)
+    return (level * (db_per_unit * per_db) + (-spec.low_db * per_db - 1)).clamp(-1, 1)
 
 
 def to_db(mel: Tensor, spec: MelSpec) -> Tensor:
@@ -205,7 +236,7 @@ def _dft_stages(n1: int, n2: int, k1: int) -> tuple[Tensor, Tensor]:
 
 
 def _folded_filters(spec: MelSpec, n1: int, n2: int) -> Tensor:
-    """Spread the mel filters over the order in which the two stages leave the bins: [K1, N2, M].
+    """Permute the filter bank into the two-stage DFT's bin order: [K1, N2, M].
 
     In even columns the bins rise with k1, in odd ones, which hold mirror images, they fall. The first and last bin of a
     column stand in its neighbour, too: whichever comes first carries the weight, the other gets zero.

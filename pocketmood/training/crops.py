@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from pocketmood.audio import FULL_SCALE
 from pocketmood.errors import DataError
-from pocketmood.mel import FULL_SCALE, MelFrontEnd, context
+from pocketmood.mel import MelFrontEnd, context
 from pocketmood.spec import MelSpec
 
 if TYPE_CHECKING:
@@ -153,10 +154,7 @@ def whole_mels(
         names = list(ids[first : first + batch_size])
         raw: NDArray[np.int16] = np.stack([store.raw[store.index(name)] for name in names])
         wave = torch.from_numpy(raw).to(front.window.device).float() / FULL_SCALE
-        half = front.spec.n_fft // 2
-        needed = (front.frame_count(wave.shape[1]) - 1) * front.step_samples + front.spec.n_fft
-        wave = nn.functional.pad(wave, (half, max(0, needed - half - wave.shape[1])))[:, :needed]
-        yield names, spectrogram(front, wave)
+        yield names, spectrogram(front, front.padded(wave))
 
 
 def _draw_mask(rng: np.random.Generator, augment: Augment, bands: int, frames: int) -> NDArray[np.int64]:

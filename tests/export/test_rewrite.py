@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from export import rewrite
 from export.pipeline import Pipeline, build
+from pocketmood import mel
 from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec
 from student.mobilevit import Student
@@ -91,3 +93,44 @@ def test_flat_front_end_cuts_and_pads_as_the_front_end(stride: int, frames: int)
     with torch.inference_mode():
         wanted, found = front(wave), rewrite.FlatFrontEnd(front)(wave)
     torch.testing.assert_close(found, wanted, rtol=0, atol=LIMIT)
+
+
+CONSTANTS = {
+    "POWER_FLOOR": lambda floor: 1e3 * floor,
+    "_DB_PER_LN": lambda decibels: 1.01 * decibels,
+    "mel_filters": lambda filters: lambda spec: 2 * filters(spec),
+    "_dft_stages": lambda stages: lambda *sizes: tuple(1.01 * stage for stage in stages(*sizes)),
+    "BLOCKS": lambda blocks: blocks + 1,
+}
+"""What defines the spectrogram in `pocketmood.mel`, and how to change each; the number of blocks changes no value."""
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_the_exported_spectrogram_moves_with_the_definition(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training's and the phone's spectrogram are one: each constant, changed in one place, changes both alike."""
+    # Half of it so soft that it lies at the floor.
+    wave = torch.from_numpy(tiny.waves(1)[0]) * torch.linspace(0, 1e-2, tiny.SPEC.samples)
+    before = both_spectrograms(wave)
+    monkeypatch.setattr(mel, name, CONSTANTS[name](getattr(mel, name)))
+    after = both_spectrograms(wave)
+    for spectrograms in (before, after):
+        torch.testing.assert_close(*spectrograms, rtol=0, atol=LIMIT)
+    moved = [float((new - old).abs().max()) for new, old in zip(after, before, strict=True)]
+    assert all(difference < LIMIT for difference in moved) if name == "BLOCKS" else min(moved) > 100 * LIMIT
+
+
+def both_spectrograms(wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the front end's spectrogram and the exported variant's."""
+    front = MelFrontEnd(replace(tiny.SPEC, low_db=-120.0), 5, 320)
+    with torch.inference_mode():
+        return front(wave), rewrite.FlatFrontEnd(front)(wave)
+
+
+def test_a_changed_window_reaches_the_exported_spectrogram() -> None:
+    front, wave = MelFrontEnd(tiny.SPEC, 5, 320), torch.from_numpy(tiny.waves(1)[0])
+    with torch.inference_mode():
+        before = front(wave)
+        front.window.mul_(0.5)  # 6 dB less, of the 100 dB that are 2
+        wanted, found = front(wave), rewrite.FlatFrontEnd(front)(wave)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=LIMIT)
+    assert float((wanted - before).min()) == pytest.approx(-0.1204, abs=1e-3)
