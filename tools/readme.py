@@ -30,8 +30,9 @@ from typing import Any
 from benchmarks import table
 from benchmarks.record import Record, read_results, to_json
 from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
-from pocketmood.runs import STAGE_FILE, read_json, write_json, write_text
+from pocketmood.runs import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "studies" / "results"
@@ -81,6 +82,7 @@ def _block(template: str, results: Path) -> str:
     filled = PLACEHOLDER.sub(lambda match: _figure(match["source"], match["keys"], match["format"], results), template)
     if "{" in filled:  # a misspelt placeholder would otherwise reach the reader
         raise RunError(f"figures: cannot read the placeholder in {filled[filled.index('{') :].splitlines()[0]!r}")
+    # Every command once, in the order of the figures: a table quotes one result in many cells.
     sources = dict.fromkeys(match["source"] for match in PLACEHOLDER.finditer(template))
     stored = [read_json(results / f"{source}.json")["command"] for source in sources if "." not in source]
     commands = ",\n".join(f"`{line}`" for line in dict.fromkeys(stored))
@@ -90,7 +92,7 @@ def _block(template: str, results: Path) -> str:
 def _figure(source: str, keys: str, spec: str, results: Path) -> str:
     """Return one figure, formatted: from a result's file, or from a preset where the source is `stage.preset`."""
     value: Any
-    if "." in source:
+    if "." in source:  # no result's name has one
         stage, preset = source.split(".", 1)
         value = importlib.import_module(f"{stage}.config").PRESETS[preset]
     else:
@@ -122,7 +124,7 @@ def run(config: ReadmeConfig) -> int:
     """Keep a demo's rows where one is named, then write every page whose figures changed."""
     if config.run:
         require_place((ROOT / "README.md").read_text(encoding="utf-8"))
-        keep(config.run / "benchmarks")
+        keep(RunFolder(config.run))
 
     for page in pages():
         text = page.read_text(encoding="utf-8")
@@ -133,16 +135,13 @@ def run(config: ReadmeConfig) -> int:
     return 0
 
 
-def keep(folder: Path) -> None:
-    """Keep a demo's rows as benchmarks/studies/results/demo.json; RunError unless its benchmarks are finished."""
-    if not (folder / STAGE_FILE).is_file():
-        raise RunError(f"{folder}: no finished benchmarks here; type `make demo` first")
-    stage = read_json(folder / STAGE_FILE)
-    rows = to_json(read_results(folder / "results.json"))
+def keep(run: RunFolder, results: Path = RESULTS) -> None:
+    """Keep a demo's rows as demo.json; RunError unless its benchmarks are finished."""
+    stage = run.stage_file("benchmarks")
     # `make benchmarks` alone measures all alternatives; the demo stops at one.
-    line = "make demo" if stage["config"]["peers"] != "all" else "make demo && make benchmarks RUN=runs/demo"
+    line = "make demo" if stage["config"]["alternatives"] != "all" else "make demo && make benchmarks RUN=runs/demo"
     about = {"command": line, "caption": stage["record"]["caption"], "machine": stage["record"]["machine"]}
-    write_json(RESULTS / "demo.json", about | {"rows": rows})
+    write_json(results / "demo.json", about | {"rows": to_json(read_results(run.results))})
 
 
 if __name__ == "__main__":

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from benchmarks.config import BenchmarksConfig
+from benchmarks.record import Record, write_results
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
+from pocketmood.runs import STAGE_FILE
 from tests.helpers import ROOT
 from tools import readme
 
@@ -94,5 +99,22 @@ def test_a_readme_without_a_place_for_the_table_is_refused() -> None:
 
 
 def test_an_unfinished_demo_is_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no finished benchmarks here; type `make demo` first"):
-        readme.keep(tmp_path)
+    with pytest.raises(RunError, match="not been made yet"):
+        readme.keep(RunFolder(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "line"), [("one", "make demo"), ("all", "make demo && make benchmarks RUN=runs/demo")]
+)
+def test_a_finished_demo_is_kept_and_laid_out(tmp_path: Path, alternatives: str, line: str) -> None:
+    run = RunFolder(tmp_path)
+    run.results.parent.mkdir()
+    write_results(run.results, [Record("teacher", ccc_mean=0.625)])
+    record = {"caption": "what the columns mean", "machine": {"cpu": "some"}}
+    config = asdict(BenchmarksConfig(alternatives=alternatives)) | {"run": None}  # type: ignore[arg-type]
+    (run.results.parent / STAGE_FILE).write_text(json.dumps({"config": config, "record": record}))
+    readme.keep(run, tmp_path)
+    kept = json.loads((tmp_path / "demo.json").read_text())
+    assert (kept["command"], kept["machine"]) == (line, {"cpu": "some"})
+    page = readme.filled_in("<!-- demo table -->\n```\nold\n```\n<!-- /demo table -->", tmp_path)
+    assert "0.625" in page and "what the columns mean" in page and "old" not in page
