@@ -113,12 +113,10 @@ class SoftTargetCrops:
         augment = crops.Augment(config.augment.gain_db, config.augment.mask_bands, config.augment.mask_frames)
 
         def choose(rows: Sequence[int]) -> tuple[Sequence[int], crops.CropDataset]:
-            chosen = [soft_targets.crops[row] for row in rows]
-            items = crops.CropDataset(
-                store, list(soft_targets.ids) * config.draws, stride=config.stride, frames=config.frames, crops=chosen,
-                augment=augment, spec=spec, seed=config.seed,
-            )  # fmt: skip
-            return rows, items
+            chosen = tuple(soft_targets.crops[row] for row in rows)
+            geometry = crops.CropGeometry(config.stride, config.frames, chosen, spec)
+            ids = list(soft_targets.ids) * config.draws
+            return rows, crops.CropDataset(store, ids, geometry, augment, seed=config.seed)
 
         # Two sets, because a batch can only be stacked of crops of one length.
         self.cropped, self.whole = choose(cropped), choose([0])

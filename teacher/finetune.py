@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import mse, score
-from pocketmood.training.crops import Augment, CropDataset, apply_mask, collate, spectrogram, whole_mels
+from pocketmood.training.crops import Augment, CropDataset, CropGeometry, apply_mask, collate, spectrogram, whole_mels
 from pocketmood.training.device import default_device
 from pocketmood.training.distributed import gather, is_main_process
 from pocketmood.training.fit import Training, fit
@@ -105,11 +105,10 @@ def train(
     dataset = CropDataset(
         store,
         split.train,
-        stride=config.vit.stride,
-        frames=recipe.crop_frames,
-        augment=Augment(recipe.gain_db, recipe.mask_bands, recipe.mask_frames),
-        synthetic=synthetic,
-        seed=config.seed,
+        CropGeometry(config.vit.stride, recipe.crop_frames),
+        Augment(recipe.gain_db, recipe.mask_bands, recipe.mask_frames),
+        synthetic,
+        config.seed,
     )
 
     # Frozen before the groups are made: a layer that never learns must not be in any of them.

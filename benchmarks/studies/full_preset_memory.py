@@ -237,13 +237,13 @@ def run(config: FullPresetMemoryConfig, typed: str, preset: TeacherConfig = PRES
 
 def _batch(config: TeacherConfig, folder: Path) -> dict[str, torch.Tensor]:
     """Cut one batch of training crops from songs of noise."""
-    from pocketmood.training.crops import Augment, CropDataset, collate
+    from pocketmood.training.crops import Augment, CropDataset, CropGeometry, collate
 
     train = config.training
     store, split = noise_songs(folder)
     augment = Augment(train.gain_db, train.mask_bands, train.mask_frames)
     ids = [split.train[row % len(split.train)] for row in range(train.schedule.batch_size)]
-    dataset = CropDataset(store, ids, stride=config.vit.stride, frames=train.crop_frames, augment=augment)
+    dataset = CropDataset(store, ids, CropGeometry(config.vit.stride, train.crop_frames), augment)
     return collate([dataset[row] for row in range(train.schedule.batch_size)])
 
 

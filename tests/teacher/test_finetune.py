@@ -15,7 +15,7 @@ from pocketmood.data.split import Split
 from pocketmood.errors import DataError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import ccc
-from pocketmood.training.crops import Augment, CropDataset, apply_mask, collate, spectrogram, whole_mels
+from pocketmood.training.crops import Augment, CropDataset, CropGeometry, apply_mask, collate, spectrogram, whole_mels
 from pocketmood.training.history import read_history
 from pocketmood.training.schedule import Schedule
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
@@ -33,7 +33,7 @@ def store(tiny_data: Path) -> ClipStore:
 
 def test_crops_are_slices_of_the_whole_spectrogram(store: ClipStore) -> None:
     crops = [(0, 256), (480, 64)]
-    dataset = CropDataset(store, store.ids[:2], stride=5, frames=64, crops=crops)
+    dataset = CropDataset(store, store.ids[:2], CropGeometry(5, 64, tuple(crops)))
     front = MelFrontEnd(stride=5, frames=256)
     ((_, whole),) = whole_mels(store, store.ids[:2], front)
     torch.testing.assert_close(whole, front(torch.from_numpy(store.waveforms(store.ids[:2]))), rtol=1e-5, atol=1e-5)
@@ -50,7 +50,7 @@ def test_crops_are_slices_of_the_whole_spectrogram(store: ClipStore) -> None:
 
 def test_items_depend_on_seed_epoch_and_index_only(store: ClipStore) -> None:
     def item(seed: int, epoch: int, index: int) -> np.ndarray:
-        dataset = CropDataset(store, store.ids[:3], stride=5, frames=16, augment=Augment(2.0, 16, 8), seed=seed)
+        dataset = CropDataset(store, store.ids[:3], CropGeometry(5, 16), Augment(2.0, 16, 8), seed=seed)
         dataset.epoch = epoch
         return dataset[index]["context"]
 
@@ -60,8 +60,8 @@ def test_items_depend_on_seed_epoch_and_index_only(store: ClipStore) -> None:
 
 
 def test_gain_is_one_number_per_item_within_its_limit(store: ClipStore) -> None:
-    plain = CropDataset(store, store.ids[:1], stride=5, frames=16, crops=[(100, 16)])
-    louder = CropDataset(store, store.ids[:1], stride=5, frames=16, crops=[(100, 16)], augment=Augment(gain_db=3.0))
+    plain = CropDataset(store, store.ids[:1], CropGeometry(5, 16, ((100, 16),)))
+    louder = CropDataset(store, store.ids[:1], CropGeometry(5, 16, ((100, 16),)), Augment(gain_db=3.0))
     shifts = []
     for epoch in range(20):
         louder.epoch = epoch
@@ -72,7 +72,7 @@ def test_gain_is_one_number_per_item_within_its_limit(store: ClipStore) -> None:
 
 def test_a_crop_longer_than_a_clip_is_refused(store: ClipStore) -> None:
     with pytest.raises(DataError, match="260 frames at stride 5"):
-        CropDataset(store, store.ids[:1], stride=5, frames=260)
+        CropDataset(store, store.ids[:1], CropGeometry(5, 260))
 
 
 def test_hide_covers_the_given_bands_and_frames_with_the_mean() -> None:
@@ -93,7 +93,7 @@ def test_synthetic_rows_follow_real_ones_in_a_batch(store: ClipStore) -> None:
         mels=rng.uniform(-1, 1, (1, 1, 128, 1292)).astype(np.float16),
         labels=np.array([[0.25, -0.5]], np.float32),
     )
-    dataset = CropDataset(store, store.ids[:2], stride=5, frames=32, crops=[(50, 32)], synthetic=synthetic)
+    dataset = CropDataset(store, store.ids[:2], CropGeometry(5, 32, ((50, 32),)), synthetic=synthetic)
     assert len(dataset) == 3
     batch = collate([dataset[2], dataset[0], dataset[1]])
     assert batch["context"].shape == (2, 31 * 2560 + 2048) and batch["mel"].shape == (1, 1, 128, 32)
