@@ -101,7 +101,7 @@ def _figure(source: str, keys: str, spec: str, results: Path) -> str:
         value = _under(value, key, f"{source}:{keys}")
     if value is None:
         raise RunError(f"figures: {source}:{keys} was not measured")
-    return format(value, spec)
+    return format(value, spec).replace("%", " %")  # as the pages write it elsewhere
 
 
 def _under(value: Any, key: str, place: str) -> Any:

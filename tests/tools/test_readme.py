@@ -65,7 +65,7 @@ def test_a_block_by_hand(tmp_path: Path) -> None:
     template = "{some:a > b c:.2f} {some:a > b c:.1%} {some:a > less:+.2f} {some:rows > x/y > ms:d}\n"
     page = f"before .5\n<!-- figures\n{template}-->\nold\n<!-- /figures -->\nafter\n"
     wanted = (
-        f"before .5\n<!-- figures\n{template}-->\n0.68 68.5% -0.05 3\n\nFrom `make it`.\n<!-- /figures -->\nafter\n"
+        f"before .5\n<!-- figures\n{template}-->\n0.68 68.5 % -0.05 3\n\nFrom `make it`.\n<!-- /figures -->\nafter\n"
     )
     assert readme.filled_in(page, tmp_path) == wanted
     assert readme.filled_in(wanted, tmp_path) == wanted
