@@ -1,4 +1,4 @@
-"""Puts a bundle together: the proven programs, golden pairs, bundle.json, the card, and a hash of every file."""
+"""Writer of bundles: the proven programs, golden pairs, bundle.json, the card, and a hash of every file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from export.parity_record import ParityRecord
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.clips import ClipStore
 from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES
-from pocketmood.runs import file_hash, versions, write_json, write_text
+from pocketmood.runs import STAGE_FILE, file_hash, versions, write_json, write_text
 
-OWN_FILES = ("bundle.json", "stage.json", "plan.json")
+OWN_FILES = ("bundle.json", STAGE_FILE, "plan.json")
 """Not hashed: the first holds the hashes, the others tell of the run, not of the bundle."""
 UNITS = "1 unit = 4 points of the 1-9 rating scale"
 

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md, from measured figures only."""
+"""The model card, MODEL_CARD.md, from measured figures only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every dial of the export stage; the command line is built from these fields."""
+"""Settings of the export stage, what it can write, and the limits of every gate; its flags are these fields."""
 
 from __future__ import annotations
 

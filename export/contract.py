@@ -1,4 +1,4 @@
-"""What every artefact says about itself, so that a reader needs no side file."""
+"""The contract: what every artefact says about itself, so that a reader needs no side file."""
 
 from __future__ import annotations
 

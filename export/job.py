@@ -10,7 +10,7 @@ from export.config import ExportConfig
 from export.contract import Contract, Labels, contract
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
-from pocketmood.runs import Stage, read_json
+from pocketmood.runs import STAGE_FILE, Stage, read_json
 from pocketmood.spec import MelSpec
 
 REFERENCE = "pytorch"
@@ -123,5 +123,5 @@ def student_folder(config: ExportConfig) -> Path:
 
 def step_record(folder: Path) -> dict[str, Any]:
     """Read what a finished step says of its result."""
-    record: dict[str, Any] = read_json(folder / "stage.json")["record"]
+    record: dict[str, Any] = read_json(folder / STAGE_FILE)["record"]
     return record

@@ -1,4 +1,4 @@
-"""The C++ runner: builds it against the libraries in the executorch wheel, for this machine or another, and calls it.
+"""The C++ runner: built against the libraries in the executorch wheel, for this machine or another, and called.
 
 A phone has the runtime and no Python; so has the runner, and its peak memory and times are the program's own.
 """

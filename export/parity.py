@@ -1,4 +1,4 @@
-"""How far each artefact lies from PyTorch, as records, and the gates that decide whether a bundle may ship.
+"""Parity with PyTorch: how far each artefact lies from it, and the gates that decide whether a bundle may ship.
 
 Conventions: predictions are [N, 4]: valence, arousal, then the interval68 of each, in units of [-1, 1]. The
 signal-to-quantisation-noise ratio is 10 log10(sum wanted^2 / sum error^2) in dB. `ccc_drop` is the mean CCC of fp32

@@ -1,4 +1,4 @@
-"""Predicts clip by clip with a program of any runtime, and makes a program of a PyTorch module."""
+"""Predictions clip by clip with a program of any runtime; a PyTorch module as such a program."""
 
 from __future__ import annotations
 

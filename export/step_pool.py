@@ -1,4 +1,4 @@
-"""Runs the steps of the export stage in processes, each as soon as those that it needs are done."""
+"""Pool of processes for the steps of the export stage: each runs as soon as those that it needs are done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The steps of the export stage: PyTorch's own predictions, then one step per artefact, each a nested stage.
+"""The steps of the export stage: PyTorch's reference predictions, then one step per artefact, each a nested stage.
 
 A step writes its artefact, reads it back from disk as a user would, predicts with it, and leaves `predictions.npy` and
 a record. Steps know nothing of each other, so they run in any order and in several processes, and a failing one stops

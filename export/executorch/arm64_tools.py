@@ -1,4 +1,4 @@
-"""What running ARM64 programs on another computer takes: a cross compiler, an emulator, and the ARM64 runtime.
+"""Tools to run ARM64 programs on another computer: a cross compiler, an emulator, and the ARM64 runtime.
 
 Compilers and emulator come from Debian's packages, the runtime from the ARM64 wheel of the executorch version that
 `requirements.lock` pins, checked against the lock's hashes.

@@ -50,7 +50,7 @@ def improve(
     steps: int,
     left: Collection[str] = (),
 ) -> tuple[Quantised, Facts]:
-    """Finish a pipeline whose int8 graph `plain` scores worse by more than `WORTH_FINISHING`; else leave it as it is.
+    """Train a pipeline to be rounded where its int8 graph `plain` loses more than `WORTH_FINISHING`; else leave it.
 
     score: the higher the better, on songs that neither trained nor will judge it; left: groups that stay
     float. Returns the better of the two int8 graphs, and what was found.
@@ -74,7 +74,7 @@ def improve(
 def finish(
     pipeline: Pipeline, clips: Clips, steps: int, rate: float = RATE, seed: int = 0, left: Collection[str] = ()
 ) -> tuple[Quantised, list[float]]:
-    """Quantise a pipeline that was rewritten for XNNPACK, its weights adjusted to rounding; also the loss of each step.
+    """Quantisation-aware training of a pipeline rewritten for XNNPACK: its int8 graph, and the loss of each step.
 
     clips: waveforms [1, S] to learn on; left: groups that stay float. The loss is the mean squared difference to the
     float pipeline's own predictions, emotion and interval68. The pipeline itself stays as it is.
@@ -133,7 +133,7 @@ def learnable(prepared: nn.Module, pipeline: Pipeline) -> dict[str, nn.Parameter
 
 
 def settle(prepared: fx.GraphModule, clips: Clips) -> None:
-    """Fix the ranges of activations at their extremes over the first clips; let those of weights follow the weights.
+    """Freeze the ranges of activations at their extremes over the first clips; let those of weights follow the weights.
 
     Left alone, torchao's ranges begin with the first clip and move by a hundredth per clip: for most of a short finish
     the network would learn to live with ranges that its program does not keep.

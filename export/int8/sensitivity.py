@@ -82,7 +82,7 @@ class Group(NamedTuple):
 
 
 class Roundable:
-    """A network whose groups can be rounded one by one; it predicts spectrograms, batch by batch."""
+    """A fake-quantised network whose groups can be rounded one by one; it predicts spectrograms, batch by batch."""
 
     def __init__(self, pipeline: Pipeline, calibration: Tensor) -> None:
         """Prepare the network of a pipeline (see `rewrite.for_xnnpack`); calibration: spectrograms [N, 1, M, T]."""
