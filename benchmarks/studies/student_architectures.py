@@ -21,27 +21,29 @@ import numpy as np
 from benchmarks.latency import Turns, pin_threads, take_turns
 from benchmarks.machine import describe
 from benchmarks.studies import ablation
-from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
+from benchmarks.studies.result_files import RESULTS, parse_command, write_result
 from benchmarks.studies.student_rows import ROWS, Choice, common_crops, counted_for, recipe, row_from
-from benchmarks.table import number
+from benchmarks.studies.student_table import ArchitectureRow, ArchitecturesResult, notes, pareto, table
 from pocketmood import command
 from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
 from pocketmood.errors import RunError
+from pocketmood.metrics import Array
 from pocketmood.runs import Stage, file_hash, fingerprint, read_json
-from pocketmood.spec import MelSpec
-from student.config import PRESETS, SIDE, StudentConfig, with_epochs
+from student.config import PRESETS, StudentConfig, with_epochs
 
 if TYPE_CHECKING:
     from student.training_set import TrainingData
 
 NAME = "benchmarks.studies.student_architectures"
-SPEC = MelSpec()
 PROGRAM = "model.fp32.pte"
 ROOT = Path(__file__).resolve().parents[2]
+_PROGRAM_FACTS = ("delegated_subgraphs", "undelegated_ops")
 Lower = Callable[[Choice, Path, Path], dict[str, Any]]
 """(row, folder of its student, path of the program) -> what is known of the program."""
-Clock = Callable[[Mapping[str, Path], Any, int], dict[str, Any]]
-"""(programs, waveform [1, S], calls) -> per name (median ms, 95th percentile), or why it does not run."""
+Time = tuple[float, float] | str
+"""Median and 95th percentile of a program in ms, or why it does not run."""
+Clock = Callable[[Mapping[str, Path], Array, int], Mapping[str, Time]]
+"""(programs by name, waveform [1, S], calls) -> times by name."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run(config: ArchitecturesConfig, typed: str = f"python -m {NAME}") -> int:
     """Measure, print, and write both files; typed: the command for the result's head."""
-    results = measure(config)
-    parts = [table(results), *notes(results)]
-    write_result(config.out, "Which network, and how many frames", typed, results, parts)
+    result = measure(config)
+    parts = [table(result), *notes(result)]
+    write_result(config.out, "Which network, and how many frames", typed, asdict(result), parts)
     print("\n\n".join(parts), flush=True)
     return 0
 
@@ -114,8 +116,8 @@ def lower(choice: Choice, folder: Path, path: Path) -> dict[str, Any]:
     return to_executorch.write(for_xnnpack(pipeline), (1, student.spec.samples), path, promise).to_json()
 
 
-def timed(paths: Mapping[str, Path], wave: Any, repeats: int) -> dict[str, Any]:
-    """Time programs in turns: name -> (median ms, 95th percentile), or why one does not run."""
+def timed(paths: Mapping[str, Path], wave: Array, repeats: int) -> dict[str, Time]:
+    """Time programs in turns; wave: [1, S]."""
     from export.executorch.to_executorch import read
 
     def call(program: Any) -> None:
@@ -124,13 +126,29 @@ def timed(paths: Mapping[str, Path], wave: Any, repeats: int) -> dict[str, Any]:
     opened = {name: partial(call, read(path)) for name, path in paths.items()}
     # In turns, with a pause: a slow minute of the machine costs all rows alike.
     timings = take_turns(opened, Turns(warmup=3, repeats=repeats, pause_s=0.02))
-    return {
-        name: timing.failure if timing.failure else (timing.median_ms, timing.p95_ms)
-        for name, timing in timings.items()
-    }
+    return {name: timing.failure or (timing.median_ms, timing.p95_ms) for name, timing in timings.items()}
 
 
-def measure(config: ArchitecturesConfig, lower: Lower = lower, clock: Clock = timed) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TrainedRow:
+    """A row whose students are trained, and the first of them lowered."""
+
+    choice: Choice
+    config: StudentConfig
+    """Of the last seed's training."""
+    record: Mapping[str, Any]
+    """Of the first seed's training: steps, seconds per step, parameters."""
+    emotion: Array
+    """[K, N, 2] predictions for the test songs, per seed."""
+    program: Path | None
+    """None where the network could not be lowered."""
+    facts: Mapping[str, int | None]
+    """Size and subgraphs of the program."""
+    reason: str | None
+    """Why there is no program."""
+
+
+def measure(config: ArchitecturesConfig, lower: Lower = lower, clock: Clock = timed) -> ArchitecturesResult:
     """Train, lower, score and time all rows."""
     from pocketmood.training.device import keep_freed_memory
     from student.training_set import TrainingData
@@ -140,40 +158,38 @@ def measure(config: ArchitecturesConfig, lower: Lower = lower, clock: Clock = ti
     folder = RunFolder(config.run)
     data = TrainingData.open(folder)
     crops = common_crops(data.soft_targets, sorted({choice.stride for choice in config.choices}))
-    rows = [train_row(choice, config, data, crops, lower) for choice in config.choices]
+    trained = [train_row(choice, config, data, crops, lower) for choice in config.choices]
 
     songs = list(data.split.test)
     labels = data.store.labels(songs).astype(float)
-    scored = ablation.compare({row["name"]: row.pop("emotion") for row in rows}, labels, songs)
+    arms = ablation.compare({row.choice.name: row.emotion for row in trained}, labels, songs)
     # Timed at the very end and all together: training beside it would be part of what is measured.
     used = pin_threads(config.threads)
-    paths = {row["name"]: path for row in rows if (path := row.pop("program"))}
+    paths = {row.choice.name: row.program for row in trained if row.program}
     times = clock(paths, data.store.waveform(songs[0])[None], config.repeats) if paths else {}
-    for row, arm in zip(rows, scored, strict=True):
-        row |= judged(arm, times.get(row["name"]))
+    rows = tuple(joined(row, arm, times.get(arm.name)) for row, arm in zip(trained, arms, strict=True))
 
-    crop_hops = [data.soft_targets.crops[crop][1] * data.soft_targets.stride for crop in crops]
-    return {
-        "rows": rows,
-        "pareto": pareto(rows),
-        "songs": len(songs),
-        "seeds": config.seeds,
-        "threads": config.threads,
-        "threads_used": used,
-        "repeats": config.repeats,
-        "crop_hops": min(crop_hops),
-        "teacher_stride": read_json(folder.made("teacher") / CONFIG_FILE)["vit"]["stride"],
-        "corpus": folder.data_record.corpus,
-        "machine": describe(),
-    }
+    return ArchitecturesResult(
+        rows=rows,
+        pareto=pareto(rows),
+        songs=len(songs),
+        seeds=config.seeds,
+        threads=config.threads,
+        threads_used=used,
+        repeats=config.repeats,
+        crop_hops=min(data.soft_targets.crops[crop][1] * data.soft_targets.stride for crop in crops),
+        teacher_stride=read_json(folder.made("teacher") / CONFIG_FILE)["vit"]["stride"],
+        corpus=folder.data_record.corpus,
+        machine=describe(),
+    )
 
 
 def train_row(
     choice: Choice, config: ArchitecturesConfig, data: TrainingData, crops: Sequence[int], lower: Lower
-) -> dict[str, Any]:
-    """Train a row with every seed and lower its first student, unless that is done; returns the row without times.
+) -> TrainedRow:
+    """Train a row with every seed and lower its first student, unless that is done.
 
-    crops: those of the table that all rows share. "emotion" holds the predictions [K, N, 2] for the test songs.
+    crops: those of the table that all rows share.
     """
     from student.train_once import stage_inputs, train_once
 
@@ -187,12 +203,8 @@ def train_row(
         settings = asdict(training) | {"crops": music.soft_targets.crops} | pooling
         stages.append(Stage(_stages(run), f"{choice.name}-{seed}", settings, stage_inputs(run)))
         emotion.append(train_once(music, training, stages[-1], choice.adapt).emotion)
-
-    # In shown frames: those are what a reader compares, whatever the front end computes.
-    row: dict[str, Any] = {"name": choice.name, **choice._asdict(), "shown": choice.shown}
-    row |= {name: getattr(training, name) // choice.pooled for name in ("frames", "crop_frames")}
-    row |= {name: stages[0].record[name] for name in ("parameters", "steps", "step_seconds")}
-    return row | program(run, choice, stages[0], lower) | {"emotion": np.stack(emotion)}
+    program, facts, reason = lowered(run, choice, stages[0], lower)
+    return TrainedRow(choice, training, stages[0].record, np.stack(emotion), program, facts, reason)
 
 
 def exporter(root: Path = ROOT) -> str:
@@ -201,8 +213,10 @@ def exporter(root: Path = ROOT) -> str:
     return fingerprint({path.relative_to(root).as_posix(): file_hash(path) for path in sources})
 
 
-def program(run: RunFolder, choice: Choice, trained: Stage, lower: Lower) -> dict[str, Any]:
-    """Lower a row's student unless that is done; a network that cannot be lowered keeps its reason."""
+def lowered(
+    run: RunFolder, choice: Choice, trained: Stage, lower: Lower
+) -> tuple[Path | None, dict[str, int | None], str | None]:
+    """Lower a row's student unless that is done; returns the program and its facts, or None and why there is none."""
     inputs = {"student": trained.fingerprint}
     stage = Stage(_stages(run), f"{choice.name}-program", {"exporter": exporter()}, inputs)
     if not stage.up_to_date(quiet=True):
@@ -212,79 +226,41 @@ def program(run: RunFolder, choice: Choice, trained: Stage, lower: Lower) -> dic
                 stage.record |= lower(choice, trained.folder, work / PROGRAM)
         except Exception as error:  # exporters raise anything; one network must not cost the others their rows
             why = (str(error).strip().splitlines() or [""])[0]
-            return {"program": None, "reason": f"not lowered: {type(error).__name__}: {why}"}
+            return None, {}, f"not lowered: {type(error).__name__}: {why}"
 
     path = stage.folder / PROGRAM
-    graphs = {name: stage.record.get(name) for name in ("delegated_subgraphs", "undelegated_ops")}
-    return {"program": path, "size_bytes": path.stat().st_size, **graphs}
+    graphs = {name: stage.record.get(name) for name in _PROGRAM_FACTS}
+    return path, {"size_bytes": path.stat().st_size, **graphs}, None
 
 
-def judged(arm: ablation.Arm, time: tuple[float, float] | str | None) -> dict[str, Any]:
-    """Return the accuracy and the times of a row; "reason" says why it has none."""
-    names = ("ccc", "low", "high", "seed_deviation", "difference", "difference_low", "difference_high")
+def joined(row: TrainedRow, arm: ablation.Arm, time: Time | None) -> ArchitectureRow:
+    """Join what training, comparison and timing say of a row."""
     ms, p95_ms = time if isinstance(time, tuple) else (None, None)
-    found = {**{name: getattr(arm, name) for name in names}, "ms": ms, "p95_ms": p95_ms}
-    return found | {"reason": time} if isinstance(time, str) else found
-
-
-def pareto(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name the rows that no other row beats: none at least as accurate and at least as fast, and better in one."""
-
-    def beats(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-        no_worse: bool = a["ccc"] >= b["ccc"] and a["ms"] <= b["ms"]
-        better: bool = a["ccc"] > b["ccc"] or a["ms"] < b["ms"]
-        # Twins do not beat each other: both stay on the front.
-        return no_worse and better
-
-    # A row without a program is on no front, however accurate.
-    able = [row for row in rows if row.get("ms") is not None]
-    return [row["name"] for row in able if not any(beats(other, row) for other in able)]
-
-
-def table(results: Mapping[str, Any]) -> str:
-    """Lay out the rows, those of the Pareto front with a star."""
-    first = results["rows"][0]["name"]
-    head = ["network", "shown", "frames", "CCC", "95 %", "over seeds", f"less {first}", "Mpar", "ms", "p95",
-            "MB", "graphs", "front"]  # fmt: skip
-    lines = []
-    for row in results["rows"]:
-        # Absent where the network could not be lowered.
-        size, graphs = row.get("size_bytes"), row.get("delegated_subgraphs")
-        lines.append([
-            row["model"], row["shown"], str(row["frames"]), f"{row['ccc']:.3f}",
-            f"{row['low']:.3f} .. {row['high']:.3f}", ablation.scatter(row["seed_deviation"]),
-            ablation.difference_text(row["difference"], row["difference_low"], row["difference_high"]),
-            f"{row['parameters'] / 1e6:.2f}", number(row["ms"], 1), number(row["p95_ms"], 1),
-            number(size / 1e6 if size else None, 1),
-            f"{graphs}+{row.get('undelegated_ops')}" if graphs is not None else "-",
-            "*" if row["name"] in results["pareto"] else "",
-        ])  # fmt: skip
-    return markdown_table(head, lines)
-
-
-def notes(results: Mapping[str, Any]) -> list[str]:
-    """Say what the numbers are."""
-    first, machine = results["rows"][0], results["machine"]
-    seconds = results["crop_hops"] * SPEC.hop / SPEC.sample_rate
-    several = f"mean of {results['seeds']} seeds" if results["seeds"] > 1 else "one seed"
-    text = (
-        f"{several}, {first['steps']} steps each on crops of {seconds:.1f} s, {results['songs']} test songs of "
-        f"{results['corpus']}. ms: waveform of 30 s in to emotion out in the fp32 program, {results['threads']} "
-        f"threads, median of {results['repeats']} calls in turns on {machine['cpu']} "
-        f"({', '.join(machine['flags'])}). graphs: delegated subgraphs + operators left outside. A star: no other row "
-        f"is at least as accurate and at least as fast. {ablation.intervals(results['seeds'])} Where intervals "
-        "overlap, so may the front."
+    pooled = row.choice.pooled
+    return ArchitectureRow(
+        name=arm.name,
+        model=row.choice.model,
+        stride=row.choice.stride,
+        mean=row.choice.mean,
+        shown=row.choice.shown,
+        # In shown frames: those are what a reader compares, whatever the front end computes.
+        frames=row.config.frames // pooled,
+        crop_frames=row.config.crop_frames // pooled,
+        parameters=row.record["parameters"],
+        steps=row.record["steps"],
+        step_seconds=row.record["step_seconds"],
+        ccc=arm.ccc,
+        low=arm.low,
+        high=arm.high,
+        seed_deviation=arm.seed_deviation,
+        difference=arm.difference,
+        difference_low=arm.difference_low,
+        difference_high=arm.difference_high,
+        ms=ms,
+        p95_ms=p95_ms,
+        reason=time if isinstance(time, str) else row.reason,
+        **row.facts,
     )
-    shown = (
-        "1 in n: the front end computes every n-th frame. mean of n: it computes all of them, with n times the work, "
-        "and the network sees the mean level of each n neighbours."
-    )
-    strides = (
-        f"Crops and whole clips of strides that do not divide them into multiples of {SIDE} frames are shorter, down "
-        f"to nine tenths; and the teacher itself has stride {results['teacher_stride']}, which favours rows of it."
-    )
-    reasons = [f"{row['name']}: {row['reason']}" for row in results["rows"] if row.get("reason")]
-    return [text, shown, strides, *reasons]
 
 
 def _stages(run: RunFolder) -> Path:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.studies import ablation
+from benchmarks.studies import ablation, student_table
 from benchmarks.studies import student_architectures as bench
-from benchmarks.studies.student_architectures import pareto
 from benchmarks.studies.student_rows import ROWS, Choice, common_crops, counted_for, frames_of, recipe, row_from
+from benchmarks.studies.student_table import ArchitectureRow, ArchitecturesResult, pareto
 from pocketmood.data.clips import ClipStore
 from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd
@@ -89,11 +89,16 @@ def test_another_exporter_is_another_hash(tmp_path: Path) -> None:
     assert bench.exporter(tmp_path) == first != bench.exporter()
 
 
+def table_row(name: str, ccc: float, ms: float | None) -> ArchitectureRow:
+    return ArchitectureRow(name, "mobilevit_xxs", 5, False, "1 in 5", 256, 64, 7, 2, 0.1, ccc, ccc - 0.1, ccc + 0.1,
+                           None, None, None, None, ms)  # fmt: skip
+
+
 def test_front_by_hand() -> None:
     points = {"fast": (0.5, 3), "good": (0.7, 9), "between": (0.6, 5), "beaten": (0.59, 6), "twin": (0.7, 9)}
-    rows = [{"name": name, "ccc": ccc, "ms": ms} for name, (ccc, ms) in points.items()]
-    rows.append({"name": "not lowered", "ccc": 0.9, "ms": None})
-    assert pareto(rows) == ["fast", "good", "between", "twin"]
+    rows = [table_row(name, ccc, ms) for name, (ccc, ms) in points.items()]
+    rows.append(table_row("not lowered", 0.9, None))
+    assert pareto(rows) == ("fast", "good", "between", "twin")
 
 
 def test_without_a_teacher_the_command_to_type_is_named(tiny_run: Path) -> None:
@@ -143,25 +148,25 @@ def test_a_small_table_is_made_and_continued(
     config = bench.ArchitecturesConfig(tiny_run, "smoke", rows, epochs=1, threads=1, repeats=2)
     trained = ["mobilevit_xxs-every5-0", "mobilevit_xxs-every10-0", "mobilevit_xxs-mean5-0"]
 
-    def measure() -> dict[str, Any]:
+    def measure() -> ArchitecturesResult:
         return bench.measure(config, lower, timed)
 
     first = measure()
-    assert [row["frames"] for row in first["rows"]] == [256, 128, 256] and first["crop_hops"] == 1280
-    assert first["rows"][1]["reason"] == "not lowered: ValueError: no such operator"
-    assert first["rows"][1]["ms"] is None and "mobilevit_xxs-every10" not in first["pareto"]
+    assert [row.frames for row in first.rows] == [256, 128, 256] and first.crop_hops == 1280
+    assert first.rows[1].reason == "not lowered: ValueError: no such operator"
+    assert first.rows[1].ms is None and "mobilevit_xxs-every10" not in first.pareto
     from student import train_once
 
     monkeypatch.setattr(train_once, "train_student", None)  # nothing may train again
     second = measure()
     assert lowered == [*trained, "mobilevit_xxs-every10-0"]
-    assert [row["ms"] for row in second["rows"]] == [4.0, 5.0, 6.0]
-    assert [row["ccc"] for row in second["rows"]] == [row["ccc"] for row in first["rows"]]
+    assert [row.ms for row in second.rows] == [4.0, 5.0, 6.0]
+    assert [row.ccc for row in second.rows] == [row.ccc for row in first.rows]
     monkeypatch.setattr(bench, "exporter", lambda: "another")
-    assert [row["ms"] for row in measure()["rows"]] == [4.0, 5.0, 6.0]
+    assert [row.ms for row in measure().rows] == [4.0, 5.0, 6.0]
     assert lowered[4:] == trained  # lowered anew, by the new exporter
-    json.dumps(second)  # nothing but what JSON knows
-    text = "\n\n".join([bench.table(second), *bench.notes(second)])
+    json.dumps(asdict(second))  # nothing but what JSON knows
+    text = "\n\n".join([student_table.table(second), *student_table.notes(second)])
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1 and "| 1+0 |" in lines[2]
     assert "| 1 in 5 |" in lines[2] and "| mean of 5 |" in lines[4]
