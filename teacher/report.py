@@ -103,8 +103,8 @@ def warnings(folder: Path) -> list[str]:
     """Collect what a reader of the figures must know first: labels, weights, refused or forced clips, a lost race."""
     found = []
     # Labels first: figures on rendered music say nothing of real music, however good the rest is.
-    data = RunFolder(folder.parent).folder("data") / STAGE_FILE
-    if data.is_file() and read_json(data)["record"].get("synthetic_labels"):
+    run = RunFolder(folder.parent)
+    if (run.folder("data") / STAGE_FILE).is_file() and run.data_record.synthetic_labels:
         found.append(_SYNTHETIC_LABELS)
     found += SavedTeacher.load(folder).training.warnings
     if (folder / STAGE_FILE).is_file():

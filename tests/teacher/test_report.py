@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imsave
 
+from pocketmood.data.record import DataRecord, SplitSizes
 from pocketmood.emotion import Emotion, quadrant
 from pocketmood.errors import RunError
 from pocketmood.predictions import Predictions
@@ -114,7 +115,8 @@ def test_warnings_come_first_and_once(folder: Path) -> None:
     save_facts(folder, shout)
     write_json(folder / "stage.json", {"record": {"warnings": [shout]}})
     quality().save(folder)
-    write_json(folder.parent / "data" / "stage.json", {"record": {"synthetic_labels": True}})
+    data = DataRecord("noise", True, "a formula", "none", 40, 0, 0, SplitSizes(20, 10, 10, "song"))
+    write_json(folder.parent / "data" / "stage.json", {"record": asdict(data)})
     found = report.warnings(folder)
     assert len(found) == 3 and found[0].startswith("Synthetic labels") and found[1:] == [shout, REFUSED]
     text = report.write(folder).read_text(encoding="utf-8")
