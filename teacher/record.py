@@ -12,6 +12,7 @@ from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
 from teacher.config import VitConfig
 from teacher.evaluate import Comparison
+from teacher.gan.record import GanRecord, ListeningRecord
 
 NO_GAN = "no synthetic clips were asked for, so no GAN was trained"
 
@@ -68,10 +69,10 @@ class Synthesis:
     synthetic_accepted: bool = False
     synthetic_forced: bool = False
     """True where they joined the training against the gate's word."""
-    gan: dict[str, Any] | None = None
-    """The `GanRecord` of the training; None without a GAN."""
-    listen: dict[str, Any] | None = None
-    """The `ListeningRecord`; None where no page was asked for."""
+    gan: GanRecord | None = None
+    """The training; None without a GAN."""
+    listen: ListeningRecord | None = None
+    """The page of sounds; None where none was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,13 @@ from pocketmood.data.run_folder import RunFolder
 from pocketmood.records import from_json
 from pocketmood.runs import STAGE_FILE, read_json, write_text
 from teacher.evaluate import FLOOR, METRICS_FILE, PARTS, Comparison, Estimate, PartScores, difference_text, sentence
-from teacher.gan.verdict import Verdict
+from teacher.gan.record import ListeningRecord, Verdict
 from teacher.record import SavedTeacher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from teacher.gan.verdict import Candidate
+    from teacher.gan.record import Candidate
 
 PAGE, LISTENING_PAGE = "report.html", "listen/index.html"
 METRICS = {
@@ -179,7 +179,9 @@ def _listening(folder: Path) -> str:
         return f'<p><a href="{LISTENING_PAGE}">Listen: five emotions, real and generated, side by side</a></p>'
     # The step exists without librosa too, and its record says what to type.
     stage = folder / "listen" / STAGE_FILE
-    why = read_json(stage)["record"].get("left_out") if stage.is_file() else None
+    if not stage.is_file():
+        return ""
+    why = from_json(ListeningRecord, read_json(stage)["record"], str(stage), "run the teacher stage again").left_out
     return f'<p class="say">Listening page {escape(why)}.</p>' if why else ""
 
 

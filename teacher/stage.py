@@ -29,7 +29,7 @@ from pocketmood.training.history import read_history
 from pocketmood.training.schedule import BEST_WEIGHTS
 from teacher import evaluate, finetune, floor, plots, report, soft_targets
 from teacher.gan.config import GATE
-from teacher.gan.verdict import QUALITY_FILE, Verdict
+from teacher.gan.record import QUALITY_FILE, GanRecord, ListeningRecord, Verdict
 from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord
 from teacher.vit import load_teacher
 
@@ -120,6 +120,8 @@ class _Steps:
             with distributed.work(step) as work:
                 if is_main_process() and (record := do(work)) is not None:
                     step.record |= asdict(record)
+            if not is_main_process():
+                step.up_to_date(quiet=True)  # reads what the main process recorded
 
     def _fit_floor(self, work: Path) -> FloorRecord:
         """Fit the ridge floor, and predict with it for all rated clips."""
@@ -163,10 +165,11 @@ class _Steps:
         self._alone(gate, lambda work: quality.measure(store, split, clips, ridge, gan, work))
         listening = self._listening_page(trained)
         verdict = from_json(Verdict, gate.record, str(gate.folder))
-        record = Synthesis(verdict.sentence, verdict.accepted, verdict.forced, trained.record, listening)
+        facts = from_json(GanRecord, trained.record, str(trained.folder))
+        record = Synthesis(verdict.sentence, verdict.accepted, verdict.forced, facts, listening)
         return (clips if verdict.accepted else None), record
 
-    def _listening_page(self, gan: Stage) -> dict[str, Any] | None:
+    def _listening_page(self, gan: Stage) -> ListeningRecord | None:
         """Write the page to listen to the generator; return its record, None where none was asked for."""
         if not self.config.listen_s:
             return None
@@ -178,7 +181,7 @@ class _Steps:
         step = self._stage("listen", settings, gan=gan.fingerprint)
         store, split = self.run.store, self.run.split
         self._alone(step, lambda work: audio.write_page(gan.folder, store, split, work, seed, seconds))
-        return step.record
+        return from_json(ListeningRecord, step.record, str(step.folder))
 
     def _network(self, name: str, config: TeacherConfig, synthetic: SyntheticStore | None = None) -> Stage:
         """Fine-tune a network, and predict with it for all rated clips."""

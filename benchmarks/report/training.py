@@ -15,7 +15,7 @@ from benchmarks.report.sections import table
 from benchmarks.table import number
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.training.history import HISTORY, EpochRecord, read_history
-from teacher.gan.verdict import REAL_HALF, SYNTHETIC, Similarities, Verdict
+from teacher.gan.record import REAL_HALF, SYNTHETIC, Similarities, Verdict
 
 Stages = Mapping[str, Mapping[str, Any]]
 TRAINED = ("teacher", "student")

@@ -25,7 +25,7 @@ from teacher.config import PRESETS
 from teacher.gan.config import GanConfig
 
 if TYPE_CHECKING:
-    from teacher.gan.verdict import Candidate
+    from teacher.gan.record import Candidate
 
 RIDGE = Path("floor/ridge.safetensors")
 """The ridge floor, in the teacher's folder: it reads back which emotion a drawn clip has."""

@@ -21,6 +21,7 @@ from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError, RunError
 from pocketmood.runs import write_text
 from pocketmood.spec import MelSpec, mel_filters
+from teacher.gan.record import ListeningRecord, Pair, Sound
 from teacher.report import frame
 
 if TYPE_CHECKING:
@@ -39,41 +40,6 @@ UPDATES = 12
 """Of the powers of bins; leaves .1 to .5 dB per band of recorded clips, where the lost phase costs 1.2 to 1.4 dB."""
 _TINY = 1e-20
 _FULL = 32_767
-
-
-@dataclass(frozen=True)
-class Sound:
-    """A clip on the page: `<file>.wav` and `<file>.png` lie beside it."""
-
-    file: str
-    error_db: float
-    """Mean difference between the spectrogram that was inverted and that of the sound."""
-    id: str | None = None
-    """Of a real song; None for a generated clip."""
-    rated: tuple[float, float] | None = None
-    """Valence and arousal of a real song."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One named emotion: the real song rated nearest to it, and the generator's clip for it."""
-
-    name: str
-    asked: tuple[float, float]
-    real: Sound
-    generated: Sound
-
-
-@dataclass(frozen=True)
-class ListeningRecord:
-    """What the stage records of the page."""
-
-    page: str | None = None
-    """File name of the page; None where it was left out."""
-    seconds: float = 0.0
-    clips: tuple[Pair, ...] = ()
-    left_out: str | None = None
-    """Why there is no page, and what to type."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ batch all compute the same gradients.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from pocketmood.errors import RunError
 from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
-from teacher.gan.config import GanConfig
+from teacher.gan.record import GanRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,24 +34,6 @@ _EDGE = 0.999
 """Largest level that the output's bias imitates: 1 has no finite inverse tanh."""
 _SLOPE = 0.2
 """Of the leaky ReLUs, DCGAN's: the generator learns through the discriminator, where no unit may stop the gradient."""
-
-
-@dataclass(frozen=True)
-class GanRecord:
-    """Facts of a trained GAN, for the stage's record and beside the generator's weights."""
-
-    config: GanConfig
-    seed: int
-    spec_hash: str
-    """Of the spectrogram that the generator imitates."""
-    songs: int
-    """Training songs that the discriminator saw."""
-    songs_hash: str
-    """Of their ids, sorted."""
-    generator_steps: int
-    discriminator_steps: int
-    last_epoch: dict[str, float]
-    """Mean losses and accuracies of the last epoch."""
 
 
 class ChannelAttention(nn.Module):

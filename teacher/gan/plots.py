@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from teacher.gan.record import WEIGHTS
 from teacher.gan.similarity import BINS
-from teacher.gan.verdict import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from teacher.gan.record import Candidate
     from teacher.gan.similarity import Description
     from teacher.gan.turns import TurnRecord
-    from teacher.gan.verdict import Candidate
 
 REAL, FAKE, MUTED = "#1f6f8b", "#d1495b", "#9aa5b1"
 _DPI = 110

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from pocketmood.errors import DataError
 from pocketmood.metrics import ccc
 from teacher.gan import plots, similarity
+from teacher.gan.record import BAND_NOISE, NOISE, REAL_HALF, REPEATED, SYNTHETIC, WEIGHTS, Candidate, Verdict
 from teacher.gan.training_songs import TrainingSongs
-from teacher.gan.verdict import BAND_NOISE, NOISE, REAL_HALF, REPEATED, SYNTHETIC, WEIGHTS, Candidate, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from teacher.gan.verdict import WEIGHTS, Distances, Measures, Similarities
+from teacher.gan.record import WEIGHTS, Distances, Measures, Similarities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

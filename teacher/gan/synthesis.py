@@ -18,6 +18,7 @@ from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError, RunError
 from pocketmood.records import from_json
 from pocketmood.runs import file_hash, read_json, write_json
+from teacher.gan.record import SyntheticRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,22 +27,6 @@ if TYPE_CHECKING:
 
 MEL_FILE, LABEL_FILE, STORE_FILE = "mels.f16", "labels.f32", "synthetic.json"
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class SyntheticRecord:
-    """What a store holds and what it was made with: `synthetic.json`."""
-
-    clips: int
-    bands: int
-    frames: int
-    seed: int
-    spec_hash: str
-    """Of the spectrogram that the generator imitates."""
-    generator: str
-    """SHA-256 of the generator's weights."""
-    synthetic: bool = True
-    """Always: so that the file says it to whoever opens it alone."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from pocketmood.training.distributed import make_accelerator, synchronised
 from pocketmood.training.history import read_records, write_history
 from teacher.gan import plots
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair
-from teacher.gan.model import Discriminator, GanRecord, Generator, save_generator
+from teacher.gan.model import Discriminator, Generator, save_generator
+from teacher.gan.record import GanRecord
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, add_jitter, draw_conditions
 from teacher.gan.turns import TurnRecord
 

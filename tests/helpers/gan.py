@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from teacher.gan.config import GanConfig
-from teacher.gan.model import GanRecord
+from teacher.gan.record import GanRecord
 
 
 def gan_record(spec_hash: str) -> GanRecord:

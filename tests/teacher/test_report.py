@@ -19,7 +19,7 @@ from pocketmood.predictions import Predictions
 from pocketmood.runs import write_json
 from teacher import evaluate, plots, report
 from teacher.config import VitConfig
-from teacher.gan.verdict import Candidate, Distances, Measures, Similarities, Verdict
+from teacher.gan.record import Candidate, Distances, ListeningRecord, Measures, Similarities, Verdict
 from teacher.record import SavedTeacher
 from tests.helpers.fine_tuned import fine_tuned
 
@@ -140,7 +140,8 @@ def test_the_generator_is_shown_with_its_verdict(folder: Path, verdict: Verdict,
     verdict.save(folder)
     for place in ("quality/plots/quality.png", "gan/plots/training.png", "gan/plots/samples-epoch-002.png"):
         picture(folder / place)
-    write_json(folder / "listen" / "stage.json", {"record": {"left_out": "left out: librosa is not installed"}})
+    missing = "left out: librosa is not installed"
+    write_json(folder / "listen" / "stage.json", {"record": asdict(ListeningRecord(left_out=missing))})
     text = report.write(folder).read_text(encoding="utf-8")
     assert f"{verdict.sentence}</p>" in text and (verdict.sentence in report.warnings(folder)) == warned
     assert text.count("data:image/png") == 4 and "samples epoch 002" in text

@@ -20,6 +20,7 @@ from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec, mel_filters
 from teacher.gan import audio
 from teacher.gan.model import Generator, save_generator
+from teacher.gan.record import ListeningRecord
 from teacher.gan.training_songs import LANDMARKS
 from tests.helpers.gan import gan_record
 
@@ -130,7 +131,7 @@ def test_the_page_plays_what_lies_beside_it(gan: Path, tiny_data: Path, tmp_path
     with wave.open(str(tmp_path / "listen" / "neutral-generated.wav")) as file:
         assert file.getnframes() == 11_025
     write_json(tmp_path / "record.json", asdict(record))  # what a stage does with it
-    assert from_json(audio.ListeningRecord, read_json(tmp_path / "record.json"), "record.json") == record
+    assert from_json(ListeningRecord, read_json(tmp_path / "record.json"), "record.json") == record
 
 
 def test_without_librosa_print_and_record_say_so(

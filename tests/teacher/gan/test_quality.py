@@ -16,9 +16,7 @@ from pocketmood.data.split import Split
 from pocketmood.errors import DataError
 from teacher.gan import quality, similarity
 from teacher.gan.config import GanConfig
-from teacher.gan.synthesis import SyntheticRecord, SyntheticStore
-from teacher.gan.training_songs import TrainingSongs
-from teacher.gan.verdict import (
+from teacher.gan.record import (
     NOISE,
     REAL_HALF,
     REPEATED,
@@ -28,8 +26,11 @@ from teacher.gan.verdict import (
     Distances,
     Measures,
     Similarities,
+    SyntheticRecord,
     Verdict,
 )
+from teacher.gan.synthesis import SyntheticStore
+from teacher.gan.training_songs import TrainingSongs
 
 CONFIG = GanConfig(quality_clips=16)
 

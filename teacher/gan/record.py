@@ -1,4 +1,4 @@
-"""The quality table of synthetic clips and the gate's verdict on them, as records; `quality.json` holds one."""
+"""Records of the GAN's steps: training, synthetic clips, their quality with the gate's verdict, the page of sounds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,47 @@ from pathlib import Path
 
 from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
+from teacher.gan.config import GanConfig
 
 QUALITY_FILE = "quality.json"
 WEIGHTS = {"frechet": 0.3, "kernel": 0.2, "moments": 0.15, "smoothness": 0.15, "profile": 0.1, "range": 0.1}
 """Exponents of the similarities in the score; they sum to 1. The two distances of whole distributions weigh most."""
 REAL_HALF, SYNTHETIC = "real, other half", "synthetic"
 REPEATED, BAND_NOISE, NOISE = "one real clip repeated", "noise in real bands", "noise"
+
+
+@dataclass(frozen=True)
+class GanRecord:
+    """Facts of a trained GAN, for the stage's record and beside the generator's weights."""
+
+    config: GanConfig
+    seed: int
+    spec_hash: str
+    """Of the spectrogram that the generator imitates."""
+    songs: int
+    """Training songs that the discriminator saw."""
+    songs_hash: str
+    """Of their ids, sorted."""
+    generator_steps: int
+    discriminator_steps: int
+    last_epoch: dict[str, float]
+    """Mean losses and accuracies of the last epoch."""
+
+
+@dataclass(frozen=True)
+class SyntheticRecord:
+    """What a store holds and what it was made with: `synthetic.json`."""
+
+    clips: int
+    bands: int
+    frames: int
+    seed: int
+    spec_hash: str
+    """Of the spectrogram that the generator imitates."""
+    generator: str
+    """SHA-256 of the generator's weights."""
+    synthetic: bool = True
+    """Always: so that the file says it to whoever opens it alone."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +123,38 @@ class Verdict:
         """Read the `quality.json` of a folder; None where it has none, as without a GAN."""
         path = folder / QUALITY_FILE
         return from_json(cls, read_json(path), str(path), "run the teacher stage again") if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A clip on the page: `<file>.wav` and `<file>.png` lie beside it."""
+
+    file: str
+    error_db: float
+    """Mean difference between the spectrogram that was inverted and that of the sound."""
+    id: str | None = None
+    """Of a real song; None for a generated clip."""
+    rated: tuple[float, float] | None = None
+    """Valence and arousal of a real song."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One named emotion: the real song rated nearest to it, and the generator's clip for it."""
+
+    name: str
+    asked: tuple[float, float]
+    real: Sound
+    generated: Sound
+
+
+@dataclass(frozen=True)
+class ListeningRecord:
+    """What the stage records of the page."""
+
+    page: str | None = None
+    """File name of the page; None where it was left out."""
+    seconds: float = 0.0
+    clips: tuple[Pair, ...] = ()
+    left_out: str | None = None
+    """Why there is no page, and what to type."""
