@@ -1,4 +1,4 @@
-"""Train the conditional GAN on the training songs, and leave a folder that `synthesise` draws from.
+"""Adversarial training of the conditional GAN on the training songs; `synthesis.py` draws from its folder.
 
 Every draw (order of songs, noise, conditions) is a function of (seed, epoch, step, which draw), made for the whole
 batch and then shared out between processes: a killed run continues with the same stream, and several processes train on
@@ -85,6 +85,7 @@ class GanTraining:
         self.songs, self.config, self.accelerator, self.seed = songs, config, accelerator, seed
         spec = songs.front.spec
         frames = spec.frames(spec.samples)
+        # Forked, so that the steps before and after draw the same numbers with a GAN as without.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             generator = Generator(config.latent, config.embedding, config.width, config.upsampling, spec.bands, frames)
@@ -96,6 +97,7 @@ class GanTraining:
         self.generator = generator.to(**place)
         self.trained: nn.Module = accelerator.prepare_model(self.generator)
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate, betas=(0.5, 0.999))
+        # The slower discriminator is the recipe's: with equal rates it had won by step 41 of a demo.
         rate = config.learning_rate * config.discriminator_rate
         self.adversary = Adversary(discriminator.to(**place), accelerator, rate, config.clip)
         self.balance = Balance(config.weak, config.strong, config.most_discriminator_steps, config.catch_up_steps)
@@ -147,6 +149,7 @@ class GanTraining:
             noise, fake_condition = self._seeds(_FAKE, where)
             with torch.no_grad(), self.accelerator.autocast():
                 fake = self.generator(noise, fake_condition).float()
+            # Noise on both sides, fading out: it blurs what tells them apart before the generator can imitate it.
             blur = self._noise_level(epoch, step)
             if blur:
                 rng = self._rng(_FAKE, where, 1)
@@ -159,6 +162,7 @@ class GanTraining:
         for index in range(passes):
             where = (epoch, step, turn, index)
             noise, condition = self._seeds(_GENERATOR, where)
+            # The songs that the adversary has just seen: their spectrograms are kept, not made again.
             real = self._real(where) if self.config.feature_matching else None
             with synchronised(self.accelerator, self.trained, index == passes - 1), self.accelerator.autocast():
                 fake = self.trained(noise, condition).float()
@@ -187,7 +191,7 @@ class GanTraining:
         """Choose a batch: the epoch's shuffle for the first turn, songs at random for extra turns."""
         epoch, step, turn, index = where
         size, count = self.config.batch_size, len(self.songs.ids)
-        if turn:
+        if turn:  # the epoch's shuffle has one place for each song, and none for extra turns
             return self._rng(_REAL, where, 1).integers(count, size=size)
         shuffled = np.random.default_rng([self.seed, epoch]).permutation(count)
         first = (step * self.config.accumulation + index) * size
@@ -216,6 +220,7 @@ class GanTraining:
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
     def _rng(self, purpose: int, where: tuple[int, ...], which: int) -> np.random.Generator:
+        """Return the stream of one draw, the same in every process and after every kill."""
         return np.random.default_rng([self.seed, purpose, which, *where])
 
     def _tensor(self, values: NDArray[np.float32]) -> Tensor:
@@ -248,6 +253,7 @@ def sample_sheet(generator: Generator, device: torch.device, seed: int, rows: in
     """Draw the landmarks' spectrograms [rows * landmarks, 1, M, T], each row from the same noise in every epoch."""
     rng = np.random.default_rng([seed, rows])
     noise = np.repeat(rng.standard_normal((rows, generator.latent), np.float32), len(LANDMARKS), 0)
+    # A row per noise, a column per emotion: along a row only the condition changes, down a column only the noise.
     conditions = np.tile(np.array(list(LANDMARKS.values()), np.float32), (rows, 1))
     with torch.no_grad():
         mels: Tensor = generator(torch.from_numpy(noise).to(device), torch.from_numpy(conditions).to(device))
