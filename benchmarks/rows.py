@@ -198,7 +198,7 @@ def _proof(record: Record, bundle: Path) -> None:
         return
 
     record.delegated_subgraphs, record.undelegated_ops = proof.facts.delegated_subgraphs, proof.facts.undelegated_ops
-    record.parity_error = proof.distance and proof.distance.max_error
+    record.parity_error = proof.distance.max_error if proof.distance else None
     # "failed" here means broken; a program that runs and predicts something else is invalid.
     record.status = PASSED if proof.passed else INVALID
     if not proof.passed:

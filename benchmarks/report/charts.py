@@ -214,11 +214,11 @@ def _differences(proof: ParityRecord) -> dict[str, float | None]:
     """Return the columns of the heat map: title -> difference, None where the artefact has none."""
     distance, to_fp32 = proof.distance, proof.to_fp32
     return {
-        "largest": distance and distance.max_error,
-        "emotion, mean": distance and distance.emotion_mean_error,
-        "interval68, mean": distance and distance.interval68_mean_error,
-        "to fp32": to_fp32 and to_fp32.fp32_max_error,
-        "limit": proof.gates and proof.gates.limit,
+        "largest": distance.max_error if distance else None,
+        "emotion, mean": distance.emotion_mean_error if distance else None,
+        "interval68, mean": distance.interval68_mean_error if distance else None,
+        "to fp32": to_fp32.fp32_max_error if to_fp32 else None,
+        "limit": proof.gates.limit if proof.gates else None,
     }
 
 
