@@ -54,6 +54,7 @@ def archive(run: Path) -> tuple[Path, list[str]]:
         raise RunError(f"{run}: holds no finished stage, so there is nothing to keep. Type `make demo`, or name a run")
     run = run.absolute()  # "." has no name
     path = run.with_name(f"{run.name}.zip")
+    # Renamed when it is whole: a kill leaves no zip that looks finished.
     part = path.with_name(f"{path.name}.part")
     names = sorted(kept(run))
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:

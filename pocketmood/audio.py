@@ -58,6 +58,7 @@ def load(path: Path | str, spec: MelSpec) -> Wave:
     import numpy as np
 
     wave, rate = decode(path, spec.seconds)
+    # Clipped last: the resampler's filter may overshoot what lay within full scale.
     return np.clip(fit(resample(wave, rate, spec.sample_rate), spec.samples), -1.0, 1.0)
 
 
@@ -140,6 +141,7 @@ def _why_not_open(path: Path, error: Exception) -> str:
         return "MP4/M4A audio is not supported; convert it to WAV, FLAC, OGG or MP3 first"
     if isinstance(error, TypeError):
         return "headerless raw audio is not supported; convert it to WAV first"
+    # An MPEG frame begins with eleven set bits; the layer's two bits are never both 0.
     if kind == "MP3" or (head[:1] == b"\xff" and head[1] >= 0xE0 and head[1] & 0x06):
         return "looks like MP3, but is damaged or cut short: no frame could be decoded"
     if kind:
@@ -181,6 +183,7 @@ def _mp3_tells_length(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(10)
         tag = 0
+        # An ID3 tag tells its size in four bytes of seven bits each.
         if head.startswith(b"ID3") and len(head) == 10:
             tag = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
         file.seek(tag)
@@ -191,6 +194,7 @@ def _mp3_tells_length(path: Path) -> bool:
 def _count(path: Path, file: Any) -> int:
     """Decode to the end just to count; stops past the longest length that is read."""
     frames = 0
+    # A file of endless silence must not keep a command for ever.
     limit = LONGEST_S * file.samplerate
     while frames <= limit:
         got = len(file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True))
@@ -213,6 +217,7 @@ def _refuse_cut(path: Path, file: Any) -> None:
 def _last_page_is_cut(path: Path) -> bool:
     """Tell whether an Ogg file ends inside a page (27 bytes of header, a table of segment sizes, the segments)."""
     with path.open("rb") as file:
+        # A page has at most 65 307 bytes, so that the last one begins within these 128 KiB.
         file.seek(max(0, path.stat().st_size - (1 << 17)))
         tail = file.read()
     page = tail.rfind(b"OggS")
@@ -228,17 +233,21 @@ def _read_middle(path: Path, file: Any, frames: int, seconds: float | None) -> W
 
     rate = int(file.samplerate)
     wanted = frames if seconds is None else min(frames, math.ceil((seconds + 2 * _MARGIN_S) * rate))
-    wanted += (frames - wanted) % 2  # the same number of frames left out on either side: the middle stays the middle
+    # The same number of frames is left out on either side, so that the middle stays the middle.
+    wanted += (frames - wanted) % 2
     start = (frames - wanted) // 2
     _move_to(file, start)
     blocks = list(_blocks(file, wanted))
     wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
     allowed = max(_SHORTFALL_S * rate, _SHORTFALL_SHARE * frames)
     missing = wanted - len(wave)
+    # The middle may be whole where the end is not: a cut file is refused wherever its clip would lie.
     if not missing and start and file.seekable():
         missing = _missing_at_end(file, frames, math.ceil(2 * allowed))
     if missing > allowed:
         raise AudioError(f"{path}: cut short: its header promises {frames / rate:.1f} s, the sound ends before that")
+
     if not np.isfinite(wave).all():
         raise AudioError(f"{path}: holds {int((~np.isfinite(wave)).sum()):,} NaN or infinite samples; export it again")
     peak = float(np.abs(wave).max())
@@ -275,6 +284,7 @@ def _missing_at_end(file: Any, frames: int, tail: int) -> int:
 @contextmanager
 def quiet_decoder() -> Iterator[None]:
     """Mute the MP3 decoder's C library, which prints on the process's stderr about files that we report ourselves."""
+    # One at a time: descriptor 2 belongs to the process, and two threads would restore each other's.
     with _stderr_lock:
         try:
             sys.stderr.flush()

@@ -50,6 +50,7 @@ class Bundle:
             spec = MelSpec.from_dict(numbers)
         except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
             raise BundleError(f"{path}: damaged ({error}); {AGAIN}") from error
+        # A number changed by hand would give a spectrogram that the network has never seen, and no error.
         if spec.hash != hash_:
             raise BundleError(f"{path}: the spectrogram's numbers do not fit their hash {hash_}; {AGAIN}")
         return cls(folder, about, spec)

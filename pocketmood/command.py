@@ -47,6 +47,7 @@ def parse(
     if isinstance(config, type):
         return tyro.cli(config, prog=prog, description=about, args=words, config=marks)
 
+    # Read before all else, and by argparse: tyro can only build the other flags when it knows their defaults.
     names = list(config)
     first = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=names, default=names[0])
@@ -67,6 +68,7 @@ def start(main: Callable[[], int | None]) -> NoReturn:
         print("stopped; the same command continues from here", file=sys.stderr)
         sys.exit(EXIT_STOPPED)
     except OSError as error:
+        # A full disk or a folder that is not ours is the user's to mend; any other OSError is a fault of this program.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         place = f"{error.filename}: " if error.filename else ""

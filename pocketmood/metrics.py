@@ -1,4 +1,4 @@
-"""How well answers agree with people, in numbers that cannot flatter.
+"""Agreement of predictions with ratings: CCC, Pearson's r, errors, each with a bootstrap interval over songs.
 
 Conventions: predictions and labels in [-1, 1]; population moments (divide by n); a constant prediction scores a CCC and
 a Pearson r of 0, not NaN. Intervals are 95 % percentile intervals of a bootstrap that resamples songs, because clips of
@@ -19,6 +19,7 @@ from pocketmood.errors import DataError
 Array = NDArray[np.floating[Any]]
 AXES = ("valence", "arousal")
 _TINY = 1e-12
+"""Below it a variance counts as that of a constant, which rounding leaves a little above 0."""
 
 
 class Interval(NamedTuple):
@@ -48,10 +49,10 @@ def ccc(pred: Array, label: Array) -> float:
 def pearson(pred: Array, label: Array) -> float:
     """Pearson's r in [-1, 1]; 0 where either side is constant."""
     pred, label = _checked(pred, label)
-    spread = pred.std() * label.std()
-    if spread < _TINY:
+    deviations = pred.std() * label.std()
+    if deviations < _TINY:
         return 0.0
-    return float(np.mean((pred - pred.mean()) * (label - label.mean())) / spread)
+    return float(np.mean((pred - pred.mean()) * (label - label.mean())) / deviations)
 
 
 def mse(pred: Array, label: Array) -> float:
@@ -86,8 +87,8 @@ def rmse_nine(pred: Array, label: Array) -> float:
 def range_ratio(pred: Array, label: Array) -> float:
     """Standard deviation of the prediction over that of the label: well below 1 means that the range collapsed."""
     pred, label = _checked(pred, label)
-    spread = label.std()
-    return 0.0 if spread < _TINY else float(pred.std() / spread)
+    deviation = label.std()
+    return 0.0 if deviation < _TINY else float(pred.std() / deviation)
 
 
 _SCORES: dict[str, Callable[[Array, Array], float]] = {
@@ -155,6 +156,7 @@ def paired_difference(
     """Return mean CCC of a less that of b, both [N, 2], with the interval over the same resampled songs."""
     pred_a, label = _checked(pred_a, label, dimensions=2)
     pred_b, label = _checked(pred_b, label, dimensions=2)
+    # On the same draws, because how hard the songs are is common to both and then cancels.
     a, b = mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
     return Paired(_mean_ccc(pred_a, label) - _mean_ccc(pred_b, label), *_interval(a - b))
 
@@ -172,6 +174,7 @@ def paired_ratio(
     pred_b, label = _checked(pred_b, label, dimensions=2)
     a, b = mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
     whole = _mean_ccc(pred_b, label)
+    # Near 0 the ratio of two resamplings may take any value, and its interval would look like knowledge.
     if whole <= _TINY or b.min() <= _TINY:
         raise DataError(f"a ratio to a CCC of {whole:.3f}, which may as well be 0, says nothing; use the difference")
     return Paired(_mean_ccc(pred_a, label) / whole, *_interval(a / b))
@@ -226,6 +229,7 @@ def _resampled_rows(
     if songs is not None and len(songs) != count:
         raise DataError(f"{len(songs)} song names for {count} predictions; give one name per prediction")
     rng = np.random.default_rng(seed)
+    # With one row per song a draw of songs is a draw of rows, and all draws fit one matrix.
     if songs is None or len(set(songs)) == count:
         return rng.integers(0, count, (repeats, count))
     names, which = np.unique(np.asarray(songs), return_inverse=True)
@@ -245,6 +249,7 @@ def _ccc_rows(pred: Array, label: Array) -> Array:
     covariance = (pred * label).mean(1) - pred_mean * label_mean
     pred_var, label_var = pred.var(1), label.var(1)
     whole = pred_var + label_var + (pred_mean - label_mean) ** 2
+    # A constant prediction knows nothing, and must not score NaN, which would hide it in a mean.
     constant = (pred_var < _TINY) | (label_var < _TINY)
     result: Array = np.where(constant, 0.0, 2 * covariance / np.where(constant, 1.0, whole))
     return result
@@ -253,17 +258,17 @@ def _ccc_rows(pred: Array, label: Array) -> Array:
 def _score_rows(pred: Array, label: Array) -> dict[str, Array]:
     """Compute every metric of each row of [R, N] arrays: 1000 draws of 120 songs in 30 ms, not .8 s."""
     squared = ((pred - label) ** 2).mean(1)
-    pred_spread, label_spread = pred.std(1), label.std(1)
+    pred_sd, label_sd = pred.std(1), label.std(1)
     covariance = (pred * label).mean(1) - pred.mean(1) * label.mean(1)
     return {
         "ccc": _ccc_rows(pred, label),
-        "pearson": _share(covariance, pred_spread * label_spread),
-        "r2": _share(label_spread**2 - squared, label_spread**2),
+        "pearson": _share(covariance, pred_sd * label_sd),
+        "r2": _share(label_sd**2 - squared, label_sd**2),
         "rmse": np.sqrt(squared),
         "rmse_nine": np.sqrt(squared) * RATING_HALF_WIDTH,
         "mse": squared,
         "mae": np.abs(pred - label).mean(1),
-        "range_ratio": _share(pred_spread, label_spread),
+        "range_ratio": _share(pred_sd, label_sd),
     }
 
 

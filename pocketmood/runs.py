@@ -55,8 +55,10 @@ class Stage:
         self.folder, self.name, self.command, self.has_steps = parent / name, name, command, has_steps
         self.part = parent / f"{name}.part"
         self.config = _plain(asdict(config) if is_dataclass(config) and not isinstance(config, type) else config)
+        # A run that was moved or renamed is still the same run.
         self.config.pop("run", None)
         self.inputs = dict(inputs or {})
+        # With the version, because new code may make other numbers of the same inputs.
         self.fingerprint = fingerprint({"config": self.config, "inputs": self.inputs, "version": __version__})
         self.record: dict[str, Any] = {}
 
@@ -76,6 +78,7 @@ class Stage:
         """Yield the work folder; when the block ends well it becomes the stage, else it stays for the next try."""
         plan = self.part / _PLAN_FILE
         continued = plan.is_file() and read_json(plan).get("fingerprint") == self.fingerprint
+        # Half of another config's work is worth nothing, unless it consists of steps that know whether they fit.
         if self.part.exists() and not continued and not self.has_steps:
             shutil.rmtree(self.part)
         self.part.mkdir(parents=True, exist_ok=True)
@@ -83,6 +86,7 @@ class Stage:
             write_json(plan, {"fingerprint": self.fingerprint})
             if self.has_steps:
                 self._offer_finished_steps()
+
         start = time.perf_counter()
         yield self.part
         done = {
@@ -96,6 +100,7 @@ class Stage:
             "peak_rss_bytes": peak_rss_bytes(),
             "continued_after_a_stop": continued,
         }
+        # stage.json is written last: its presence is what says that all the rest is there.
         write_json(self.part / STAGE_FILE, done)
         plan.unlink()
         self._finish_interrupted_rename()
@@ -120,6 +125,7 @@ class Stage:
         if not done.is_file() or read_json(done).get("fingerprint") != self.fingerprint:
             return
         (self.part / _PLAN_FILE).unlink(missing_ok=True)
+        # The old stage steps aside before it goes, so that a kill at any point leaves a whole one behind.
         old = self.folder.with_name(f"{self.name}.old")
         if old.exists():
             shutil.rmtree(old)
@@ -201,6 +207,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     with part.open("wb") as file:
         file.write(data)
         file.flush()
+        # Else a power cut may keep the rename and lose the bytes.
         os.fsync(file.fileno())
     part.replace(path)
 

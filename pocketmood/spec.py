@@ -1,4 +1,4 @@
-"""The one spectrogram's numbers. No torch here: whoever only predicts reads them from a bundle.
+"""Numbers that define the spectrogram, and the mel filter bank. No torch: who only predicts reads them from a bundle.
 
 Conventions: times in samples unless a name says `_s`, frequencies in Hz, levels in dB re a power of 1 (never re a
 clip's own maximum, which would erase loudness, the first cue of arousal). Filters: Slaney's Auditory Toolbox (1998)
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 POWER_FLOOR = 1e-10
+"""Least power of a band, -100 dB: silence has no logarithm."""
 
 _LINEAR_HZ_PER_MEL = 200 / 3
 _BREAK_HZ = 1000.0
@@ -83,6 +84,7 @@ class MelSpec:
     @property
     def hash(self) -> str:
         """Sixteen hex digits that change when any number does."""
+        # As floats, because JSON tells 30 from 30.0 and a spectrogram does not.
         text = json.dumps({key: float(value) for key, value in self.to_dict().items()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -111,6 +113,7 @@ def mel_filters(spec: MelSpec) -> NDArray[np.float64]:
     low, centre, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     rising = (bins_hz - low) / (centre - low)
     falling = (high - bins_hz) / (high - centre)
+    # Of both slopes the lower one counts, which is negative outside of the triangle.
     triangles = np.maximum(0.0, np.minimum(rising, falling))
     filters: NDArray[np.float64] = triangles * (2.0 / (high - low))
     return filters

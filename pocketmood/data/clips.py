@@ -1,4 +1,4 @@
-"""Clips: decoded once to int16 in one memory map, with an index table beside it.
+"""Clip store: all clips decoded once to int16 in one memory map, with an index table beside it.
 
 A store is a folder: `clips.i16` (raw little-endian int16, [N, S]), `index.csv` (one row per clip, same order) and
 `store.json` (N, S, sample rate). Workers open the map read-only and share its pages; nothing is copied or pickled.
@@ -64,6 +64,7 @@ class ClipStore:
             raise DataError(f"{folder}: no clip store here. Make one with `pocketmood data`")
         facts = read_json(folder / STORE_FILE)
         clips = _read_index(folder / INDEX_FILE)
+        # A map cut short, by a full disk or half a copy, would give silence for the songs at its end.
         wanted = len(clips) * facts["samples"] * 2
         size = (folder / MAP_FILE).stat().st_size if (folder / MAP_FILE).is_file() else 0
         if facts["clips"] != len(clips) or size != wanted:
@@ -101,6 +102,7 @@ class ClipStore:
     @property
     def raw(self) -> NDArray[np.int16]:
         """The map itself, int16 [N, S], read-only; the middle of each clip where less than all is to be heard."""
+        # Opened at first use, so that a store costs nothing to pass to a worker.
         if self._map is None:
             whole = np.memmap(self.folder / MAP_FILE, "<i2", "r", shape=(len(self.clips), self._stored))
             first = (self._stored - self.samples) // 2

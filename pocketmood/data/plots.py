@@ -91,6 +91,7 @@ def plane(store: ClipStore, split: Split, record: DataRecord) -> Figure:
     everyone = store.labels(_ids(split))
     edge = np.linspace(-1, 1, 121)
     axes.contourf(edge, edge, density(everyone, edge), levels=12, cmap=_paper(), antialiased=True, zorder=0)
+    # Points shrink with their number, so that a thousand songs do not become one blot.
     size = float(np.clip(4000 / len(everyone), 5, 30))
     for part in PARTS:
         labels = store.labels(getattr(split, part))
@@ -129,13 +130,14 @@ def ratings(store: ClipStore, split: Split, record: DataRecord) -> Figure:
         axes.axvline(both.mean(), color=INK, linewidth=1, linestyle="--")
         axes.set_title(f"{axis}: mean {both.mean():+.2f}, sd {both.std():.2f}")
         axes.set(xlim=(-1, 1), xticks=_TICKS, xlabel=f"{axis} of a song (mean of its raters)")
-        spread = store.deviations(_ids(split))[:, column]
-        spread = spread[np.isfinite(spread)]
+
+        deviation = store.deviations(_ids(split))[:, column]
+        deviation = deviation[np.isfinite(deviation)]
         axes = rows[1, column]
-        axes.hist(spread, list(np.linspace(0, 1, 41)), color=FAINT)
-        if len(spread):
-            axes.axvline(np.median(spread), color=INK, linewidth=1, linestyle="--")
-            axes.set_title(f"raters' spread of {axis}: median {np.median(spread):.2f}")
+        axes.hist(deviation, list(np.linspace(0, 1, 41)), color=FAINT)
+        if len(deviation):
+            axes.axvline(np.median(deviation), color=INK, linewidth=1, linestyle="--")
+            axes.set_title(f"raters' deviation of {axis}: median {np.median(deviation):.2f}")
         axes.set(xlim=(0, 1), xlabel="standard deviation among the raters of a song")
     for row in rows:
         row[0].set_ylabel("songs")
@@ -162,6 +164,7 @@ def spectrograms(store: ClipStore, split: Split, spec: MelSpec, record: DataReco
         if not inside:
             axes.text(0.5, 0.5, "no training song here", ha="center", transform=axes.transAxes, color="#666666")
             continue
+        # The song whose nearer axis lies furthest out: clear on both, not extreme on one.
         row = max(inside, key=lambda row: float((labels[row] * direction).min()))
         with torch.inference_mode():
             wave = torch.from_numpy(store.waveform(split.train[row]))[None]
@@ -214,6 +217,7 @@ def density(points: NDArray[Any], edge: NDArray[np.float64], width: float = 0.12
 
 def levels(store: ClipStore) -> NDArray[np.float64]:
     """Return the RMS level of every clip in dB re full scale, read row by row from the map."""
+    # Row by row: the whole map in float32 may be larger than the memory.
     power = [float(np.mean((row.astype(np.float32) / 32768) ** 2)) for row in store.raw]
     return 10 * np.log10(np.maximum(power, 10 ** (_SILENCE_DB / 10)))
 

@@ -61,11 +61,14 @@ def split_clips(
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
         raise DataError(f"fractions {fractions} of a split must be positive and sum to 1")
     usable = sorted((clip for clip in clips if clip.label is not None and not clip.synthetic), key=lambda clip: clip.id)
+
+    # Sorted above, because the order of files on a disk must not decide who is tested on.
     groups: dict[str, list[str]] = {}
     for clip in usable:
         groups.setdefault(artist_key(clip), []).append(clip.id)
     if len(groups) < len(PARTS):
         raise DataError(f"{len(usable)} labelled songs by {len(groups)} artists cannot be split three ways; add music")
+
     parts: list[list[str]] = [[], [], []]
     names = list(groups)
     wanted = np.array(fractions) * len(usable)
@@ -76,11 +79,13 @@ def split_clips(
         # More than half the artist's songs must fit, which is rounding to the nearest share; no part may stay empty.
         room = wanted - sizes
         chance = np.where(room >= len(songs) / 2, room, 0.0)
+        # As many artists left as parts without one: each of them gets one now.
         if left <= (sizes == 0).sum():
             chance = (sizes == 0).astype(float)
         if not chance.any():
             chance[room.argmax()] = 1.0
         parts[int(rng.choice(len(PARTS), p=chance / chance.sum()))] += songs
+
     by = "artist" if any(clip.artist for clip in usable) else "song"
     train, validation, test = (tuple(sorted(part, key=natural)) for part in parts)
     split = Split(train, validation, test, seed, by)
@@ -106,6 +111,7 @@ def refuse_leaks(split: Split, clips: Sequence[Clip]) -> None:
         )
         if not ids:
             raise DataError(f"split: {part} is empty; add music or draw the split again")
+
     twice = Counter(id_ for ids in in_parts.values() for id_ in set(ids))
     _refuse([id_ for id_, count in twice.items() if count > 1], "in two parts", "draw the split again")
     for part in ("validation", "test"):
@@ -114,6 +120,8 @@ def refuse_leaks(split: Split, clips: Sequence[Clip]) -> None:
             [clip.id for clip in held if clip.synthetic], f"synthetic, yet in {part}", "only real music may be there"
         )
         _refuse([clip.id for clip in held if clip.label is None], f"without a rating, yet in {part}", "take it out")
+
+    # Asked of the clips at hand, not of the split's own word: artists may have been corrected since it was drawn.
     parts_of: dict[str, set[str]] = {}
     for part, ids in in_parts.items():
         for id_ in ids:
