@@ -95,8 +95,7 @@ def mix_down(wave: NDArray[Any]) -> Wave:
     """Average the channels of [S, C] to mono [S]."""
     import numpy as np
 
-    mono: Wave = wave.mean(axis=1, dtype=np.float32)
-    return mono
+    return np.asarray(wave.mean(axis=1, dtype=np.float32))
 
 
 def resample(wave: Wave, rate: int, new_rate: int) -> Wave:
@@ -194,7 +193,6 @@ def _mp3_tells_length(path: Path) -> bool:
 def _count(path: Path, file: Any) -> int:
     """Decode to the end just to count; stops past the longest length that is read."""
     frames = 0
-    # A file of endless silence must not keep a command for ever.
     limit = LONGEST_S * file.samplerate
     while frames <= limit:
         got = len(file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True))
@@ -239,7 +237,6 @@ def _read_middle(path: Path, file: Any, frames: int, seconds: float | None) -> W
     _move_to(file, start)
     blocks = list(_blocks(file, wanted))
     wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-
     allowed = max(_SHORTFALL_S * rate, _SHORTFALL_SHARE * frames)
     missing = wanted - len(wave)
     # The middle may be whole where the end is not: a cut file is refused wherever its clip would lie.

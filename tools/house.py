@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import io
 import re
-import sys
 import tokenize
 import tomllib
 from collections.abc import Iterator
@@ -169,4 +168,4 @@ def _row(name: str, measured: list[Figures]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
