@@ -133,5 +133,20 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
     assert [name for name in PATH.findall(text_of(page)) if not (ROOT / name).exists()] == []
 
 
+def test_every_name_behind_a_file_of_the_architecture_is_in_it() -> None:
+    """`pocketmood/spec.py`, `mel_filters`: a name follows the file that it stands in."""
+    found, missing = 0, []
+    for line in text_of("docs/architecture.md").partition("<!-- tree -->")[0].splitlines():
+        file = ""
+        for span in re.findall(r"`([^`]+)`", line if line.startswith("| ") else ""):
+            if re.fullmatch(r"[\w/]+/[\w.]+\.(?:py|kt)", span) and (ROOT / span).is_file():
+                file = span
+            elif file and re.fullmatch(r"[A-Za-z_]\w{4,}(?:\(\))?", span):
+                found += 1
+                missing += [] if span.removesuffix("()") in text_of(file) else [f"{span} in {file}"]
+    assert missing == []
+    assert found >= 15
+
+
 def test_every_page_is_named_by_the_readme() -> None:
     assert [page for page in PAGES[1:] if f"]({page})" not in text_of("README.md")] == []
