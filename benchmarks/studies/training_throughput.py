@@ -9,20 +9,19 @@ channels-last weights, as ours have. The limit is stated beside the figures; a s
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from benchmarks.machine import describe
-from benchmarks.studies.result_files import command_line, markdown_table, write_result
+from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from student.config import PRESETS, StudentConfig
 
@@ -30,6 +29,27 @@ LIMIT = 0.9
 """Our crops per second over those of the plain loop must not fall below this."""
 OURS, PLAIN, LAST = "ours", "plain timm loop", "plain timm loop, channels last"
 _READY_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class ThroughputConfig:
+    """Which student to train, and for how long."""
+
+    run: Path
+    """Run folder with finished data and teacher stages."""
+    preset: Literal["full", "streamlined", "demo", "smoke"] = "demo"
+    """The student's recipe."""
+    steps: int = 30
+    """Steps per loop and round."""
+    rounds: int = 5
+    """Timed rounds."""
+    out: Path = RESULTS / "student-throughput"
+    """Result files without their endings."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that measure nothing."""
+        if min(self.steps, self.rounds) < 1:
+            raise RunError(f"--steps {self.steps} and --rounds {self.rounds} must be at least 1")
 
 
 def plain_loop(config: StudentConfig, channels_last: bool) -> Callable[[int], float]:
@@ -71,18 +91,17 @@ def plain_loop(config: StudentConfig, channels_last: bool) -> Callable[[int], fl
     return train
 
 
-def our_loop(run: Path, config: StudentConfig) -> Callable[[int], float]:
+def our_loop(run: RunFolder, config: StudentConfig) -> Callable[[int], float]:
     """Return a function that trains a student as its stage does, for so many steps, and returns the seconds per step.
 
     Starting and closing an epoch (validation, checkpoint) is not counted: a plain loop would have that as well.
     """
-    from pocketmood.data.run_folder import RunFolder
     from pocketmood.training.fit import Training, fit
     from student.distill import Distiller
     from student.mobilevit import Student
     from student.training_set import SoftTargetCrops, TrainingData, collate
 
-    store, _, soft_targets = TrainingData.open(RunFolder(run))
+    store, _, soft_targets = TrainingData.open(run)
 
     def train(steps: int) -> float:
         student = Student(config.model, config.stride, config.frames, layers=config.layers)
@@ -93,9 +112,9 @@ def our_loop(run: Path, config: StudentConfig) -> Callable[[int], float]:
         schedule = replace(recipe.schedule, epochs=(steps - 0.5) / (len(crops) // size))
         distiller = Distiller(student, soft_targets.features.shape[-1], config.loss)
         with tempfile.TemporaryDirectory() as folder:
-            history = fit(
-                Training(distiller, crops, collate, lambda _: {"ccc_mean": 0.0}, Path(folder), schedule, config.seed)
-            )
+            score = {"ccc_mean": 0.0}  # validation is not timed, so that it need not cost anything either
+            training = Training(distiller, crops, collate, lambda _: score, Path(folder), schedule, config.seed)
+            history = fit(training)
         return history[-1].step_seconds
 
     return train
@@ -108,6 +127,7 @@ def in_turns(
     rng = np.random.default_rng(seed)
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for turn in range(rounds + 1):
+        # A new order each time: a machine that slows down during a round must not always slow the same loop.
         for name in rng.permutation(list(loops)):
             spent = loops[name](steps)
             if turn:
@@ -153,30 +173,28 @@ def caption(results: Mapping[str, Any]) -> str:
     )
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and write both files."""
-    args = sys.argv[1:] if args is None else list(args)
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.training_throughput", description=__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="run folder with finished data and teacher stages")
-    parser.add_argument("--preset", choices=list(PRESETS), default="demo", help="of the student")
-    parser.add_argument("--steps", type=int, default=30, help="per loop and round")
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/studies/results/student-throughput"))
-    chosen = parser.parse_args(args)
-    if min(chosen.steps, chosen.rounds) < 1:
-        raise RunError(f"--steps {chosen.steps} and --rounds {chosen.rounds} must be at least 1")
+    return run(*parse_command(ThroughputConfig, "benchmarks.studies.training_throughput", __doc__, args))
+
+
+def run(config: ThroughputConfig, typed: str) -> int:
+    """Measure, print, and write both files; typed: the command for the result's head."""
     from pocketmood.training.device import keep_freed_memory
 
+    # As the student's stage does; without it both kinds of loop would be slower, and not by the same factor.
     keep_freed_memory()
-    config = PRESETS[chosen.preset]
-    loops = {OURS: our_loop(chosen.run, config), PLAIN: plain_loop(config, False), LAST: plain_loop(config, True)}
-    results = summary(in_turns(loops, chosen.steps, chosen.rounds), config.schedule.batch_size)
-    facts = {"model": config.model, "batch_size": config.schedule.batch_size, "crop_frames": config.crop_frames}
-    results |= {**facts, "steps": chosen.steps, "rounds": chosen.rounds, "machine": describe()}
+    recipe = PRESETS[config.preset]
+    folder = RunFolder(config.run)
+    loops = {OURS: our_loop(folder, recipe), PLAIN: plain_loop(recipe, False), LAST: plain_loop(recipe, True)}
+
+    results = summary(in_turns(loops, config.steps, config.rounds), recipe.schedule.batch_size)
+    facts = {"model": recipe.model, "batch_size": recipe.schedule.batch_size, "crop_frames": recipe.crop_frames}
+    results |= {**facts, "steps": config.steps, "rounds": config.rounds, "machine": describe()}
     parts = [table(results), caption(results)]
-    line = command_line("benchmarks.studies.training_throughput", args)
-    write_result(chosen.out, "What our training loop costs", line, results, parts)
+    write_result(config.out, "What our training loop costs", typed, results, parts)
     print("\n\n".join(parts), flush=True)
+    return 0
 
 
 if __name__ == "__main__":
