@@ -68,9 +68,9 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
     student = Stage(run, "student", {}, {"teacher": teacher.fingerprint})
     with student.work() as folder:
         write_json(folder / "config.json", {"name": "mobilevit_xxs", "stride": 5, "frames": 256})
-        write_predictions(
-            folder / "predictions.csv", Predictions(tuple(ids), tuple(splits), _near(true, 0.18, rng), labels)
-        )
+        half_widths = np.full(labels.shape, 0.2)
+        predictions = Predictions(tuple(ids), tuple(splits), _near(true, 0.18, rng), labels, interval68=half_widths)
+        write_predictions(folder / "predictions.csv", predictions)
         _write_curve(folder, 14, 0.66, rng)
     with Stage(run, "bundle", {}, {"student": student.fingerprint}).work() as folder:
         describe_bundle(folder, SPEC)
