@@ -31,26 +31,42 @@ class Record:
     """Figures of one artefact or baseline; None where there is none."""
 
     name: str
+    """What the row is called, in every file."""
     runtime: str | None = None
+    """Whose code computes it."""
     precision: str | None = None
+    """Of its arithmetic: "fp32", "int8", ..."""
     size_bytes: int | None = None
+    """Of the file, or of all files of a package."""
     params: int | None = None
+    """Trained numbers."""
     ccc_valence: float | None = None
     ccc_arousal: float | None = None
     ccc_mean: float | None = None
+    """CCC of test songs per axis, and the mean of both."""
     ccc_mean_low: float | None = None
     ccc_mean_high: float | None = None
+    """The mean's 95 % interval over songs."""
     ccc_drop: float | None = None
+    """The teacher's mean CCC less this one's."""
     latency_ms_median: float | None = None
     latency_ms_p95: float | None = None
+    """Waveform in to emotion out, once warm; 95 % of the calls are faster than the latter."""
     threads: int | None = None
+    """Threads that the runtime might use meanwhile."""
     peak_rss_bytes: int | None = None
+    """Peak memory of a fresh process; on a phone that of the runner."""
     delegated_subgraphs: int | None = None
+    """Parts of a `.pte` that XNNPACK computes."""
     undelegated_ops: int | None = None
+    """Operators left outside of them."""
     status: str = MEASURED
+    """One of the words above; NOT_RUN may go on with what is missing."""
     reason: str = ""
+    """Sentences about what was not measured, or went wrong."""
     ccc_drop_low: float | None = None
     ccc_drop_high: float | None = None
+    """The drop's 95 % interval, over the same resampled songs for both."""
     parity_error: float | None = None
     """Largest difference to PyTorch on the export stage's clips."""
     real_time_factor: float | None = None
@@ -62,6 +78,7 @@ class Record:
     latency_ms_by_threads: dict[str, float] | None = None
     """Median at further numbers of threads."""
     latency_ratio: float | None = None
+    """Latency over the reference kernel's around each call, median."""
     work_ratio: float | None = None
     """Processor time on one thread over the reference kernel's, median of `work_ratios`."""
     work_ratios: list[float] | None = None

@@ -41,6 +41,7 @@ def page(config: BenchmarksConfig, run: RunFolder, measured: Measurements, machi
     data = stages.get("data", {}).get("record", {})
     proofs = records_of(run.folder("bundle"))
     phone = parts.phone_model(measured.records)
+    # The other artefacts have the student's weights: more rows of nearly the same numbers would hide the difference.
     rows = ("teacher", "student", *([phone.name] if phone else []))
 
     body = [
@@ -163,6 +164,7 @@ def _method(
         "energy": "not measured: no computer tells it as a phone would",
         "versions": ", ".join(f"{name} {found}" for name, found in machine["versions"].items()),
     }
+    # What the figures refer to: another label set or fix is another question, whatever the model.
     labels = {
         "corpus": data.get("corpus"),
         "songs": data.get("songs"),

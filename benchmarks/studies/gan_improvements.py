@@ -129,6 +129,7 @@ def judged(work: Path, config: GanConfig, seed: int, count: int, data: tuple[Any
     from teacher.gan import quality, synthesis, train
 
     store, split, ridge = data
+    # A folder that is there holds an earlier call's epochs, which nobody's clock has seen.
     begun = (work / "gan").exists()
     start = time.perf_counter()
     trained = train.train(store, split, config, work / "gan", seed)
@@ -155,6 +156,7 @@ def mean_row(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Average what was found with several seeds; the score's lowest and highest beside its mean."""
     drawn = [next(row for row in record["table"] if row["candidate"] == "synthetic") for record in found]
     similarities = [name for name in drawn[0] if name.startswith("similarity_")]
+    # Lowest and highest, not a deviation: that of two or three seeds would say nothing.
     scores = [row["score"] for row in drawn]
     row = {name: _mean([row[name] for row in drawn]) for name in ("score", *similarities, "conditioning_ccc")}
     row |= {name: _mean([record["losses"][name] for record in found]) for name in LOSSES}
@@ -169,6 +171,7 @@ def table(results: dict[str, Any]) -> str:
     headings += ["read back", "s", "loss G", "loss D", "right on real", "right on drawn"]
     lines = []
     for row in results["rows"] + [{**row, "title": row["candidate"]} for row in results["references"]]:
+        # Real clips and noise are measured once, whatever the number of seeds.
         several = results["seeds"] > 1 and "score_low" in row
         span = f"{row['score_low']:.1f}..{row['score_high']:.1f}" if several else "-"
         cells = [number(row[name], 2) for name in similarities] + [number(row.get("conditioning_ccc"), 2)]

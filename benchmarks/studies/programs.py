@@ -65,6 +65,7 @@ class ProgramFacts:
     @classmethod
     def of(cls, proof: ParityRecord) -> ProgramFacts:
         """Take over what a parity record says."""
+        # Flat, as in parity.json: stored results keep its names.
         flat = proof.to_json()
         kept = {field.name: flat[field.name] for field in fields(cls) if field.name in flat}
         return cls(**kept | {"name": proof.artefact, "megabytes": (proof.facts.size_bytes or 0) / 1e6})
@@ -86,6 +87,7 @@ class Programs:
 def collect(bundle: Path) -> Programs:
     """Return what a bundle's records say of each program; BundleError where it is none."""
     files = [bundle / name for name in ("bundle.json", PARITY_FILE, STAGE_FILE)]
+    # stage.json, too: a folder that only looks like a bundle cannot say how long it took, or from what it came.
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise BundleError(f"{bundle}: no {', '.join(missing)} in it; pass the folder that `python -m export` wrote")

@@ -106,6 +106,7 @@ def judge(runs: Sequence[Ratios]) -> dict[str, Any]:
                 "highest": max(change.difference for change in changes.values()),
             }
         rows[name] = found
+    # Against the first run only, as a user would: the pairs show how near to the edge that came.
     holds = all(row["identical"]["called_worse"] == 0 for row in rows.values())
     holds &= all(row["slowed"]["called_worse"] == row["slowed"]["trials"] for row in rows.values())
     return {"rows": rows, "holds": holds, "least_ratio": regression.LEAST_RATIO}

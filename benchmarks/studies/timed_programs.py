@@ -52,6 +52,7 @@ def write_programs(work: Path, model: str, parts: bool) -> dict[str, tuple[Path,
         "int8.pte": partial(_write_int8, model),
         "fp32.onnx": partial(_write_onnx, model),
     }
+    # Each part alone: what the whole takes beyond both is handing over and calling.
     if parts:
         writers |= {"front.pte": partial(_write_front, model), "network.pte": partial(_write_network, model)}
 

@@ -99,17 +99,17 @@ class Browser:
 
     def _call(self, method: str, values: dict[str, Any], session: str | None = None) -> dict[str, Any]:
         self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": values}
+        request: dict[str, Any] = {"id": self._number, "method": method, "params": values}
         if session:
-            message["sessionId"] = session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
+            request["sessionId"] = session
+        os.write(self._write, json.dumps(request).encode() + b"\0")
         while True:
-            said = self._next()
-            if said.get("id") == self._number:
-                assert "error" not in said, f"{method}: {said['error']}"
-                result: dict[str, Any] = said["result"]
+            message = self._next()
+            if message.get("id") == self._number:
+                assert "error" not in message, f"{method}: {message['error']}"
+                result: dict[str, Any] = message["result"]
                 return result
-            self._note(said)
+            self._note(message)
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
@@ -117,12 +117,12 @@ class Browser:
             assert ready, f"chromium: silent for {LIMIT_S:.0f} s"
             self._buffer += os.read(self._read, 1 << 20)
         line, self._buffer = self._buffer.split(b"\0", 1)
-        said: dict[str, Any] = json.loads(line)
-        return said
+        message: dict[str, Any] = json.loads(line)
+        return message
 
-    def _note(self, said: dict[str, Any]) -> None:
+    def _note(self, message: dict[str, Any]) -> None:
         """Collect complaints, and every request for anything but the page itself."""
-        method, values = said.get("method"), said.get("params", {})
+        method, values = message.get("method"), message.get("params", {})
         if method == "Runtime.exceptionThrown":
             self.console.append(json.dumps(values["exceptionDetails"])[:400])
         elif method == "Log.entryAdded" and values["entry"]["level"] in ("error", "warning"):
