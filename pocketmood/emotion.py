@@ -22,7 +22,7 @@ _WORDS = ("pleased", "happy", "excited", "tense", "distressed", "sad", "sleepy",
 
 
 class Emotion(NamedTuple):
-    """A point on the valence-arousal plane, each axis in [-1, 1]; also used for a spread per axis, in the same unit."""
+    """A point on the valence-arousal plane, each axis in [-1, 1]; also two deviations or half widths, in its unit."""
 
     valence: float
     arousal: float

@@ -56,6 +56,7 @@ class MelFrontEnd(nn.Module):
         if stride < 1:
             raise DataError(f"frame stride {stride} must be at least 1")
         self.stride, self.frames = stride, frames
+
         n_fft = self.spec.n_fft
         self.n1 = 2 ** (n_fft.bit_length() // 2)
         self.n2, self.k1 = n_fft // self.n1, self.n1 // 2 + 1
@@ -92,6 +93,7 @@ class MelFrontEnd(nn.Module):
         n_fft, step = self.spec.n_fft, self.step_samples
         batch, length = context.shape
         frames = (length - n_fft) // step + 1
+
         if step >= n_fft:  # frames do not overlap: no gather, no copy but the slice
             rows = nn.functional.pad(context, (0, frames * step - length)) if frames * step > length else context
             x = rows[:, : frames * step].reshape(batch, frames, step)[:, :, :n_fft]

@@ -136,20 +136,6 @@ class Stage:
             shutil.rmtree(old)
 
 
-def stage_record(folder: Path, command: str) -> dict[str, Any]:
-    """Read the `stage.json` of a finished stage; RunError names the command to type where there is none."""
-    path = folder / STAGE_FILE
-    if not path.is_file():
-        raise RunError(f"{folder}: this stage has not been made yet. Type `{command}` first")
-    stage: dict[str, Any] = read_json(path)
-    return stage
-
-
-def stage_fingerprint(folder: Path, command: str) -> str:
-    """Return the fingerprint of a finished stage, to be an input of the next."""
-    return str(stage_record(folder, command)["fingerprint"])
-
-
 def fingerprint(values: Any) -> str:
     """Hash JSON-like values to sixteen hex digits, independent of key order."""
     return hashlib.sha256(json.dumps(_plain(values), sort_keys=True).encode()).hexdigest()[:16]

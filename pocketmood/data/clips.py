@@ -62,6 +62,7 @@ class ClipStore:
         """
         if not (folder / STORE_FILE).is_file():
             raise DataError(f"{folder}: no clip store here. Make one with `pocketmood data`")
+
         facts = read_json(folder / STORE_FILE)
         clips = _read_index(folder / INDEX_FILE)
         # A map cut short, by a full disk or half a copy, would give silence for the songs at its end.
@@ -72,6 +73,7 @@ class ClipStore:
                 f"{folder}: {MAP_FILE} has {size} bytes, {len(clips)} clips need {wanted}; delete the folder and run "
                 "`pocketmood data` again"
             )
+
         store = cls(folder, clips, facts["samples"], facts["sample_rate"])
         if samples is not None:
             if samples > store.samples:

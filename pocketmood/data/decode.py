@@ -146,6 +146,7 @@ def _resume(folder: Path, row_bytes: int) -> list[Entry]:
         map_path.write_bytes(b"")
         journal.write_text("")
         return []
+
     entries: list[Entry] = []
     rows = 0
     there = map_path.stat().st_size // row_bytes
@@ -158,6 +159,7 @@ def _resume(folder: Path, row_bytes: int) -> list[Entry]:
                 entries.append(entry)
                 continue
         break
+
     journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     os.truncate(map_path, sum(not entry.error for entry in entries) * row_bytes)
     return entries
@@ -169,9 +171,11 @@ def _rows(clips: Sequence[Clip], spec: MelSpec, workers: int) -> Generator[tuple
     if workers <= 1 or len(paths) < _FEWEST_FOR_A_POOL:
         yield from (_decode(path, spec) for path in paths)
         return
+
     # Forked children would inherit the locks and threads of whatever else this process has loaded.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(paths)), context, start_worker)
+    # A few clips ahead of the writer, no more: decoded rows wait in this process's memory.
     pending: deque[Future[tuple[Row | None, str]]] = deque()
     try:
         for path in paths:

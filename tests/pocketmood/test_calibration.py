@@ -1,4 +1,4 @@
-"""The calibration of spreads and the two coverages, by hand and against drawn listeners."""
+"""The calibration of intervals and the two coverages, by hand and against drawn listeners."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def both(*values: float) -> np.ndarray:
 
 
 def test_factor_by_hand() -> None:
-    # misses of .1 .. .9 over spreads of .5; of nine, the ceil(.6827 * 10) = 7th smallest: .7 / .5
+    # misses of .1 .. .9 over deviations of .5; of nine, the ceil(.6827 * 10) = 7th smallest: .7 / .5
     misses = np.array([0.3, -0.9, 0.1, 0.5, -0.7, 0.2, -0.4, 0.8, 0.6])
     factor = conformal_factor(both(*np.zeros(9)), both(*np.full(9, 0.5)), both(*misses))
     assert factor == pytest.approx([1.4, 1.4], rel=1e-12, abs=0)
 
 
-def test_axes_and_songs_count_by_their_own_spreads() -> None:
-    # misses in spreads: valence .2 / .1, .2 / .4, .3 / .2 = 2, .5, 1.5; arousal 3, 1, 1; of three, the third smallest
+def test_axes_and_songs_count_by_their_own_deviations() -> None:
+    # misses in deviations: valence .2 / .1, .2 / .4, .3 / .2 = 2, .5, 1.5; arousal 3, 1, 1; of three, the third
     emotion, labels = np.zeros((3, 2)), np.array([[0.2, 0.3], [-0.2, 0.2], [0.3, 0.1]])
-    spread = np.array([[0.1, 0.1], [0.4, 0.2], [0.2, 0.1]])
-    assert conformal_factor(emotion, spread, labels) == pytest.approx([2, 3], rel=1e-12, abs=0)
+    rater_sd = np.array([[0.1, 0.1], [0.4, 0.2], [0.2, 0.1]])
+    assert conformal_factor(emotion, rater_sd, labels) == pytest.approx([2, 3], rel=1e-12, abs=0)
 
 
 def test_too_few_songs_take_the_largest_miss() -> None:
@@ -46,12 +46,12 @@ def test_too_few_songs_take_the_largest_miss() -> None:
 def test_new_songs_lie_inside_as_promised(scatter: str) -> None:
     rng = np.random.default_rng(1)
     draw = rng.standard_normal if scatter == "normal" else partial(rng.standard_t, 3)
-    spread = rng.uniform(0.2, 0.4, (20_000, 2)) * [0.5, 3]  # one axis too sure, one not sure enough
-    labels = 0.2 * spread / [0.5, 3] * draw(size=spread.shape)
+    rater_sd = rng.uniform(0.2, 0.4, (20_000, 2)) * [0.5, 3]  # one axis too sure, one not sure enough
+    labels = 0.2 * rater_sd / [0.5, 3] * draw(size=rater_sd.shape)
     answers = np.zeros_like(labels)
     shares = []
     for known in np.array_split(np.arange(10_000), 100):  # as many calibrations on 100 songs
-        wide = spread[10_000:] * conformal_factor(answers[known], spread[known], labels[known])
+        wide = rater_sd[10_000:] * conformal_factor(answers[known], rater_sd[known], labels[known])
         found = coverage(answers[10_000:], wide, labels[10_000:], np.full_like(wide, math.nan))
         shares.append(found["songs"]["68"]["mean"])
     # the mean over calibrations is rank / (N + 1) = 69 / 101; each scatters by .033 (two axes), their mean by .0033
@@ -59,7 +59,7 @@ def test_new_songs_lie_inside_as_promised(scatter: str) -> None:
 
 
 def test_listeners_by_hand() -> None:
-    # a right answer and a right spread hold .683; an answer one deviation off holds (Phi(2) - Phi(0)) = .477
+    # a right prediction and a right interval hold .683; a prediction one deviation off holds (Phi(2) - Phi(0)) = .477
     inside = expected_inside(both(0.1, 0.4), both(0.3, 0.3), both(0.1, 0.1), both(0.3, 0.3))
     assert inside[:, 0] == pytest.approx([ONE, math.erf(2 / math.sqrt(2)) / 2], rel=1e-9, abs=0)
     # listeners who all agree are all inside or all outside
@@ -78,12 +78,12 @@ def test_coverage_of_listeners_and_of_songs() -> None:
 def test_listeners_are_those_that_one_would_draw() -> None:
     rng = np.random.default_rng(1)
     labels = rng.normal(0, 0.3, (400, 2))
-    deviations, spread = rng.uniform(0.25, 0.45, labels.shape), rng.uniform(0.2, 0.5, labels.shape)
+    deviations, interval68 = rng.uniform(0.25, 0.45, labels.shape), rng.uniform(0.2, 0.5, labels.shape)
     emotion = labels + rng.normal(0, 0.2, labels.shape)
-    found = coverage(emotion, spread, labels, deviations)
+    found = coverage(emotion, interval68, labels, deviations)
     ratings = labels + deviations * rng.standard_normal((500, *labels.shape))
     for level, half_width in LEVELS.items():
-        drawn = (np.abs(ratings - emotion) < half_width * spread).mean((0, 1))
+        drawn = (np.abs(ratings - emotion) < half_width * interval68).mean((0, 1))
         expected = [found["listeners"][level][axis] for axis in ("valence", "arousal")]
         assert drawn == pytest.approx(expected, rel=0, abs=0.005)  # 200 000 ratings per axis
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pocketmood import runs
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import Stage
 
@@ -42,7 +43,7 @@ def test_a_finished_stage_is_up_to_date(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "teacher: up to date\n"
     assert again.record == {"ccc": 0.5}
     assert not (tmp_path / "teacher.part").exists()
-    stage = runs.stage_record(tmp_path / "teacher", "make teacher")
+    stage = RunFolder(tmp_path).stage_file("teacher")
     assert stage["config"] == {"epochs": 3}
     assert stage["inputs"] == {"data": "abc"}
     assert stage["versions"]["numpy"] == np.__version__
@@ -69,7 +70,7 @@ def test_an_error_keeps_the_work_and_the_old_result(tmp_path: Path) -> None:
     assert (tmp_path / "teacher" / "model").read_text() == "old"
     with make(tmp_path, epochs=9).work() as folder:
         assert (folder / "half").read_text() == "done"
-    assert runs.stage_record(tmp_path / "teacher", "")["continued_after_a_stop"]
+    assert RunFolder(tmp_path).stage_file("teacher")["continued_after_a_stop"]
 
 
 def test_another_plan_starts_afresh(tmp_path: Path) -> None:
@@ -115,14 +116,17 @@ def test_a_real_kill_loses_no_finished_step(tmp_path: Path) -> None:
 
 
 def test_a_missing_stage_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"teacher: this stage has not been made yet. Type `make teacher RUN=x`"):
-        runs.stage_fingerprint(tmp_path / "teacher", "make teacher RUN=x")
+    with pytest.raises(
+        RunError, match=rf"teacher: this stage has not been made yet. Type `make teacher RUN={tmp_path}`"
+    ):
+        RunFolder(tmp_path).fingerprint("teacher")
 
 
 def test_damaged_json_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "stage.json").write_text("{")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "stage.json").write_text("{")
     with pytest.raises(RunError, match="damaged"):
-        runs.stage_record(tmp_path, "make data")
+        RunFolder(tmp_path).record("data")
     with pytest.raises(RunError, match="not found"):
         runs.read_json(tmp_path / "nothing.json")
 

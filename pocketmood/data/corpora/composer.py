@@ -67,6 +67,7 @@ class _Writer:
     def __init__(self, brief: Brief, rng: Generator) -> None:
         self.brief, self.rng = brief, rng
         self.notes: list[Note] = []
+
         mode, wanted = MODES[brief.mode], brief.cues.notes_per_second
         self.scale = mode.steps
         self.roots = mode.progressions[rng.integers(len(mode.progressions))]
@@ -77,6 +78,7 @@ class _Writer:
         self.contours = [rng.integers(-2, 3, 4 * brief.meter) for _ in range(3)]
         sung = sum(duration > 0 for bar in self.rhythms for cell in bar for duration in cell)
         self.beat_s = sung / (4 * brief.meter) / wanted
+
         self.gate = float(np.interp(brief.cues.articulation, [1, 2, 3, 4], [1.05, 0.8, 0.5, 0.25]))
         self.velocity = MIDDLE_VELOCITY + VELOCITY_PER_DB * brief.cues.loudness_db
         # The tonic below the register, and the scale degree around which the melody moves.
@@ -131,6 +133,7 @@ class _Writer:
         meter, gate = self.brief.meter, self.gate
         hits: list[tuple[float, float, int]]  # at, length, pitch
         pitches = [self._near(degree, self.brief.cues.register - 10) for degree in chord]
+
         match self.brief.figure:
             case 0:  # block chords, twice a bar
                 hits = [(at, length * gate, p) for at, length in ((0, 2), (2, meter - 2)) for p in pitches]

@@ -103,7 +103,9 @@ def find(root: Path, exclude: Path | None = None) -> Files:
     audio: dict[int, Path] = {}
     rejects: list[Reject] = []
     wanted = {*STATIC_FILES, *DYNAMIC_FILES, *METADATA_FILES}
+
     for path in walk(root, exclude):
+        # Mirrors differ in case, and in blanks where others have underscores.
         name = re.sub(r"\s+", "_", path.name.strip().lower())
         if name in wanted:
             first = tables.setdefault(name, path)
@@ -144,6 +146,7 @@ def read_ratings(file: TextIO) -> Iterator[tuple[str, Rating | str]]:
         if id_ is None:
             yield row.get("song_id", ""), f'"{row.get("song_id", "")}" is no song id'
             continue
+
         values = [_number(row.get(column, "")) for column in columns]
         highest = (HIGHEST, HIGHEST, LARGEST_DEVIATION, LARGEST_DEVIATION)
         lowest = (LOWEST, LOWEST, 0.0, 0.0)
@@ -185,6 +188,7 @@ def ratings(files: Files, rejects: list[Reject]) -> dict[int, Rating]:
     if not tables:
         names = " or ".join(STATIC_FILES)
         raise DataError(f'{files.root}: no {names} in or below it. Is this DEAM\'s folder? See README, "Data"')
+
     for name, songs in STATIC_FILES.items():
         if name not in files.tables:
             rejects.append(Reject("", name, f"not found: {songs} have no ratings"))
@@ -222,6 +226,7 @@ def clips(files: Files, label_fix: str = "none") -> tuple[list[Clip], list[Rejec
         raise DataError(f'label fix "{label_fix}" is unknown; choose from {", ".join(LABEL_FIXES)}')
     rejects = list(files.rejects)
     rated, by = ratings(files, rejects), artists(files, rejects)
+
     songs = []
     for id_, rating in sorted(rated.items()):
         if id_ not in files.audio:
@@ -229,6 +234,8 @@ def clips(files: Files, label_fix: str = "none") -> tuple[list[Clip], list[Rejec
             continue
         used = rating.swapped() if label_fix == "swap-2013" and id_ <= LAST_SWAPPED_ID else rating
         songs.append(Clip(str(id_), files.audio[id_], used.label, used.deviation, by.get(id_)))
+
+    # Audio whose row was refused is listed once already, with a better reason.
     known = rated.keys() | {song_id(reject.id) for reject in rejects}
     unrated = [
         Reject(str(id_), files.name(path), "audio without a rating")

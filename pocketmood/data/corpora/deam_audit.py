@@ -111,6 +111,7 @@ def sentence(blocks: Sequence[Block], label_fix: str) -> str:
     swapped = [block for block in blocks if block.verdict == "swapped"]
     unsure = [f"{block.name}: {block.verdict}" for block in blocks if block.verdict in ("unclear", "too few songs")]
     fixed = label_fix == "swap-2013"
+
     if not blocks or len(unsure) == len(blocks):
         text = "Audit: no telling which way round valence and arousal are"
     elif not swapped:

@@ -42,7 +42,7 @@ CUE_SHARE = 0.90
 COMPOSITION_CORRELATION = 0.90
 # Who finds a song livelier than others do also finds it happier: how one rater's two errors correlate.
 OPINION_CORRELATION = 0.36
-# Opinions beyond the ends of the scale become 1 or 9, which narrows the spread of their means. Wider by this much
+# Opinions beyond the ends of the scale become 1 or 9, which narrows the range of their means. Wider by this much
 # before, it is DEAM's after.
 WIDENING = (1.025, 1.055)
 
@@ -86,15 +86,18 @@ def rate(cues: Cues, seed: int, song: int) -> Ratings:
     """Let ten listeners rate a song; same song, same opinions."""
     rng = np.random.default_rng([seed, song, 20])
     icc, deviation = np.array(DEAM_ICC), np.array(DEAM_DEVIATION) * WIDENING
-    # Spearman-Brown: how much of the spread of ten raters' means is spread of true scores.
+    # Spearman-Brown: how much of the variance of ten raters' means is variance of true scores.
     reliability = RATERS * icc / (1 + (RATERS - 1) * icc)
     true_deviation = deviation * np.sqrt(reliability)
     # Rounding to whole points adds a twelfth to the variance of an opinion by itself.
     opinion_deviation = np.sqrt(true_deviation**2 * (1 - icc) / icc - 1 / 12)
+
     level = (cue_equations(cues) - CUE_MEAN) / CUE_DEVIATION
     composition = _correlated(rng, COMPOSITION_CORRELATION)
     cue = DEAM_MEAN + true_deviation * math.sqrt(CUE_SHARE) * level
     true = cue + true_deviation * math.sqrt(1 - CUE_SHARE) * composition
+
+    # One pair per listener, because the two errors of one rater go together.
     errors = np.array([_correlated(rng, OPINION_CORRELATION) for _ in range(RATERS)])
     scores = _whole_points(true + opinion_deviation * errors)
     return Ratings(
@@ -116,7 +119,7 @@ def over_time(true: Array, seed: int, song: int, samples: int) -> Array:
     drift, path = 0.08 * rng.standard_normal(2), []
     for _ in range(samples):
         path.append(drift)
-        # A pull back to the mean with a time constant of eight seconds, and a spread of .08 in the long run.
+        # A pull back to the mean with a time constant of eight seconds, and a deviation of .08 in the long run.
         drift = drift * (1 - 1 / 16) + 0.08 * math.sqrt(1 / 8) * rng.standard_normal(2)
     return np.clip(centre + np.array(path), -1, 1)
 
@@ -136,9 +139,10 @@ def summary(ratings: list[Ratings]) -> str:
     icc = single_rater_icc(np.array([r.scores for r in ratings]))
     rows = [
         ("mean rating (1-9)", *label.mean(axis=0), *DEAM_MEAN),
-        ("spread of songs", *label.std(axis=0), *DEAM_DEVIATION),
+        ("deviation of songs", *label.std(axis=0), *DEAM_DEVIATION),
         ("reliability of one rater", *icc, *DEAM_ICC),
     ]
+
     knows, hears = ([ccc(source[:, axis], label[:, axis]) for axis in (0, 1)] for source in (true, cue))
     lines = [f"{f'{len(ratings)} songs, {RATERS} raters':<38}  valence  arousal    DEAM"]
     lines += [f"{name:<38}  {v:7.2f}  {a:7.2f}    {dv:.2f} / {da:.2f}" for name, v, a, dv, da in rows]

@@ -114,11 +114,14 @@ def brief_for(seed: int, song: int) -> Brief:
     of_artist, of_song = math.sqrt(ARTIST_SHARE), math.sqrt(1 - ARTIST_SHARE)
     mood = [of_artist * a + of_song * b for a, b in zip(artist.mood, own, strict=True)]
     level = {name: _lean(rng, mood, LEANING[name]) for name in LEANING}
+
     mode = _graded(level["major"], tuple(MODES))
     family = _graded(0.75 * level["flute"] + 0.66 * artist.flute, FAMILIES)
     drums = 0.8 * level["drums"] + 0.6 * artist.drums > 0
     meter = artist.meter if rng.random() < 0.8 else 4
+    # Drawn in this order for ever: a draw moved or added is another corpus for the same seed.
     lead, chords, bass, beat = (deviation * rng.standard_normal() for deviation in MIX_DB)
+
     return Brief(
         artist=artist,
         mode=mode,

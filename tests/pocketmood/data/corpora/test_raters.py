@@ -59,8 +59,8 @@ def test_ratings_are_whole_points_and_the_label_is_their_mean():
     assert rating.scores.shape == (RATERS, 2)
     assert set(rating.scores.ravel()) <= set(range(1, 10))
     np.testing.assert_allclose(rating.mean, rating.scores.sum(axis=0) / 10, rtol=1e-12, atol=0)
-    spread = np.sqrt(((rating.scores - rating.mean) ** 2).sum(axis=0) / 10)  # population: divided by n
-    np.testing.assert_allclose(rating.deviation, spread, rtol=1e-12, atol=0)
+    deviation = np.sqrt(((rating.scores - rating.mean) ** 2).sum(axis=0) / 10)  # population: divided by n
+    np.testing.assert_allclose(rating.deviation, deviation, rtol=1e-12, atol=0)
     assert (rating.lowest <= rating.scores).all()
     assert (rating.scores <= rating.highest).all()
 
