@@ -123,3 +123,5 @@ def work(stage: Stage) -> Iterator[Path]:
         yield stage.part
         wait()
     wait()
+    if not is_main_process():
+        stage.up_to_date(quiet=True)  # reads the record, which the main process alone has filled

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from pocketmood.training.distributed import agree, gather, is_main_process
+from pocketmood.runs import Stage
+from pocketmood.training.distributed import agree, gather, is_main_process, work
 
 
 def test_gathering_in_one_process_changes_nothing() -> None:
@@ -18,3 +21,15 @@ def test_one_process_is_the_main_one_and_agrees_with_itself(monkeypatch: pytest.
     assert is_main_process() and agree(True) and not agree(False)
     monkeypatch.setenv("RANK", "1")
     assert not is_main_process()
+
+
+def test_other_processes_read_the_record_that_the_main_one_has_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, other = (Stage(tmp_path, "thing", {"size": 1}) for _ in range(2))
+    monkeypatch.setenv("RANK", "1")
+    with work(other) as folder:
+        assert folder == main.part
+        with main.work():
+            main.record["songs"] = 3
+    assert other.record == {"songs": 3}
