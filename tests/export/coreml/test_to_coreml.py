@@ -69,7 +69,7 @@ def test_the_front_end_is_float32_and_whole_in_every_precision(exported_run: Pat
 
 
 @pytest.mark.slow
-def test_float16_begins_behind_the_spectrogram_and_ends_before_the_answer(exported_run: Path) -> None:
+def test_float16_begins_behind_the_spectrogram_and_ends_before_the_prediction(exported_run: Path) -> None:
     main = to_coreml.read_program(exported_run / "bundle" / "model.fp16.mlpackage")[0].functions["main"]
     types = [(o.op_type, o.outputs[0].dtype.get_bitwidth()) for o in main.operations if o.op_type != "const"]
     log, first = types.index(("log", 32)), types.index(("conv", 16))

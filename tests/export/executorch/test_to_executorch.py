@@ -15,7 +15,7 @@ from tests.helpers import export_fixtures as tiny
 pytestmark = pytest.mark.slow
 
 
-def test_answers_like_pytorch(exported_run: Path) -> None:
+def test_predicts_like_pytorch(exported_run: Path) -> None:
     path = exported_run / "bundle" / "model.fp32.pte"
     ours, theirs = in_torch(tiny.pipeline()), to_executorch.read(path, threads=1)
     pairs = [(theirs(wave), ours(wave)) for wave in tiny.waves(3)]  # all kept: buffers must not be shared
