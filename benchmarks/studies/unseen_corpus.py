@@ -20,14 +20,17 @@ import numpy as np
 
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
+from pocketmood.calibration import coverage
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import DataError
+from pocketmood.metrics import NO_SHARE, Array, Paired, paired_difference, share_kept
+from pocketmood.predictions import Predictions
+from student.metrics import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pocketmood.data.clips import ClipStore
-    from pocketmood.metrics import Array
 
 NAME = "benchmarks.studies.unseen_corpus"
 LEAST_SONGS = 20
@@ -46,6 +49,32 @@ class UnseenCorpusConfig:
     """Result files without their endings."""
 
 
+@dataclass(frozen=True)
+class UnseenResult:
+    """Floor, teacher and student side by side on the songs of another corpus."""
+
+    songs: int
+    """Songs that were scored."""
+    models: dict[str, Scores]
+    """Of floor, teacher and student."""
+    differences: dict[str, Paired]
+    """Of the mean CCC, under "teacher - floor" and so on."""
+    kept_of_teacher: dict[str, float] | None
+    """Share of the teacher's CCC that the student keeps: ratio, low, high; None where no share can be told."""
+    coverage: Mapping[str, Any]
+    """Shares of songs and listeners inside the student's intervals, as `pocketmood.calibration.coverage` gives them."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it by name, as the result's file holds it."""
+        return {
+            "songs": self.songs,
+            "models": {name: scores.as_json() for name, scores in self.models.items()},
+            "differences": {name: gain._asdict() for name, gain in self.differences.items()},
+            "kept_of_teacher": self.kept_of_teacher,
+            "coverage": self.coverage,
+        }
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Score the three from the command line."""
     return run(*parse_command(UnseenCorpusConfig, NAME, __doc__, args))
@@ -53,8 +82,6 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run(config: UnseenCorpusConfig, typed: str = f"python -m {NAME}") -> int:
     """Score the three on the other corpus; print and write the table."""
-    from pocketmood.calibration import coverage
-
     known, other = RunFolder(config.run), RunFolder(config.songs)
     store = other.store
     ids = [clip.id for clip in store.clips if clip.label is not None]
@@ -67,10 +94,10 @@ def run(config: UnseenCorpusConfig, typed: str = f"python -m {NAME}") -> int:
 
     emotion, interval68 = predictions(known, store, ids)
     labels = store.labels(ids).astype(float)
-    values = compare(emotion, labels, ids)
-    values["coverage"] = coverage(emotion["student"], interval68, labels, store.deviations(ids))
-    parts = [table(values), *notes(values)]
-    write_result(config.out, "A corpus that none of them has met", typed, values, parts)
+    covered = coverage(emotion["student"], interval68, labels, store.deviations(ids))
+    result = compare(emotion, labels, ids, covered)
+    parts = [table(result), *notes(result)]
+    write_result(config.out, "A corpus that none of them has met", typed, result.as_json(), parts)
     print("\n\n".join(parts), flush=True)
     return 0
 
@@ -111,58 +138,53 @@ def predictions(
     return emotion, of_student.interval68
 
 
-def compare(emotion: Mapping[str, Array], labels: Array, songs: Sequence[str]) -> dict[str, Any]:
+def compare(
+    emotion: Mapping[str, Array], labels: Array, songs: Sequence[str], covered: Mapping[str, Any]
+) -> UnseenResult:
     """Score all, and compare the student with teacher and floor on the same resampled songs."""
-    from pocketmood.metrics import bootstrap, paired_difference, score, share_kept
-
-    rows = {}
-    for name, predicted in emotion.items():
-        low, high = bootstrap(predicted, labels, songs)
-        rows[name] = score(predicted, labels) | {"ccc_mean_low": low, "ccc_mean_high": high}
+    names = tuple(songs)
+    scored = {
+        name: Scores.of(Predictions(names, ("test",) * len(names), predicted, labels))
+        for name, predicted in emotion.items()
+    }
     # The teacher against the floor too: a student cannot show what its teacher does not.
     pairs = (("teacher", "floor"), ("student", "floor"), ("student", "teacher"))
-    gains = {f"{a} - {b}": paired_difference(emotion[a], emotion[b], labels, songs)._asdict() for a, b in pairs}
-    return {
-        "songs": len(songs),
-        "models": rows,
-        "differences": gains,
-        "kept_of_teacher": share_kept(emotion["student"], emotion["teacher"], labels, songs),
-    }
+    gains = {f"{a} - {b}": paired_difference(emotion[a], emotion[b], labels, songs) for a, b in pairs}
+    kept = share_kept(emotion["student"], emotion["teacher"], labels, songs)
+    return UnseenResult(len(songs), scored, gains, kept, covered)
 
 
-def table(values: Mapping[str, Any]) -> str:
+def table(result: UnseenResult) -> str:
     """Lay out the scores."""
     rows = []
-    for name, row in values["models"].items():
-        interval = f"{row['ccc_mean_low']:.3f} .. {row['ccc_mean_high']:.3f}"
-        rows.append([name, *(f"{row[f'ccc_{axis}']:.3f}" for axis in ("valence", "arousal", "mean")), interval])
+    for name, scores in result.models.items():
+        columns = [f"{scores.values[f'ccc_{axis}']:.3f}" for axis in ("valence", "arousal", "mean")]
+        rows.append([name, *columns, f"{scores.low:.3f} .. {scores.high:.3f}"])
     return markdown_table(["model", "CCC V", "CCC A", "mean", "95 %"], rows)
 
 
-def notes(values: Mapping[str, Any]) -> list[str]:
+def notes(result: UnseenResult) -> list[str]:
     """Say what the student kept, who is above whom, and what the intervals hold."""
-    from pocketmood.metrics import NO_SHARE
-
-    kept = values["kept_of_teacher"]
+    kept = result.kept_of_teacher
     share = (
         f"The student keeps {kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}] of the teacher's CCC."
         if kept
         else f"Kept of the teacher's CCC: {NO_SHARE}."
     )
     pairs = [
-        f"{name}: {gain['difference']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
-        for name, gain in values["differences"].items()
+        f"{name}: {gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        for name, gain in result.differences.items()
     ]
 
     # Left out for a corpus without deviations: nobody then knows what single listeners said.
-    covered = values["coverage"]
+    covered = result.coverage
     inside = ", ".join(
         f"the {level} % interval holds the mean rating of {songs['mean']:.0%} of songs and "
         f"{covered['listeners'][level]['mean']:.0%} of single ratings (expected)"
         for level, songs in covered["songs"].items()
         if covered["listeners"][level]
     )
-    lines = [f"{values['songs']} songs. {share}", "; ".join(pairs) + "."]
+    lines = [f"{result.songs} songs. {share}", "; ".join(pairs) + "."]
     return [*lines, f"Its intervals: {inside}."] if inside else lines
 
 

@@ -36,16 +36,17 @@ def test_models_are_compared_on_the_same_songs(tmp_path: Path, monkeypatch: pyte
     emotion = {name: labels + noise * rng.standard_normal(labels.shape) for name, noise in
             (("floor", 0.6), ("teacher", 0.3), ("student", 0.35))}  # fmt: skip
     songs = [str(number) for number in range(300)]
-    values = unseen_corpus.compare(emotion, labels, songs)
+    wide = np.full(labels.shape, 0.4)
+    covered = coverage(emotion["student"], wide, labels, wide)
+    result = unseen_corpus.compare(emotion, labels, songs, covered)
+    values = result.as_json()
     assert values["models"]["teacher"]["ccc_mean"] == pytest.approx(
         score(emotion["teacher"], labels)["ccc_mean"], rel=0, abs=1e-12
     )
     assert values["differences"]["student - floor"]["low"] > 0 > values["differences"]["student - teacher"]["high"]
     ratio = paired_ratio(emotion["student"], emotion["teacher"], labels, songs)
     assert values["kept_of_teacher"]["ratio"] == ratio.difference
-    wide = np.full(labels.shape, 0.4)
-    values["coverage"] = coverage(emotion["student"], wide, labels, wide)
-    text = "\n".join([unseen_corpus.table(values), *unseen_corpus.notes(values)])
+    text = "\n".join([unseen_corpus.table(result), *unseen_corpus.notes(result)])
     assert f"The student keeps {ratio.difference:.1%} [{ratio.low:.1%}, {ratio.high:.1%}]" in text
     assert text.count("| floor |") == 1 and "300 songs" in text
     # ratings deviate by .4 from labels that the predictions miss by .35: P(|N(0, .53)| < .4) = .55
@@ -57,8 +58,8 @@ def test_models_are_compared_on_the_same_songs(tmp_path: Path, monkeypatch: pyte
 def test_a_teacher_that_knows_nothing_leaves_a_share_untold() -> None:
     labels = np.random.default_rng(0).uniform(-0.8, 0.8, (30, 2))
     emotion = {"floor": labels * 0.5, "teacher": np.zeros_like(labels), "student": labels * 0.9}
-    values = unseen_corpus.compare(emotion, labels, [str(number) for number in range(30)])
-    assert values["kept_of_teacher"] is None and values["differences"]["student - teacher"]["low"] > 0.5
     wide = np.full(labels.shape, 0.4)
-    values["coverage"] = coverage(emotion["student"], wide, labels, wide)
-    assert "no share can be told: too few songs, or too weak a teacher." in unseen_corpus.notes(values)[0]
+    covered = coverage(emotion["student"], wide, labels, wide)
+    result = unseen_corpus.compare(emotion, labels, [str(number) for number in range(30)], covered)
+    assert result.kept_of_teacher is None and result.differences["student - teacher"].low > 0.5
+    assert "no share can be told: too few songs, or too weak a teacher." in unseen_corpus.notes(result)[0]
