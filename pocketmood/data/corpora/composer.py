@@ -1,4 +1,4 @@
-"""A small composer: turns a brief into half a minute of notes, and tells which cues came out.
+"""A small composer: turns the parameters of a song into half a minute of notes, and tells which cues came out.
 
 Conventions: a piece is a function of (seed, song) alone. Times are seconds, a bar has `meter` beats, degrees are steps
 of the mode's scale counted from the tonic (0), seven to the octave, negative ones below.
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pocketmood.data.corpora.instruments import DRUM_PATTERNS, MODES, TRIPLE_DRUMS
-from pocketmood.data.corpora.song_parameters import Brief, Cues, brief_for
+from pocketmood.data.corpora.song_parameters import Cues, SongParameters, parameters_of
 
 PIECE_S = 31.0
 LEAD, CHORDS, BASS, DRUMS = range(4)
@@ -43,47 +43,47 @@ class Note(NamedTuple):
 class Piece:
     """The notes in order of time, and the cues as they came out, which are what the ratings follow."""
 
-    brief: Brief
+    parameters: SongParameters
     notes: tuple[Note, ...]
     cues: Cues
 
 
 def compose(seed: int, song: int, seconds: float = PIECE_S) -> Piece:
     """Write a song: phrases of four bars (a b a c) over a chord progression, until `seconds` are full."""
-    brief = brief_for(seed, song)
+    parameters = parameters_of(seed, song)
     rng = np.random.default_rng([seed, song, 13])
-    writer = _Writer(brief, rng)
+    writer = _Writer(parameters, rng)
     bar, start = 0, 0.0
     while start < seconds:
         writer.bar(bar, start)
-        bar, start = bar + 1, start + brief.meter * writer.beat_s
+        bar, start = bar + 1, start + parameters.meter * writer.beat_s
     notes = tuple(sorted(n._replace(end_s=min(n.end_s, seconds)) for n in writer.notes if n.start_s < seconds - 0.05))
-    return Piece(brief, notes, _as_played(brief.cues, notes, seconds))
+    return Piece(parameters, notes, _as_played(parameters.cues, notes, seconds))
 
 
 class _Writer:
     """Holds what bars of one piece share: beat, motifs, chords, where the melody stands."""
 
-    def __init__(self, brief: Brief, rng: Generator) -> None:
-        self.brief, self.rng = brief, rng
+    def __init__(self, parameters: SongParameters, rng: Generator) -> None:
+        self.parameters, self.rng = parameters, rng
         self.notes: list[Note] = []
 
-        mode, wanted = MODES[brief.mode], brief.cues.notes_per_second
+        mode, wanted = MODES[parameters.mode], parameters.cues.notes_per_second
         self.scale = mode.steps
         self.roots = mode.progressions[rng.integers(len(mode.progressions))]
         # The grid changes where the beat would leave a walking pace; the limits move, or tempo would follow density.
         self.grid = 1 if wanted < 1.9 * rng.uniform(0.8, 1.2) else 2 if wanted < 4.2 * rng.uniform(0.8, 1.2) else 4
-        rhythms = [[self._cell(rng) for _ in range(brief.meter)] for _ in range(3)]
+        rhythms = [[self._cell(rng) for _ in range(parameters.meter)] for _ in range(3)]
         self.rhythms = [rhythms[i] for i in (0, 1, 0, 2)]
-        self.contours = [rng.integers(-2, 3, 4 * brief.meter) for _ in range(3)]
+        self.contours = [rng.integers(-2, 3, 4 * parameters.meter) for _ in range(3)]
         sung = sum(duration > 0 for bar in self.rhythms for cell in bar for duration in cell)
-        self.beat_s = sung / (4 * brief.meter) / wanted
+        self.beat_s = sung / (4 * parameters.meter) / wanted
 
-        self.gate = float(np.interp(brief.cues.articulation, [1, 2, 3, 4], [1.05, 0.8, 0.5, 0.25]))
-        self.velocity = MIDDLE_VELOCITY + VELOCITY_PER_DB * brief.cues.loudness_db
+        self.gate = float(np.interp(parameters.cues.articulation, [1, 2, 3, 4], [1.05, 0.8, 0.5, 0.25]))
+        self.velocity = MIDDLE_VELOCITY + VELOCITY_PER_DB * parameters.cues.loudness_db
         # The tonic below the register, and the scale degree around which the melody moves.
-        self.base = brief.tonic + 12 * round((brief.cues.register - brief.tonic - 6) / 12)
-        self.centre = round((brief.cues.register - self.base) * 7 / 12)
+        self.base = parameters.tonic + 12 * round((parameters.cues.register - parameters.tonic - 6) / 12)
+        self.centre = round((parameters.cues.register - self.base) * 7 / 12)
         self.degree = self.centre
         self.drums_enter = int(rng.choice([0, 0, 2, 4]))
 
@@ -102,7 +102,7 @@ class _Writer:
         self._lead(bar, start, chord, swell)
         self._chords(start, chord, swell)
         self._bass(start, root, swell)
-        if self.brief.pattern is not None and bar >= self.drums_enter:
+        if self.parameters.pattern is not None and bar >= self.drums_enter:
             self._drums(bar, start)
 
     def _lead(self, bar: int, start: float, chord: list[int], swell: float) -> None:
@@ -130,11 +130,11 @@ class _Writer:
         self.degree = round(self.degree + step + 0.25 * (self.centre - self.degree - step))
 
     def _chords(self, start: float, chord: list[int], swell: float) -> None:
-        meter, gate = self.brief.meter, self.gate
+        meter, gate = self.parameters.meter, self.gate
         hits: list[tuple[float, float, int]]  # at, length, pitch
-        pitches = [self._near(degree, self.brief.cues.register - 10) for degree in chord]
+        pitches = [self._near(degree, self.parameters.cues.register - 10) for degree in chord]
 
-        match self.brief.figure:
+        match self.parameters.figure:
             case 0:  # block chords, twice a bar
                 hits = [(at, length * gate, p) for at, length in ((0, 2), (2, meter - 2)) for p in pitches]
             case 1:  # broken chords
@@ -150,7 +150,7 @@ class _Writer:
             self._add(CHORDS, start, at, length, pitch, swell - 12)
 
     def _bass(self, start: float, root: int, swell: float) -> None:
-        meter, busy = self.brief.meter, self.brief.cues.notes_per_second > 3
+        meter, busy = self.parameters.meter, self.parameters.cues.notes_per_second > 3
         for beat in range(meter):
             if beat not in (0, 2) and not (busy and self.rng.random() < 0.6):
                 continue
@@ -159,7 +159,7 @@ class _Writer:
             self._add(BASS, start, beat, length, self._near(degree, 41), swell - 4)
 
     def _drums(self, bar: int, start: float) -> None:
-        pattern = TRIPLE_DRUMS if self.brief.meter == 3 else DRUM_PATTERNS[self.brief.pattern or 0]
+        pattern = TRIPLE_DRUMS if self.parameters.meter == 3 else DRUM_PATTERNS[self.parameters.pattern or 0]
         if bar % 8 == self.drums_enter:
             self._add(DRUMS, start, 0, 0.5, 49, -6)
         for key, accent, slow, fast in pattern:

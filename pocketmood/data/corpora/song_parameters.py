@@ -1,6 +1,6 @@
 """What the composer decides before the first note: artist, mood, musical cues, key, instruments, mix.
 
-Conventions: a brief is a function of (seed, song) alone, so that any process can make it again. Pitches are MIDI
+Conventions: parameters are a function of (seed, song) alone, so that any process can make them again. Pitches are MIDI
 numbers, instruments General MIDI programs counted from 0. The cues are those of Eerola, Friberg & Bresin (2013); like a
 performer, the composer uses each of them only loosely for the mood (Juslin's lens model), which is what makes the cues
 of a song agree with each other as they do in recorded music.
@@ -72,7 +72,7 @@ class Artist:
 
 
 @dataclass(frozen=True)
-class Brief:
+class SongParameters:
     """All decisions taken before the first note."""
 
     artist: Artist
@@ -106,7 +106,7 @@ def artist_of(seed: int, song: int) -> Artist:
     )
 
 
-def brief_for(seed: int, song: int) -> Brief:
+def parameters_of(seed: int, song: int) -> SongParameters:
     """Decide on mood, cues, key, instruments and habits of a song."""
     rng = np.random.default_rng([seed, song, 12])
     artist = artist_of(seed, song)
@@ -122,7 +122,7 @@ def brief_for(seed: int, song: int) -> Brief:
     # Drawn in this order for ever: a draw moved or added is another corpus for the same seed.
     lead, chords, bass, beat = (deviation * rng.standard_normal() for deviation in MIX_DB)
 
-    return Brief(
+    return SongParameters(
         artist=artist,
         mode=mode,
         cues=Cues(

@@ -78,7 +78,7 @@ def play(piece: Piece, sample_rate: int, channels: int, seconds: float = PIECE_S
     for layer, notes in sorted(layers.items()):
         sound = _render(notes, piece, synthesizer, channels)
         wave[: len(sound)] += GAIN * 10 ** (layer * LAYER_DB / 20) * sound[: len(wave)]
-    return soften(colour(wave, piece.brief.brightness))
+    return soften(colour(wave, piece.parameters.brightness))
 
 
 def colour(wave: NDArray[np.float32], brightness: float) -> NDArray[np.float32]:
@@ -91,7 +91,7 @@ def colour(wave: NDArray[np.float32], brightness: float) -> NDArray[np.float32]:
 
 def _decibels(note: Note, piece: Piece) -> float:
     """Return the level of a note relative to the middle of the dynamic range, as played and as mixed."""
-    return (note.velocity - MIDDLE_VELOCITY) / VELOCITY_PER_DB + piece.brief.mix_db[note.part]
+    return (note.velocity - MIDDLE_VELOCITY) / VELOCITY_PER_DB + piece.parameters.mix_db[note.part]
 
 
 def _render(notes: list[Note], piece: Piece, synthesizer: Any, channels: int) -> NDArray[np.float32]:
@@ -100,7 +100,7 @@ def _render(notes: list[Note], piece: Piece, synthesizer: Any, channels: int) ->
 
     score = symusic.Score(TICKS_PER_SECOND // 2)
     score.tempos.append(symusic.Tempo(0, 120.0))  # two quarter notes a second: one tick is a millisecond
-    for part, program in enumerate((*piece.brief.programs, 0)):
+    for part, program in enumerate((*piece.parameters.programs, 0)):
         track = symusic.Track(program=program, is_drum=part == DRUMS)
         for note in notes:
             if note.part == part:

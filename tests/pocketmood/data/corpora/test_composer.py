@@ -9,7 +9,7 @@ import pytest
 
 from pocketmood.data.corpora.composer import DRUMS, LEAD, MIDDLE_VELOCITY, PIECE_S, VELOCITY_PER_DB, compose
 from pocketmood.data.corpora.instruments import MODES, artist_name
-from pocketmood.data.corpora.song_parameters import BLOCK_ARTISTS, BLOCK_SONGS, artist_of, brief_for
+from pocketmood.data.corpora.song_parameters import BLOCK_ARTISTS, BLOCK_SONGS, artist_of, parameters_of
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +30,12 @@ def test_notes_fit_the_piece_and_midi(pieces):
             assert 0 <= note.start_s < note.end_s <= PIECE_S
             assert 1 <= note.velocity <= 127
             assert note.part == DRUMS or 24 <= note.pitch <= 103
-        assert all(0 <= program <= 127 for program in piece.brief.programs)
+        assert all(0 <= program <= 127 for program in piece.parameters.programs)
 
 
 def test_melody_and_chords_stay_in_the_mode(pieces):
     for piece in pieces:
-        allowed = {(piece.brief.tonic + step) % 12 for step in MODES[piece.brief.mode].steps}
+        allowed = {(piece.parameters.tonic + step) % 12 for step in MODES[piece.parameters.mode].steps}
         assert {note.pitch % 12 for note in piece.notes if note.part != DRUMS} <= allowed
 
 
@@ -51,11 +51,11 @@ def test_cues_are_counted_from_the_notes(pieces):
 
 def test_a_brief_is_kept_within_what_music_can_do(pieces):
     for piece in pieces:
-        meant, played = piece.brief.cues, piece.cues
+        meant, played = piece.parameters.cues, piece.cues
         # The last bar is cut where the piece ends, so the density may miss by a bar's worth of notes.
         assert abs(played.notes_per_second - meant.notes_per_second) < 0.15 * meant.notes_per_second + 0.1
         assert abs(played.register - meant.register) < 5
-        assert played.major == meant.major == MODES[piece.brief.mode].major
+        assert played.major == meant.major == MODES[piece.parameters.mode].major
 
 
 def test_staccato_notes_are_shorter_than_legato_ones(pieces):
@@ -65,16 +65,16 @@ def test_staccato_notes_are_shorter_than_legato_ones(pieces):
         gaps = np.diff([note.start_s for note in lead])
         return float(np.median([note.end_s - note.start_s for note in lead[:-1]] / gaps))
 
-    cues = [piece.brief.cues.articulation for piece in pieces]
+    cues = [piece.parameters.cues.articulation for piece in pieces]
     assert np.corrcoef(cues, [share_sounding(piece) for piece in pieces])[0, 1] < -0.85
 
 
 def test_pieces_with_drums_and_without_in_three_and_in_four(pieces):
     drummed = [any(note.part == DRUMS for note in piece.notes) for piece in pieces]
     assert 15 < sum(drummed) < 45
-    assert drummed == [piece.brief.pattern is not None for piece in pieces]
-    assert {piece.brief.meter for piece in pieces} == {3, 4}
-    assert len({piece.brief.mode for piece in pieces}) == len(MODES)
+    assert drummed == [piece.parameters.pattern is not None for piece in pieces]
+    assert {piece.parameters.meter for piece in pieces} == {3, 4}
+    assert len({piece.parameters.mode for piece in pieces}) == len(MODES)
 
 
 def test_artists_repeat_within_their_block_only():
@@ -86,8 +86,8 @@ def test_artists_repeat_within_their_block_only():
 def test_songs_of_an_artist_are_more_alike_than_songs_of_different_artists():
     by_artist = defaultdict(list)
     for song in range(600):
-        brief = brief_for(0, song)
-        by_artist[brief.artist.name].append(brief.cues.flute)
+        parameters = parameters_of(0, song)
+        by_artist[parameters.artist.name].append(parameters.cues.flute)
     within = np.mean([np.var(values) for values in by_artist.values() if len(values) > 2])
     everything = np.var([value for values in by_artist.values() for value in values])
     assert within < 0.85 * everything
@@ -98,8 +98,8 @@ def test_every_artist_has_a_name_of_its_own():
 
 
 def test_valence_and_arousal_lean_the_way_that_listeners_hear_it():
-    briefs = [brief_for(0, song) for song in range(600)]
-    density = np.log2([brief.cues.notes_per_second for brief in briefs])
-    major = np.array([brief.cues.major for brief in briefs])
+    drawn = [parameters_of(0, song) for song in range(600)]
+    density = np.log2([parameters.cues.notes_per_second for parameters in drawn])
+    major = np.array([parameters.cues.major for parameters in drawn])
     # Happy music is faster and in happier modes: the cues share a mood, but no cue gives another away.
     assert 0.3 < np.corrcoef(density, major)[0, 1] < 0.85

@@ -111,7 +111,7 @@ def test_the_deam_loader_reads_it_back_without_a_single_reject(tables):
         rating = rate(compose(0, song).cues, 0, song)
         np.testing.assert_allclose(clip.label, (rating.mean - 5) / 4, rtol=0, atol=1e-4)
         np.testing.assert_allclose(clip.deviation, rating.deviation / 4, rtol=0, atol=1e-4)
-        assert clip.artist == compose(0, song).brief.artist.name
+        assert clip.artist == compose(0, song).parameters.artist.name
     assert 2 < len({clip.artist for clip in clips}) <= SONGS // 4
 
 
