@@ -17,13 +17,14 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pocketmood import __version__
 from pocketmood.errors import RunError
+from pocketmood.records import from_json
 
 STAGE_FILE = "stage.json"
 STAGES = ("data", "teacher", "student", "bundle", "benchmarks")
@@ -31,6 +32,29 @@ STAGES = ("data", "teacher", "student", "bundle", "benchmarks")
 STATUS_FILE = Path("/proc/self/status")
 _PLAN_FILE = "plan.json"
 _VERSIONED = ("numpy", "torch", "transformers", "timm", "onnxruntime", "executorch", "torchao", "coremltools", "onnx")
+
+
+@dataclass(frozen=True)
+class StageFile:
+    """What a finished stage says of itself: its stage.json."""
+
+    name: str
+    fingerprint: str
+    """Hash of config, inputs and version: an input of the stages that read this one."""
+    config: dict[str, Any]
+    """What it was made with, `run` left out."""
+    inputs: dict[str, str]
+    """Name -> fingerprint of what it read."""
+    record: dict[str, Any]
+    """What it found; each stage has a dataclass of its own for it."""
+    versions: dict[str, str]
+    """Package -> version, of those that shape a result."""
+    wall_s: float
+    """Time that it took, since its last start."""
+    peak_rss_bytes: int | None
+    """Largest memory of the process; None where the system does not tell."""
+    continued_after_a_stop: bool
+    """True where an earlier start had been stopped: `wall_s` is then only a part."""
 
 
 class Stage:
@@ -89,17 +113,17 @@ class Stage:
 
         start = time.perf_counter()
         yield self.part
-        done = {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "config": self.config,
-            "inputs": self.inputs,
-            "record": _plain(self.record),
-            "versions": versions(),
-            "wall_s": round(time.perf_counter() - start, 2),
-            "peak_rss_bytes": peak_rss_bytes(),
-            "continued_after_a_stop": continued,
-        }
+        done = StageFile(
+            self.name,
+            self.fingerprint,
+            self.config,
+            self.inputs,
+            _plain(self.record),
+            versions(),
+            wall_s=round(time.perf_counter() - start, 2),
+            peak_rss_bytes=peak_rss_bytes(),
+            continued_after_a_stop=continued,
+        )
         # stage.json is written last: its presence is what says that all the rest is there.
         write_json(self.part / STAGE_FILE, done)
         plan.unlink()
@@ -134,6 +158,12 @@ class Stage:
         self.part.rename(self.folder)
         if old.exists():
             shutil.rmtree(old)
+
+
+def read_stage(folder: Path) -> StageFile:
+    """Read the stage.json of a finished stage; RunError where it is missing or another version's."""
+    path = folder / STAGE_FILE
+    return from_json(StageFile, read_json(path), str(path), "run its stage again")
 
 
 def fingerprint(values: Any) -> str:

@@ -139,8 +139,8 @@ def keep(run: RunFolder, results: Path = RESULTS) -> None:
     """Keep a demo's rows as demo.json; RunError unless its benchmarks are finished."""
     stage = run.stage_file("benchmarks")
     # `make benchmarks` alone measures all alternatives; the demo stops at one.
-    line = "make demo" if stage["config"]["alternatives"] != "all" else "make demo && make benchmarks RUN=runs/demo"
-    about = {"command": line, "caption": stage["record"]["caption"], "machine": stage["record"]["machine"]}
+    line = "make demo" if stage.config["alternatives"] != "all" else "make demo && make benchmarks RUN=runs/demo"
+    about = {"command": line, "caption": stage.record["caption"], "machine": stage.record["machine"]}
     write_json(results / "demo.json", about | {"rows": to_json(read_results(run.results))})
 
 

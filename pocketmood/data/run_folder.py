@@ -17,7 +17,7 @@ from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
 from pocketmood.data.split import Split
 from pocketmood.errors import RunError
-from pocketmood.runs import STAGE_FILE, STAGES, read_json
+from pocketmood.runs import STAGE_FILE, STAGES, StageFile, read_json, read_stage
 
 MAKE_TARGETS = dict(zip(STAGES, ("data", "teacher", "student", "export", "benchmarks"), strict=True))
 """The target of the Makefile that makes each stage."""
@@ -55,19 +55,17 @@ class RunFolder:
         """Return what to type to make a stage."""
         return f"make {MAKE_TARGETS[stage]} RUN={self.path}"
 
-    def stage_file(self, stage: str) -> dict[str, Any]:
+    def stage_file(self, stage: str) -> StageFile:
         """Read the stage.json of a finished stage: config, inputs, fingerprint, record, versions, wall time."""
-        values: dict[str, Any] = read_json(self.made(stage) / STAGE_FILE)
-        return values
+        return read_stage(self.made(stage))
 
     def record(self, stage: str) -> dict[str, Any]:
         """Read what a finished stage says of its result."""
-        record: dict[str, Any] = self.stage_file(stage)["record"]
-        return record
+        return self.stage_file(stage).record
 
     def fingerprint(self, stage: str) -> str:
         """Return the fingerprint of a finished stage, to be an input of the next."""
-        return str(self.stage_file(stage)["fingerprint"])
+        return self.stage_file(stage).fingerprint
 
     @cached_property
     def data_record(self) -> DataRecord:

@@ -44,9 +44,9 @@ def test_a_finished_stage_is_up_to_date(tmp_path: Path, capsys: pytest.CaptureFi
     assert again.record == {"ccc": 0.5}
     assert not (tmp_path / "teacher.part").exists()
     stage = RunFolder(tmp_path).stage_file("teacher")
-    assert stage["config"] == {"epochs": 3}
-    assert stage["inputs"] == {"data": "abc"}
-    assert stage["versions"]["numpy"] == np.__version__
+    assert stage.config == {"epochs": 3}
+    assert stage.inputs == {"data": "abc"}
+    assert stage.versions["numpy"] == np.__version__
 
 
 @pytest.mark.parametrize("change", [{"epochs": 4}, {"inputs": {"data": "other"}}])
@@ -70,7 +70,7 @@ def test_an_error_keeps_the_work_and_the_old_result(tmp_path: Path) -> None:
     assert (tmp_path / "teacher" / "model").read_text() == "old"
     with make(tmp_path, epochs=9).work() as folder:
         assert (folder / "half").read_text() == "done"
-    assert RunFolder(tmp_path).stage_file("teacher")["continued_after_a_stop"]
+    assert RunFolder(tmp_path).stage_file("teacher").continued_after_a_stop
 
 
 def test_another_plan_starts_afresh(tmp_path: Path) -> None:

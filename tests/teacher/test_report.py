@@ -16,7 +16,7 @@ from pocketmood.data.record import DataRecord, SplitSizes
 from pocketmood.emotion import Emotion, quadrant
 from pocketmood.errors import RunError
 from pocketmood.predictions import Predictions
-from pocketmood.runs import write_json
+from pocketmood.runs import Stage, write_json
 from teacher import evaluate, plots, report
 from teacher.config import VitConfig
 from teacher.gan.record import Candidate, Distances, ListeningRecord, Measures, Similarities, Verdict
@@ -116,7 +116,9 @@ def test_warnings_come_first_and_once(folder: Path) -> None:
     write_json(folder / "stage.json", {"record": {"warnings": [shout]}})
     quality().save(folder)
     data = DataRecord("noise", True, "a formula", "none", 40, 0, 0, SplitSizes(20, 10, 10, "song"))
-    write_json(folder.parent / "data" / "stage.json", {"record": asdict(data)})
+    stage = Stage(folder.parent, "data", {})
+    with stage.work():
+        stage.record |= asdict(data)
     found = report.warnings(folder)
     assert len(found) == 3 and found[0].startswith("Synthetic labels") and found[1:] == [shout, REFUSED]
     text = report.write(folder).read_text(encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from benchmarks.config import BenchmarksConfig
 from benchmarks.record import Record, write_results
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
-from pocketmood.runs import STAGE_FILE
+from pocketmood.runs import Stage
 from tests.helpers import ROOT
 from tools import readme
 
@@ -108,11 +107,10 @@ def test_an_unfinished_demo_is_not_kept(tmp_path: Path) -> None:
 )
 def test_a_finished_demo_is_kept_and_laid_out(tmp_path: Path, alternatives: str, line: str) -> None:
     run = RunFolder(tmp_path)
-    run.results.parent.mkdir()
-    write_results(run.results, [Record("teacher", ccc_mean=0.625)])
-    record = {"caption": "what the columns mean", "machine": {"cpu": "some"}}
-    config = asdict(BenchmarksConfig(alternatives=alternatives)) | {"run": None}  # type: ignore[arg-type]
-    (run.results.parent / STAGE_FILE).write_text(json.dumps({"config": config, "record": record}))
+    stage = Stage(tmp_path, "benchmarks", BenchmarksConfig(alternatives=alternatives))  # type: ignore[arg-type]
+    with stage.work() as folder:
+        write_results(folder / run.results.name, [Record("teacher", ccc_mean=0.625)])
+        stage.record |= {"caption": "what the columns mean", "machine": {"cpu": "some"}}
     readme.keep(run, tmp_path)
     kept = json.loads((tmp_path / "demo.json").read_text())
     assert (kept["command"], kept["machine"]) == (line, {"cpu": "some"})

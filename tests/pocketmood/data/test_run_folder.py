@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pocketmood.data.run_folder import MAKE_TARGETS, RunFolder
 from pocketmood.errors import RunError
-from pocketmood.runs import write_json
+from pocketmood.runs import Stage, write_json
 
 
 def test_a_finished_data_stage_is_read_once(tiny_run: Path) -> None:
     run = RunFolder(tiny_run)
     assert len(run.store) == 24 and run.store is run.store
     assert run.split is run.split and set(run.split.part_of()) <= set(run.store.ids)
-    assert run.fingerprint("data") == run.stage_file("data")["fingerprint"]
+    assert run.fingerprint("data") == run.stage_file("data").fingerprint
     assert run.record("data")["songs"] == 24
     assert run.store_of(1_000).samples == 1_000 and run.store.samples > 1_000
 
@@ -60,13 +61,26 @@ def test_the_data_record_is_typed_and_whole(tiny_run: Path, tmp_path: Path) -> N
 
     values = asdict(record)
     for change in ({"mood": "glad"}, {"split": {"train": 1}}):
-        write_json(tmp_path / "data" / "stage.json", {"record": values | change})
+        write_stage(tmp_path, "data", values | change)
         with pytest.raises(
             RunError,
             match=r"data/stage.json: the record of a data stage(, split,)? needs exactly .* run the data stage",
         ):
             _ = RunFolder(tmp_path).data_record
     del values["audit"]
-    write_json(tmp_path / "data" / "stage.json", {"record": values})
+    write_stage(tmp_path, "data", values)
     with pytest.raises(RunError, match="the record of a data stage needs exactly"):
         _ = RunFolder(tmp_path).data_record
+
+
+def test_a_stage_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "teacher" / "stage.json", {"record": {}, "fingerprint": "0"})
+    with pytest.raises(RunError, match=r"teacher/stage.json needs exactly \['config', .* run its stage again"):
+        RunFolder(tmp_path).fingerprint("teacher")
+
+
+def write_stage(run: Path, name: str, record: dict[str, Any]) -> None:
+    """Write a finished stage that holds nothing but a record."""
+    stage = Stage(run, name, {})
+    with stage.work():
+        stage.record |= record
