@@ -1,8 +1,8 @@
 """`pocketmood archive`: what is worth keeping or mailing of a run, in one zip.
 
 Kept: pages, metrics, pictures, records and splits of every finished stage, the student, the bundle, the benchmarks.
-Left out: music and what is made from it sample by sample (corpus, store, synthetic clips), weights and answers of the
-teacher, checkpoints, and whatever a stage has not finished. The same run gives the same bytes.
+Left out: music and what is made from it sample by sample (corpus, store, synthetic clips), weights and soft targets of
+the teacher, checkpoints, and whatever a stage has not finished. The same run gives the same bytes.
 """
 
 from __future__ import annotations

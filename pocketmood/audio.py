@@ -1,4 +1,4 @@
-"""From any audio file to the waveform that models hear: mono, one sample rate, one length, loudness untouched.
+"""Audio loading: any file becomes a waveform of one sample rate and length, mono, its loudness untouched.
 
 Conventions: waveforms are float32 in [-1, 1]. Mixing down is the mean over channels. A clip longer than needed is cut
 to its middle; a shorter one is repeated from its start until it is long enough. Nothing is ever normalised: loudness is
@@ -54,7 +54,7 @@ _stderr_lock = threading.Lock()
 
 
 def load(path: Path | str, spec: MelSpec) -> Wave:
-    """Return the clip that models hear: float32 [spec.samples] in [-1, 1]."""
+    """Return a file's clip, the input of every model: float32 [spec.samples] in [-1, 1]."""
     import numpy as np
 
     wave, rate = decode(path, spec.seconds)

@@ -129,7 +129,7 @@ def predict(
     for file in files:
         prediction = predict_file(file, bundle.spec, predictor)
         predictions.append(prediction)
-        # Flushed line by line: whoever pipes a long list sees each answer when it is there.
+        # Flushed line by line: whoever pipes a long list sees each prediction when it is there.
         if isinstance(prediction, UnreadableFile):
             print(prediction.error, file=sys.stderr, flush=True)
         elif not as_json:

@@ -1,4 +1,4 @@
-"""Emotion as two numbers, the scales they come from, and the words for them.
+"""Emotion as valence and arousal, the rating scale they come from, and the words for them.
 
 Conventions: valence (unpleasant to pleasant) and arousal (calm to excited) lie in [-1, 1] everywhere in this project.
 People rate on a 1-9 scale; 5 is the neutral middle, so one rating point is a quarter of our unit.

@@ -1,4 +1,4 @@
-"""Everything that can go wrong on purpose. A message names the thing, the value, and what to do next."""
+"""Exceptions of the project, under one root. A message names the thing, the value, and what to do next."""
 
 
 class PocketmoodError(Exception):

@@ -1,4 +1,4 @@
-"""The one spectrogram of generator, teacher, student and phone, with operators that every exporter takes.
+"""Log-mel spectrogram, one for generator, teacher, student and phone, in operators that every exporter takes.
 
 A DFT of N = N1 * N2 points in two stages of small matrix products (Bailey 1990): with n = n1 N2 + n2, k = k1 + N1 k2,
 

@@ -29,7 +29,7 @@ COLUMNS = ("id", "valence", "arousal", "valence_deviation", "arousal_deviation",
 
 @dataclass(frozen=True)
 class Clip:
-    """One excerpt of music and what people said of it."""
+    """One excerpt of music, with the ratings that people gave it."""
 
     id: str
     path: Path | None
@@ -58,7 +58,7 @@ class ClipStore:
     def open(cls, folder: Path, samples: int | None = None) -> ClipStore:
         """Open a store; DataError where table and map do not fit each other.
 
-        samples: how much of each clip is heard, from its middle, for models of a shorter window; all if left out.
+        samples: how much of each clip is given out, from its middle, for models of a shorter window; all if left out.
         """
         if not (folder / STORE_FILE).is_file():
             raise DataError(f"{folder}: no clip store here. Make one with `pocketmood data`")
@@ -103,7 +103,7 @@ class ClipStore:
 
     @property
     def raw(self) -> NDArray[np.int16]:
-        """The map itself, int16 [N, S], read-only; the middle of each clip where less than all is to be heard."""
+        """The map itself, int16 [N, S], read-only; the middle of each clip in a store of shorter windows."""
         # Opened at first use, so that a store costs nothing to pass to a worker.
         if self._map is None:
             whole = np.memmap(self.folder / MAP_FILE, "<i2", "r", shape=(len(self.clips), self._stored))

@@ -1,4 +1,4 @@
-"""What the data stage says of its result: read by every later stage, page and card that names the data."""
+"""Record of the data stage: corpus, label set and numbers of songs, for every later stage, page and card."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Training, validation and test: by artist where known, real labelled clips only, saved once and checked for leaks.
 
-An artist's songs sound alike (recording, voice, mix), so a model that has heard one has half heard the others: they all
+An artist's songs sound alike (recording, voice, mix), so a model trained on one half knows the others: they all
 go to the same part. Songs of unknown artists count as each by an artist of their own.
 """
 
@@ -94,10 +94,10 @@ def split_clips(
 
 
 def refuse_leaks(split: Split, clips: Sequence[Clip]) -> None:
-    """Raise DataError unless every id is known and used once, and validation and test are honest.
+    """Raise DataError unless every id is known and used once, and nothing leaks into validation or test.
 
-    Honest: real music with ratings, by artists that appear in no other part. Run it on whatever is about to be trained
-    on and scored, together with the clips at hand, synthetic ones included.
+    These hold real music with ratings, by artists that appear in no other part. Run it on whatever is about to be
+    trained on and scored, together with the clips at hand, synthetic ones included.
     """
     known = {clip.id: clip for clip in clips}
     _refuse(

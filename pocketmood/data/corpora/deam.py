@@ -67,7 +67,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Rating:
-    """What the people who heard a song said, in [-1, 1] units."""
+    """Mean and deviation of the ratings of one song, in [-1, 1] units."""
 
     label: Emotion
     deviation: Emotion

@@ -1,4 +1,4 @@
-"""Are valence and arousal the right way round? DEAM's ratings per song against its ratings per second.
+"""Audit of DEAM's columns: whether valence and arousal are exchanged, judged by its ratings per second.
 
 The per-second ratings were collected apart from the per-song ones, so each song-level column must agree better with the
 time average of its own axis than with the other. Three blocks of ids, because they were collected in different years.

@@ -122,7 +122,7 @@ def song_id(song: int) -> int:
 
 
 def sound_format(song: int) -> tuple[int, int]:
-    """Return sample rate and channels: mostly 22 050 Hz mono, with enough others to keep a loader honest.
+    """Return sample rate and channels: mostly 22 050 Hz mono, with enough others to exercise a loader.
 
     DEAM has 44.1 kHz nearly everywhere; half of that takes two thirds of the time to encode.
     """

@@ -1,4 +1,4 @@
-"""What the composer decides before the first note: artist, mood, musical cues, key, instruments, mix.
+"""Parameters of a composed song, drawn before its first note: artist, mood, musical cues, key, instruments, mix.
 
 Conventions: parameters are a function of (seed, song) alone, so that any process can make them again. Pitches are MIDI
 numbers, instruments General MIDI programs counted from 0. The cues are those of Eerola, Friberg & Bresin (2013); like a

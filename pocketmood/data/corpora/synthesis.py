@@ -1,4 +1,4 @@
-"""Notes to sound: a General MIDI soundfont plays the piece, LAME makes an MP3 of it.
+"""Synthesis of a composed piece: a General MIDI soundfont plays its notes, LAME makes an MP3 of it.
 
 The loudness of a piece is one of its cues, so no piece is brought to a common level: one gain serves all. The
 soundfont is TimGM6mb, which pretty_midi ships; its samples are under GPL-2, so what is rendered here is for local use
