@@ -87,7 +87,7 @@ def write(folder: Path) -> Path:
 
 def frame(title: str, body: str) -> str:
     """Wrap a body in a page with this project's style."""
-    # In the page, not linked: it must look right as a mail attachment.
+    # In the page, not linked: the page is one file that can be sent.
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -211,7 +211,7 @@ def _plots(*folders: Path) -> str:
 def _figure(path: Path) -> str:
     """Frame one picture; a wide one gets the page's whole width, and scrolls on a phone instead of shrinking."""
     title, caption = _CAPTIONS.get(path.stem, (path.stem.replace("-", " ").replace("_", " "), ""))
-    # Inline, so that the page is one file that can be sent.
+    # Inline, for the same reason as the style.
     data = path.read_bytes()
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])  # where every PNG has them
     image = f'<img alt="{escape(title)}" loading="lazy" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
