@@ -58,6 +58,9 @@ def run(config: TeacherConfig) -> int:
     if distributed.up_to_date(stage):
         return 0
     keep_freed_memory()
+    # Read now, although only the report at the very end names it: a run of another version is refused before hours of
+    # training, not after.
+    _ = folder.data_record
     # Again, although the data stage has checked: the split is a file that people can edit.
     refuse_leaks(folder.split, folder.store.clips)
 
