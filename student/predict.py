@@ -40,6 +40,7 @@ def predict(student: nn.Module, mels: Tensor) -> ClipPredictions:
     student.eval()
     with torch.no_grad():
         parts = [student(batch.to(device)) for batch in mels.split(CLIPS_PER_BATCH)]
+    # float() first: numpy has no bfloat16, which autocast may leave.
     emotion = torch.cat([part.emotion for part in parts]).float().cpu().numpy()
     interval68 = torch.cat([part.interval68 for part in parts]).float().cpu().numpy()
     return ClipPredictions(emotion, interval68)

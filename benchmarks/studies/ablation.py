@@ -118,6 +118,7 @@ def compare(
         if name != first:
             gain = Paired(float(of_seeds.mean() - points[first].mean()), *_interval(drawn[name] - drawn[first]))
         low, high = _interval(drawn[name])
+        # ddof=1: these seeds are a sample, not all there are.
         deviation = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
         known = dict((facts or {}).get(name, {}))
         difference, least, most = gain or (None, None, None)

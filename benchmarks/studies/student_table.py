@@ -114,6 +114,7 @@ def table(result: ArchitecturesResult) -> str:
 def notes(result: ArchitecturesResult) -> list[str]:
     """Say what the numbers are."""
     machine = result.machine
+    # In seconds, because frames are of another length in every row.
     seconds = result.crop_hops * SPEC.hop / SPEC.sample_rate
     several = f"mean of {result.seeds} seeds" if result.seeds > 1 else "one seed"
     text = (
