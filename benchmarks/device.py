@@ -101,7 +101,7 @@ class Adb:
 def measure(adb: Adb, bundle: Bundle, config: DeviceConfig) -> list[Record]:
     """Let the phone run and time every ExecuTorch program of a bundle; a program that breaks costs its own row."""
     name, kind = adb.name(), adb.shell("getprop ro.product.cpu.abi").strip()
-    programs = sorted(file for file in bundle.about["files"] if file.endswith(".pte"))
+    programs = sorted(file for file in bundle.files if file.endswith(".pte"))
     if not programs:
         raise RunError(f"{bundle.folder}: no .pte in this bundle; export it with --to executorch")
     bundle.verify()

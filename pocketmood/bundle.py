@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
@@ -27,12 +27,17 @@ Predictor = Callable[[Array], tuple[Emotion, Emotion]]
 """Waveform [S] to (emotion, interval68): the latter is half the width of the 68 % interval of a song's mean rating."""
 
 
+@dataclass(frozen=True)
 class Bundle:
-    """A folder with programs and what is known about them."""
+    """A folder with programs, and what predicting needs of its bundle.json; made by `Bundle.open`."""
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], spec: MelSpec) -> None:
-        """Use `Bundle.open`."""
-        self.folder, self.about, self.spec = folder, about, spec
+    folder: Path
+    spec: MelSpec
+    """The numbers of the spectrogram that the programs compute."""
+    samples: int
+    """Length of the waveform that the programs take."""
+    files: Mapping[str, str]
+    """Path in the folder -> SHA-256 of every file that was exported."""
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
@@ -40,29 +45,28 @@ class Bundle:
         path = folder / "bundle.json"
         if not path.is_file():
             raise BundleError(f"{folder}: no bundle here (no bundle.json). Make one with `python -m export`")
+
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
             schema, numbers, hash_ = about["schema"], about["spec"], about["spec_hash"]
+            # Before all else: another schema may name everything else differently.
             if schema != SCHEMA:
                 raise BundleError(f"{folder}: bundle of schema {schema}, {_other_schema(schema)}")
-            if not all(isinstance(hash_, str) for hash_ in about["files"].values()) or "shape" not in about["input"]:
-                raise BundleError(f"{path}: damaged (files or input); {AGAIN}")
+            files, samples = about["files"], int(about["input"]["shape"][-1])
+            if not all(isinstance(file_hash, str) for file_hash in files.values()):
+                raise BundleError(f"{path}: damaged (a file without its hash); {AGAIN}")
             spec = MelSpec.from_dict(numbers)
-        except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, DataError) as error:
             raise BundleError(f"{path}: damaged ({error}); {AGAIN}") from error
+
         # A number changed by hand would give a spectrogram that the network has never seen, and no error.
         if spec.hash != hash_:
             raise BundleError(f"{path}: the spectrogram's numbers do not fit their hash {hash_}; {AGAIN}")
-        return cls(folder, about, spec)
-
-    @property
-    def samples(self) -> int:
-        """Length of the waveform that the programs take."""
-        return int(self.about["input"]["shape"][-1])
+        return cls(folder, spec, samples, files)
 
     def verify(self) -> None:
         """Check every file of the bundle against its SHA-256; BundleError names the first that does not fit."""
-        for name in self.about["files"]:
+        for name in self.files:
             self._checked(name)
 
     def predictor(self, runtime: str = "onnxruntime", precision: str = "fp32", threads: int = 0) -> Predictor:
@@ -73,8 +77,8 @@ class Bundle:
         if runtime not in SUFFIXES:
             raise BundleError(f"no runtime called {runtime!r}; there are {', '.join(SUFFIXES)}")
         name = f"model.{precision}.{SUFFIXES[runtime]}"
-        if name not in self.about["files"]:
-            held = sorted(file for file in self.about["files"] if file.endswith(tuple(SUFFIXES.values())))
+        if name not in self.files:
+            held = sorted(file for file in self.files if file.endswith(tuple(SUFFIXES.values())))
             raise BundleError(f"{self.folder}: no {name} in this bundle; it holds {', '.join(held) or 'no program'}")
         data = self._checked(name)
         try:
@@ -111,7 +115,7 @@ class Bundle:
             data = (self.folder / name).read_bytes()
         except OSError as error:
             raise BundleError(f"{self.folder / name}: cannot be read ({error.strerror}); {AGAIN}") from error
-        if hashlib.sha256(data).hexdigest() != self.about["files"][name]:
+        if hashlib.sha256(data).hexdigest() != self.files[name]:
             raise BundleError(f"{self.folder / name}: its SHA-256 is not the one in bundle.json: damaged; {AGAIN}")
         return data
 

@@ -67,7 +67,7 @@ def program(bundle: Bundle, precision: str | None) -> str:
     """Return the file of the smallest ExecuTorch program that passed its gate, or of the one asked for."""
     passed = {record.artefact for record in read_records(bundle.folder) if record.passed}
     wanted = f".{precision or ''}.pte" if precision else ".pte"
-    programs: list[str] = [name for name in bundle.about["files"] if name.endswith(wanted)]
+    programs: list[str] = [name for name in bundle.files if name.endswith(wanted)]
     proven = [name for name in programs if name in passed]
     if not proven:
         found = f"{', '.join(programs)} did not pass" if programs else f"there is no model.{precision or '*'}.pte"
@@ -78,7 +78,7 @@ def program(bundle: Bundle, precision: str | None) -> str:
 def _needed(bundle: Bundle, names: Sequence[str]) -> Sequence[str]:
     """Return the names; BundleError for the first that bundle.json does not list."""
     for name in names:
-        if name not in bundle.about["files"]:
+        if name not in bundle.files:
             raise BundleError(f"{bundle.folder}: bundle.json lists no {name}, which the app needs; {AGAIN}")
     return names
 

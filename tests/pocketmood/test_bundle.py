@@ -76,7 +76,9 @@ def test_what_is_loaded_is_checked(folder: Path) -> None:
         ({"spec": {"hop": 1}}, "damaged.*mel spec needs exactly"),
         ({"spec_hash": "0" * 16}, "do not fit their hash"),
         ({"files": None}, "damaged"),
+        ({"files": {"model.fp32.onnx": 1}}, "damaged .a file without its hash"),
         ({"input": 3}, "damaged"),
+        ({"input": {"shape": []}}, "damaged"),
     ],
 )
 def test_a_bundle_json_that_is_wrong(folder: Path, change: dict[str, object], message: str) -> None:
