@@ -35,6 +35,7 @@ class Averages:
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange live and averaged values; called a second time it undoes itself."""
+        # In place: optimiser and wrapped model hold these very tensors.
         for live, value in zip(self.live, self.values, strict=True):
             kept = live.clone()
             live.copy_(value)

@@ -38,6 +38,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     part = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     save_file(plain, part, metadata=dict(metadata or {}))
+    # Under its own name only when it is whole: readers take the presence of a file for its completeness.
     part.replace(path)
 
 
@@ -71,10 +72,12 @@ def write_checkpoint(
     part.mkdir(parents=True)
     for stem, named in tensors.items():
         save_tensors(part / f"{stem}.safetensors", named)
+    # Last, because `newest_checkpoint` takes its presence for the completeness of the rest.
     (part / STATE_FILE).write_text(json.dumps(state))
     final = part.with_suffix("")
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
+    # Only now: a kill before this line leaves two whole checkpoints, never none.
     for other in folder.iterdir():
         if other != final:
             shutil.rmtree(other, ignore_errors=True)
@@ -137,6 +140,7 @@ def unpack_optimizer(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> 
     for name, value in tensors.items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
+    # JSON made lists of the tuples.
     groups = [
         {key: tuple(value) if key == "betas" else value for key, value in group.items()}
         for group in rest["param_groups"]

@@ -59,9 +59,9 @@ class Augment:
     gain_db: float = 0.0
     """Largest change of level, up or down, in dB."""
     bands: int = 0
-    """Widest run of mel bands hidden per crop (SpecAugment)."""
+    """Widest run of mel bands masked per crop (SpecAugment)."""
     frames: int = 0
-    """Widest run of frames hidden per crop (SpecAugment)."""
+    """Widest run of frames masked per crop (SpecAugment)."""
 
 
 class SyntheticClips(Protocol):
@@ -146,6 +146,7 @@ class CropDataset(Dataset[dict[str, Any]]):
 
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """Stack items to a batch: rows with waveforms first, rows with ready spectrograms behind them."""
+    # Waveforms and ready spectrograms have no common shape to stack.
     ordered = [item for item in items if "context" in item] + [item for item in items if "mel" in item]
     batch: dict[str, Tensor] = {}
     for key in ("context", "mel", "labels", "deviations", "mask", "index", "crop"):
@@ -194,7 +195,7 @@ def whole_mels(
 
 
 def _draw_mask(rng: np.random.Generator, augment: Augment, bands: int, frames: int) -> NDArray[np.int64]:
-    """Draw which bands and frames SpecAugment hides; at most half of a short crop."""
+    """Draw which bands and frames SpecAugment masks; at most half of a short crop."""
     width = int(rng.integers(min(augment.bands, bands // 2) + 1))
     length = int(rng.integers(min(augment.frames, frames // 2) + 1))
     low, first = int(rng.integers(bands - width + 1)), int(rng.integers(frames - length + 1))

@@ -76,13 +76,14 @@ def wait() -> None:
         distributed.barrier()
 
 
-def agree(answer: bool) -> bool:
-    """Return the main process's answer in every process."""
+def agree(flag: bool) -> bool:
+    """Return the main process's flag in every process."""
     if not distributed.is_initialized():
-        return answer
-    said = torch.tensor([int(answer)], device=default_device() if distributed.get_backend() == "nccl" else "cpu")
-    distributed.broadcast(said, 0)
-    return bool(said)
+        return flag
+    # NCCL moves nothing but tensors of a GPU.
+    shared = torch.tensor([int(flag)], device=default_device() if distributed.get_backend() == "nccl" else "cpu")
+    distributed.broadcast(shared, 0)
+    return bool(shared)
 
 
 def gather(rows: Tensor) -> Tensor:
@@ -97,6 +98,7 @@ def gather(rows: Tensor) -> Tensor:
         parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
         distributed.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
+    # The plain all_gather above passes no gradient on; this one does.
     from torch.distributed.nn.functional import all_gather
 
     return torch.cat(all_gather(rows.contiguous()))

@@ -92,13 +92,13 @@ def fit(training: Training) -> list[EpochRecord]:
     for epoch in range(len(state.history), 0 if state.finished else math.ceil(schedule.epochs)):
         begin_epoch(training, sampler, epoch, accelerator.process_index)
         sums, before, started = dict[str, Tensor](), state.step, time.perf_counter()
-        model.train()
+        model.train()  # validation leaves eval mode behind
         batches = iter(loader)
         while state.step < last_step and (passes := list(islice(batches, schedule.accumulation))):
             for number, batch in enumerate(passes, 1):
                 with synchronised(accelerator, model, number == len(passes)):
                     terms = model(**batch)
-                    accelerator.backward(terms["loss"] / len(passes))
+                    accelerator.backward(terms["loss"] / len(passes))  # an epoch's last step may have fewer passes
                 add_terms(sums, terms, len(passes))
             if schedule.clip:
                 accelerator.clip_grad_norm_(model.parameters(), schedule.clip)
@@ -144,6 +144,7 @@ def take_best(training: Training, accelerator: Accelerator, model: nn.Module) ->
 def begin_epoch(training: Training, sampler: EpochSampler, epoch: int, process: int) -> None:
     """Derive everything random in the epoch from (seed, epoch, process)."""
     training.dataset.epoch = sampler.epoch = epoch
+    # Dropout draws from the global generators, and two processes with one seed would drop the same values.
     seed = int(np.random.SeedSequence([training.seed, epoch, process]).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
@@ -195,12 +196,14 @@ def close_epoch(training: Training, state: State, terms: dict[str, float], start
 
 def out_of_patience(state: State, schedule: Schedule) -> bool:
     """Tell whether `patience` epochs have passed since the best one; never before the last restart."""
+    # A restart raises the rate again: the epochs after it are to show what they are good for.
     since = max(state.best.epoch if state.best else 0, *schedule.restarts, 0)
     return len(state.history) - since >= schedule.patience > 0
 
 
 def epoch_line(training: Training, record: EpochRecord, better: bool) -> str:
     """Lay out an epoch as one line; a star marks the best so far."""
+    # The terms' shares of the loss are for the file; the line is long enough without them.
     shown = {name: value for name, value in record.terms.items() if name != "loss" and "share" not in name}
     terms = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
     score = f"{training.metric} {record.validation[training.metric]:.3f}{' *' if better else '  '}"

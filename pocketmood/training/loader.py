@@ -39,6 +39,7 @@ def make_loader(training: Training, accelerator: Accelerator) -> tuple[Any, Epoc
         raise PocketmoodError(f"{items} training items: at least 2 are needed")
     if size % processes:
         raise PocketmoodError(f"batch_size {size} does not divide among {processes} processes")
+    # A data set smaller than a batch makes one batch of what there is, instead of none.
     share = max(1, min(size, items) // processes)
     sampler = EpochSampler(items, training.seed)
     loader: DataLoader[Any] = DataLoader(

@@ -40,6 +40,7 @@ def make_scheduler(optimizer: Any, schedule: Schedule, steps_per_epoch: int) -> 
     restarts = [epoch * steps_per_epoch for epoch in schedule.restarts]
     shape = partial(cosine, total=total, warmup=warmup, restarts=restarts)
     peaks = [group["lr"] for group in optimizer.param_groups]
+    # LambdaLR multiplies each group's own rate, so that the common last rate is another share of each peak.
     # A group whose rate is 0 stands still, and its share of the last rate has no meaning.
     lasts = [min(schedule.final_rate / peak, 1.0) if peak else 0.0 for peak in peaks]
     shapes: list[Callable[[int], float]] = [partial(shape, last=last) for last in lasts]

@@ -61,7 +61,7 @@ class Schedule:
 
 
 class Epochal(Protocol):
-    """What depends on the epoch, and is told which one it is."""
+    """What depends on the epoch, which is set from outside."""
 
     epoch: int
 

@@ -60,6 +60,7 @@ class State:
         if found is None:
             return False
         values = read_state(found)
+        # Before anything is taken over, and through JSON, which makes lists of tuples.
         if values.get("plan") != json.loads(json.dumps(self.plan)):
             raise RunError(f"{found}: begun with another schedule ({values.get('plan')}). Delete this folder first")
         self.step, self.finished = values["step"], values["finished"]
@@ -67,6 +68,7 @@ class State:
         self.best = from_json(BestRecord, values["best"], str(found)) if values["best"] else None
 
         self._parts.load(found)
+        # The stored numbers over the new scheduler's, which alone knows the shapes.
         self.scheduler.load_state_dict(self.scheduler.state_dict() | values["scheduler"])
         if self.averages:
             self.averages.load(load_tensors(found / "averages.safetensors"))
