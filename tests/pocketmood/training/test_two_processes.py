@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json
+from pocketmood.training.checkpoints import load_tensors
 from pocketmood.training.history import read_history, read_records
 from student.config import PRESETS as STUDENTS
 from teacher.__main__ import main
@@ -24,6 +26,38 @@ FLAGS = [
     *("--training.unfreeze", "1", "0", "2", "1", "--training.mask-bands", "0"),
     *("--no-baseline", "--synthetic", "8", "--listen-s", "0"),
 ]
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+# The CCC of a batch is not the mean of its halves': it needs `gather`. 24 items are 3 batches of 8: 2 passes, then 1.
+TINY_TRAINING = """
+import itertools
+import sys
+from pathlib import Path
+import numpy as np, torch
+from pocketmood.training.distributed import gather, join
+from pocketmood.training.fit import Training, fit
+from pocketmood.training.schedule import Schedule
+from teacher.losses import ccc_loss
+
+class Points:
+    epoch = 0
+    def __len__(self): return 24
+    def __getitem__(self, index): return np.random.default_rng([self.epoch, index]).normal(size=4).astype(np.float32)
+
+class Line(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(4, 2)
+    def forward(self, x):
+        return {"loss": ccc_loss(gather(self.layer(x)), gather(x[:, :2].abs())).mean()}
+
+join()
+schedule = Schedule(epochs=3, batch_size=8, accumulation=2, learning_rate=0.05, ema_decay=0.5)
+collate = lambda items: {"x": torch.from_numpy(np.stack(items))}
+rising = itertools.count()  # the last epoch is the best one
+fit(Training(Line(), Points(), collate, lambda _: {"ccc_mean": float(next(rising))}, Path(sys.argv[1]), schedule))
+"""
 
 
 @pytest.mark.slow
@@ -60,6 +94,24 @@ def test_two_processes_have_the_loss_curves_of_one(tiny_run: Path, tmp_path: Pat
     answers = [read_predictions(folder / "predictions.csv").emotion for folder in (one, two)]
     assert abs(answers[0] - answers[1]).max() < 1e-3
     assert read_json(two / "stage.json")["record"]["synthetic"] == read_json(one / "stage.json")["record"]["synthetic"]
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_weights_of_one_with_accumulated_passes(tmp_path: Path) -> None:
+    script = tmp_path / "tiny_training.py"
+    script.write_text(TINY_TRAINING)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    launchers = {"one": [sys.executable], "two": [*TORCHRUN, "--nproc-per-node=2"]}
+    for name, launcher in launchers.items():
+        command = [*launcher, str(script), str(tmp_path / name)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("epoch   3/3") == 1  # only one process speaks
+    one, two = (load_tensors(tmp_path / name / "best.safetensors") for name in launchers)
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
+    steps = [[record.step for record in read_history(tmp_path / name)] for name in launchers]
+    assert steps == [[2, 4, 6]] * 2
 
 
 def test_the_presets_batches_divide_among_processes() -> None:
