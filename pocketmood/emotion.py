@@ -38,7 +38,7 @@ def to_nine(value: float) -> float:
     return value * RATING_HALF_WIDTH + RATING_MIDDLE
 
 
-def spread_from_nine(deviation: float) -> float:
+def deviation_from_nine(deviation: float) -> float:
     """Bring a standard deviation in rating points to the unit of [-1, 1]."""
     return deviation / RATING_HALF_WIDTH
 

@@ -13,34 +13,36 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from pocketmood import cli
 from tests.helpers import ROOT
+from tools.house import (
+    MAX_FILE_LINES,
+    ROOMS,
+    files,
+    measure,
+    module_of,
+    room_of_module,
+)
 
-ROOMS = (
-    "pocketmood", "pocketmood.data", "pocketmood.training", "teacher", "student", "export", "benchmarks",
-    "benchmarks.studies",
-)  # fmt: skip
-"""Downhill order: a room may import from itself and from rooms to its left."""
 HEAVY = {
     "accelerate", "coremltools", "executorch", "librosa", "matplotlib", "onnx", "onnxscript", "pretty_midi", "scipy",
     "soundfile", "soxr", "symusic", "timm", "torch", "torchao", "torchvision", "transformers", "tyro",
 }  # fmt: skip
-LONGEST = 300
-
-
-def files(*rooms: str) -> list[Path]:
-    """List the Python files of rooms, or of any other folders, those of rooms inside of them left out."""
-    folders = [(room, ROOT.joinpath(*room.split("."))) for room in rooms]
-    return sorted(path for room, folder in folders for path in folder.rglob("*.py") if room_of(path, room))
-
-
-def room_of(path: Path, room: str) -> bool:
-    """Tell whether a file below a room's folder belongs to that room, not to one inside of it."""
-    return room_of_module(".".join(path.relative_to(ROOT).with_suffix("").parts)) in (room, None)
-
-
-def room_of_module(module: str) -> str | None:
-    """Return the room that a dotted name belongs to: the innermost one; None for other people's and the tests'."""
-    return max((room for room in ROOMS if f"{module}.".startswith(f"{room}.")), key=len, default=None)
+COMMENTS = 4.0
+"""Comments per 100 lines of code that every room has at least; each says why."""
+GONE = (
+    r"(?<![`/])\bspread(?!s\b|_over|_evenly|`)\w*",
+    r"\banswers?\b\s*[=(\[.]",
+    r"Contender|contenders|\bPeers?\b|\bpeers\b",
+    r"likeness",
+    r"\bhidden_(bands|frames)\b",
+    r"FURTHEST|SECOND_CHANCES|\b_Here\b|_forget_the_maker|refresh_statistics",
+    r"StageTrainer|TrainerCallback",
+    r"device_limit",
+    r"\bspec_of\b",
+    r"foretold",
+)
+"""Words of earlier drafts that one of the glossary (CONTRIBUTING.md) has replaced, as they stood in code."""
 
 
 def name_of(path: Path) -> str:
@@ -132,7 +134,77 @@ def test_help_and_predict_import_nothing_heavy() -> None:
 
 def test_no_file_is_long() -> None:
     counts = {name_of(path): len(path.read_text().splitlines()) for path in files(*ROOMS, "tests", "tools")}
-    assert {name: lines for name, lines in counts.items() if lines > LONGEST} == {}
+    counts |= {name_of(path): len(path.read_text().splitlines()) for path in (ROOT / "android").rglob("*.kt")}
+    assert {name: lines for name, lines in counts.items() if lines > MAX_FILE_LINES} == {}
+
+
+def test_no_function_is_long_or_wide() -> None:
+    measured = [measure(path) for path in files(*ROOMS, "tools")]
+    assert {name_of(file.path): file.long for file in measured if file.long} == {}
+    assert {name_of(file.path): file.wide for file in measured if file.wide} == {}
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "tools"])
+def test_comments_say_why_often_enough(room: str) -> None:
+    measured = [measure(path) for path in files(room)]
+    assert 100 * sum(file.comments for file in measured) >= COMMENTS * sum(file.code_lines for file in measured)
+
+
+def test_one_place_joins_the_names_of_stages() -> None:
+    joined = {name_of(path): found for path in files(*ROOMS, "tools") if (found := measure(path).stage_joins)}
+    assert joined == {}  # RunFolder joins them out of STAGES
+
+
+def test_no_room_names_a_path_in_anothers_folder() -> None:
+    """A result of a study belongs to the studies, the app's assets to the app: others are handed the path."""
+    tops = {room.split(".")[0] for room in ROOMS} | {"android", "docs"}
+    foreign = [
+        f"{name_of(path)}: {node.value}"
+        for path in files(*ROOMS)
+        if path.name != "archive.py"  # what it leaves out lies in a run's folders, which have the same names
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[\w./-]+", node.value)
+        if node.value.split("/")[0] in tops and "/" in node.value
+        if not node.value.startswith("/".join((room_of_module(module_of(path)) or "").split(".")))
+    ]
+    assert foreign == []
+
+
+def test_every_main_is_a_program() -> None:
+    """Python runs a `main` of its own accord only where the file ends in a guard, or the command `pocketmood` asks."""
+    delegated = {*cli.DELEGATED.values(), "pocketmood.cli"}
+    idle = [
+        name_of(path)
+        for path in files(*ROOMS, "tools")
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in parsed(path).body)
+        if 'if __name__ == "__main__":' not in path.read_text() and module_of(path) not in delegated
+    ]
+    assert idle == []
+
+
+def test_every_program_starts_as_command_py_says() -> None:
+    """`main(args)` parses, `run(config)` works, `command.start(main)` turns known errors into one line."""
+    ends = {
+        name_of(path): path.read_text().rsplit('if __name__ == "__main__":', 1)[1].strip().splitlines()[-1].strip()
+        for path in files(*ROOMS, "tools")
+        if 'if __name__ == "__main__":' in path.read_text() and path.name != "command.py"  # its docstring shows one
+    }
+    assert {
+        name: end for name, end in ends.items() if end not in ("command.start(main)", "start(main)", "start()")
+    } == {}
+    parsers = [name_of(path) for path in files(*ROOMS, "tools") if "ArgumentParser(" in path.read_text()]
+    assert parsers == ["pocketmood/archive.py", "pocketmood/cli.py", "pocketmood/command.py"]
+
+
+@pytest.mark.parametrize("word", GONE)
+def test_renamed_words_stay_gone(word: str) -> None:
+    places = [
+        f"{name_of(path)}: {line.strip()}"
+        for path in files(*ROOMS, "tools")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(word, line)
+    ]
+    assert places == []
 
 
 def tree() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pocketmood.emotion import Emotion, from_nine, mood_word, quadrant, spread_from_nine, to_nine
+from pocketmood.emotion import Emotion, deviation_from_nine, from_nine, mood_word, quadrant, to_nine
 
 
 @pytest.mark.parametrize(("rating", "value"), [(1, -1), (5, 0), (9, 1), (6, 0.25)])
@@ -14,7 +14,7 @@ def test_scales_by_hand(rating: float, value: float) -> None:
 
 
 def test_a_spread_has_no_offset() -> None:
-    assert spread_from_nine(2) == 0.5
+    assert deviation_from_nine(2) == 0.5
 
 
 @pytest.mark.parametrize(

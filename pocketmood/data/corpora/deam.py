@@ -28,7 +28,7 @@ from typing import TextIO
 
 from pocketmood.audio import SUFFIXES
 from pocketmood.data.clips import Clip
-from pocketmood.emotion import Emotion, from_nine, spread_from_nine
+from pocketmood.emotion import Emotion, deviation_from_nine, from_nine
 from pocketmood.errors import DataError
 
 NAME = "DEAM"
@@ -156,7 +156,7 @@ def read_ratings(file: TextIO) -> Iterator[tuple[str, Rating | str]]:
                 break
         else:
             label = Emotion(from_nine(values[0]), from_nine(values[1]))
-            yield str(id_), Rating(label, Emotion(spread_from_nine(values[2]), spread_from_nine(values[3])))
+            yield str(id_), Rating(label, Emotion(deviation_from_nine(values[2]), deviation_from_nine(values[3])))
 
 
 def read_artists(file: TextIO) -> dict[int, str]:
