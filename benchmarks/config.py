@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class BenchmarksConfig:
         """Refuse settings that cannot be measured."""
         for name, least in (("threads", 1), ("warmup", 0), ("work_rounds", 0), ("repeats", 1), ("bootstrap", 1)):
             if getattr(self, name) < least:
-                raise RunError(f"benchmarks: --{name} {getattr(self, name)} is too small; give at least {least}")
+                raise ConfigError(f"benchmarks: --{name} {getattr(self, name)} is too small; give at least {least}")
         for name in ("pause_ms", "latency_limit_s"):
             if getattr(self, name) < 0:
                 flag = name.replace("_", "-")
-                raise RunError(f"benchmarks: --{flag} {getattr(self, name)} is negative; give 0 or more")
+                raise ConfigError(f"benchmarks: --{flag} {getattr(self, name)} is negative; give 0 or more")
 
     def settings(self) -> dict[str, Any]:
         """Return everything that changes the figures: all fields but the place of the run folder."""

@@ -28,7 +28,7 @@ from export.parity_record import tolerances
 from pocketmood import command
 from pocketmood.bundle import Bundle
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 
 FOLDER = "/data/local/tmp/pocketmood"
 """Where Android lets programs of a shell lie and run."""
@@ -59,9 +59,9 @@ class DeviceConfig:
         """Refuse files that are not there and settings that cannot be measured."""
         for file in (self.runner, *self.libraries):
             if not file.is_file():
-                raise RunError(f"{file}: not found; build export/executorch/runner for the phone first")
+                raise ConfigError(f"{file}: not found; build export/executorch/runner for the phone first")
         if self.repeats < 1 or self.threads < 0:
-            raise RunError(f"--repeats {self.repeats} must be at least 1, --threads {self.threads} at least 0")
+            raise ConfigError(f"--repeats {self.repeats} must be at least 1, --threads {self.threads} at least 0")
 
 
 class Adb:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pocketmood.errors import ExportError
+from pocketmood.errors import ConfigError
 
 Gain = Literal["size", "speed"]
 Format = Literal["onnx", "executorch", "coreml"]
@@ -95,12 +95,12 @@ class ExportConfig:
         """Refuse numbers that prove nothing and choices that write nothing."""
         # Ranges of noise mean nothing, so int8 without calibration clips is refused, not guessed.
         if min(self.golden, self.calibration, self.sensitivity, self.processes) < 1:
-            raise ExportError("golden, calibration, sensitivity and processes must be at least 1")
+            raise ConfigError("golden, calibration, sensitivity and processes must be at least 1")
         if min(self.held_out, self.qat_steps) < 0:
-            raise ExportError("held_out and qat_steps must be at least 0")
+            raise ConfigError("held_out and qat_steps must be at least 0")
         if not self.artefacts:
             wish = f"{', '.join(self.to) or 'no format'} in {', '.join(self.precision) or 'no precision'}"
-            raise ExportError(
+            raise ConfigError(
                 f"nothing to write: {wish}; there are {', '.join(artefact.step for artefact in ARTEFACTS)}"
             )
 

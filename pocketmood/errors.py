@@ -5,6 +5,10 @@ class PocketmoodError(Exception):
     """The root of all errors that a command turns into one line instead of a traceback."""
 
 
+class ConfigError(PocketmoodError):
+    """A setting that a config refuses: out of range, unknown, or at odds with another one."""
+
+
 class AudioError(PocketmoodError):
     """A file that is no usable audio; the message says in which way."""
 

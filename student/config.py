@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from pocketmood.errors import PocketmoodError
+from pocketmood.errors import ConfigError
 from pocketmood.training.schedule import Schedule
 
 # Written out, so that --help names them: asking timm would import torch.
@@ -49,10 +49,10 @@ class LossConfig:
     def __post_init__(self) -> None:
         """Refuse weights that teach nothing."""
         if min(self.labels, self.response, self.features, self.rater_sd) < 0:
-            raise PocketmoodError("loss weights must not be negative")
+            raise ConfigError("loss weights must not be negative")
         # `rater_sd` alone is not enough: its gradient stops before the network.
         if self.labels + self.response + self.features == 0:
-            raise PocketmoodError("loss weights labels, response and features are all 0: nothing would be learnt")
+            raise ConfigError("loss weights labels, response and features are all 0: nothing would be learnt")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
         if min(self.gain_db, self.mask_bands, self.mask_frames, self.mixup) < 0:
-            raise PocketmoodError("augmentation: gain_db, mask_bands, mask_frames and mixup must not be negative")
+            raise ConfigError("augmentation: gain_db, mask_bands, mask_frames and mixup must not be negative")
 
 
 SCHEDULE = Schedule(epochs=20, batch_size=32, ema_decay=0.99)
@@ -115,16 +115,16 @@ class StudentConfig:
         require_size(self.crop_frames, "crop_frames")
         # Against the whole clip here; whether the soft targets have such crops is known only with them.
         if self.crop_frames > self.frames or self.stride < 1 or self.draws < 1:
-            raise PocketmoodError(
+            raise ConfigError(
                 f"crop_frames {self.crop_frames} must fit in frames {self.frames}; stride {self.stride} and draws "
                 f"{self.draws} must be at least 1"
             )
         if self.layers < 0:
-            raise PocketmoodError(f"layers {self.layers} must not be negative; 0 leaves the network as it is")
+            raise ConfigError(f"layers {self.layers} must not be negative; 0 leaves the network as it is")
         if self.schedule.batch_size < 2:  # a batch norm and a correlation need two crops
-            raise PocketmoodError(f"batch_size {self.schedule.batch_size} must be at least 2")
+            raise ConfigError(f"batch_size {self.schedule.batch_size} must be at least 2")
         if not 0 <= self.whole_share <= 1:
-            raise PocketmoodError(f"whole_share {self.whole_share} must lie in [0, 1]")
+            raise ConfigError(f"whole_share {self.whole_share} must lie in [0, 1]")
 
 
 def with_epochs(config: StudentConfig, epochs: float) -> StudentConfig:
@@ -135,7 +135,7 @@ def with_epochs(config: StudentConfig, epochs: float) -> StudentConfig:
 def require_size(size: int, name: str) -> None:
     """Refuse a side of the input that MobileViT would resize bilinearly inside every block."""
     if size < SIDE or size % SIDE:
-        raise PocketmoodError(
+        raise ConfigError(
             f"{name} {size} must be a multiple of {SIDE}: MobileViT halves each side five times and then cuts it into "
             "patches of 2, and resizes its maps in every block where that leaves a remainder, which is slow on a phone "
             "and differs between runtimes"

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from pocketmood.errors import PocketmoodError
+from pocketmood.errors import ConfigError
 from pocketmood.training.schedule import Schedule
 from teacher.gan.config import PRESETS as GAN_PRESETS
 from teacher.gan.config import GanConfig
@@ -52,11 +52,11 @@ class VitConfig:
     def __post_init__(self) -> None:
         """Refuse a geometry that the network cannot take."""
         if self.stride < 1 or self.frames < 1:
-            raise PocketmoodError(f"vit stride {self.stride} and frames {self.frames} must be at least 1")
+            raise ConfigError(f"vit stride {self.stride} and frames {self.frames} must be at least 1")
         if not 0 <= self.dropout < 1:
-            raise PocketmoodError(f"vit dropout {self.dropout} must lie in [0, 1)")
+            raise ConfigError(f"vit dropout {self.dropout} must lie in [0, 1)")
         if self.weights is not None and not self.pretrained:
-            raise PocketmoodError(
+            raise ConfigError(
                 f"vit weights {self.weights}: size {self.size!r} starts from scratch; leave the folder out, or choose "
                 f"one of the sizes {', '.join(HUB_NAMES)}"
             )
@@ -67,15 +67,13 @@ class VitConfig:
         whole = ("frames", "bands", "period_frames") if self.size == "small" else ("bands", "period_frames")
         for name in whole:
             if getattr(self, name) % PATCH or getattr(self, name) < PATCH:
-                raise PocketmoodError(f"vit {name} {getattr(self, name)} must be a multiple of {PATCH}")
+                raise ConfigError(f"vit {name} {getattr(self, name)} must be a multiple of {PATCH}")
 
         if min(self.layers, self.heads, self.width) < 1:
-            raise PocketmoodError(
-                f"vit layers {self.layers}, heads {self.heads} and width {self.width} must be at least 1"
-            )
+            raise ConfigError(f"vit layers {self.layers}, heads {self.heads} and width {self.width} must be at least 1")
         least = 8 if self.size == "small" else 1  # the stem begins with an eighth of the width
         if self.width % self.heads or self.width % least:
-            raise PocketmoodError(f"vit width {self.width} must be a multiple of {least} and of {self.heads} heads")
+            raise ConfigError(f"vit width {self.width} must be a multiple of {least} and of {self.heads} heads")
 
     @property
     def pretrained(self) -> bool:
@@ -134,19 +132,19 @@ class FineTuneConfig:
     def __post_init__(self) -> None:
         """Refuse numbers that train nothing."""
         if self.schedule.batch_size < 2:  # a correlation over one clip is not defined
-            raise PocketmoodError(f"batch_size {self.schedule.batch_size} must be at least 2")
+            raise ConfigError(f"batch_size {self.schedule.batch_size} must be at least 2")
         if self.unfreeze and self.schedule.restarts:
-            raise PocketmoodError(
+            raise ConfigError(
                 f"restarts {self.schedule.restarts} follow from unfreeze {self.unfreeze}; leave one of the two out"
             )
         if not 0 <= self.valence_share <= 1:
-            raise PocketmoodError(f"valence share {self.valence_share} must lie in [0, 1]")
+            raise ConfigError(f"valence share {self.valence_share} must lie in [0, 1]")
         if min(self.ccc_weight, self.mse_weight, self.rater_sd_weight) < 0 or self.ccc_weight + self.mse_weight == 0:
-            raise PocketmoodError("loss weights must not be negative, and CCC or squared error must count")
+            raise ConfigError("loss weights must not be negative, and CCC or squared error must count")
         if any(first < 1 or layers < 0 for first, layers in self.unfreeze) or any(
             (a[0] >= b[0] or a[1] >= b[1]) for a, b in pairwise(self.unfreeze)
         ):
-            raise PocketmoodError(f"unfreeze {self.unfreeze} must name later epochs for more layers, epochs from 1")
+            raise ConfigError(f"unfreeze {self.unfreeze} must name later epochs for more layers, epochs from 1")
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ class SoftTargetsConfig:
     def __post_init__(self) -> None:
         """Refuse crops that are longer than the clip."""
         if self.crops < 0 or not 1 <= self.crop_frames <= self.frames or self.stride < 1:
-            raise PocketmoodError(
+            raise ConfigError(
                 f"soft targets: {self.crops} crops of {self.crop_frames} frames do not fit {self.frames} frames"
             )
 
@@ -200,20 +198,20 @@ class TeacherConfig:
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
         if min(self.synthetic, self.listen_s) < 0:
-            raise PocketmoodError(f"synthetic {self.synthetic} and listen_s {self.listen_s} must not be negative")
+            raise ConfigError(f"synthetic {self.synthetic} and listen_s {self.listen_s} must not be negative")
         for network, training in ((self.vit, self.training), (self.ast, self.ast_training)):
             if training.crop_frames > network.frames:
-                raise PocketmoodError(f"training crop of {training.crop_frames} frames in clips of {network.frames}")
+                raise ConfigError(f"training crop of {training.crop_frames} frames in clips of {network.frames}")
         # Starts of crops are multiples of both strides, so that teacher and student see the very same frames.
         if self.soft_targets.stride % self.vit.stride:
-            raise PocketmoodError(
+            raise ConfigError(
                 f"soft_targets.stride {self.soft_targets.stride} must be a multiple of vit.stride {self.vit.stride}"
             )
         # The stem halves both sides four times, without padding.
         scale = self.soft_targets.stride // self.vit.stride
         lengths = (self.training.crop_frames, self.soft_targets.crop_frames * scale)
         if self.vit.size == "small" and any(length % PATCH for length in lengths):
-            raise PocketmoodError(f"the small ViT takes crops in multiples of {PATCH} frames, not {lengths}")
+            raise ConfigError(f"the small ViT takes crops in multiples of {PATCH} frames, not {lengths}")
 
 
 _BASE = VitConfig(size="base", stride=1, frames=1292, hidden=256)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pocketmood import command
 from pocketmood.emotion import Emotion, mood_word, quadrant, to_nine
-from pocketmood.errors import AudioError, PocketmoodError
+from pocketmood.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class PredictConfig:
     def __post_init__(self) -> None:
         """Refuse to predict for nothing."""
         if not self.songs:
-            raise PocketmoodError("no song was named; type: python -m teacher.predict SONG... --run RUN")
+            raise ConfigError("no song was named; type: python -m teacher.predict SONG... --run RUN")
 
 
 class Prediction(NamedTuple):

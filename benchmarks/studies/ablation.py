@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.studies.result_files import markdown_table, write_result
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import DataError, RunError
+from pocketmood.errors import ConfigError, DataError
 from pocketmood.metrics import Array, Paired, mean_ccc_samples, score
 
 Facts = dict[str, Any]
@@ -38,7 +38,7 @@ class AblationConfig:
     def __post_init__(self) -> None:
         """Refuse an ablation without trainings."""
         if self.seeds < 1:
-            raise RunError(f"ablate: --seeds {self.seeds} must be at least 1")
+            raise ConfigError(f"ablate: --seeds {self.seeds} must be at least 1")
 
 
 @dataclass(frozen=True)

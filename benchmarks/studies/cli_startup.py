@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketmood import command
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 
 LIMIT_S = 1.5
 
@@ -36,7 +36,7 @@ class CliStartupConfig:
     def __post_init__(self) -> None:
         """Refuse to time nothing."""
         if self.repeats < 1:
-            raise RunError(f"--repeats {self.repeats}: give at least 1")
+            raise ConfigError(f"--repeats {self.repeats}: give at least 1")
 
 
 def first_line_s(call: Sequence[str]) -> float:

@@ -19,7 +19,7 @@ from benchmarks.studies.result_files import RESULTS, markdown_table, parse_comma
 from benchmarks.table import number
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 from pocketmood.runs import Stage, file_hash
 from teacher.config import PRESETS
 from teacher.gan.config import GanConfig
@@ -49,7 +49,7 @@ class GanImprovementsConfig:
     def __post_init__(self) -> None:
         """Refuse to train nothing."""
         if self.seeds < 1:
-            raise RunError(f"--seeds {self.seeds}: give at least 1")
+            raise ConfigError(f"--seeds {self.seeds}: give at least 1")
 
 
 class Variant(NamedTuple):

@@ -24,7 +24,7 @@ from benchmarks.studies.result_files import RESULTS, markdown_table, parse_comma
 from benchmarks.studies.timed_programs import FRAMES, SPEC, waves, write_programs
 from benchmarks.table import number
 from pocketmood import command
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 
 MODELS = ("mobilevit_s", "mobilevit_xs", "mobilevit_xxs")
 TEACHER = "ViT-B/16 teacher"
@@ -56,7 +56,7 @@ class ProgramLatencyConfig:
     def __post_init__(self) -> None:
         """Refuse settings that cannot be measured."""
         if min(self.threads, self.repeats) < 1:
-            raise RunError(f"--threads {self.threads} and --repeats {self.repeats} must be at least 1")
+            raise ConfigError(f"--threads {self.threads} and --repeats {self.repeats} must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from benchmarks.studies.result_files import RESULTS, markdown_table, parse_comma
 from benchmarks.subprocess_json import JsonProcess
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 
 ROWS = ("model.fp32.onnx", "model.fp32.pte", "model.int8.pte")
 SLOWER_BY = 0.2
@@ -50,7 +50,7 @@ class FalseAlarmsConfig:
     def __post_init__(self) -> None:
         """Refuse settings that cannot be measured."""
         if min(self.trials, self.repeats) < 1:
-            raise RunError(f"--trials {self.trials} and --repeats {self.repeats} must be at least 1")
+            raise ConfigError(f"--trials {self.trials} and --repeats {self.repeats} must be at least 1")
 
 
 Ratios = Mapping[str, Sequence[float]]

@@ -22,7 +22,7 @@ from benchmarks.machine import describe
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 from pocketmood.onnx_session import open_session
 from pocketmood.spec import MelSpec
 
@@ -54,7 +54,7 @@ class ScalingConfig:
     def __post_init__(self) -> None:
         """Refuse settings that cannot be measured."""
         if min(self.threads, self.repeats) < 1:
-            raise RunError(f"--threads {self.threads} and --repeats {self.repeats} must be at least 1")
+            raise ConfigError(f"--threads {self.threads} and --repeats {self.repeats} must be at least 1")
 
 
 class Shape(NamedTuple):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.studies.ablation import AblationConfig
 from benchmarks.studies.result_files import RESULTS, parse_command
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError
 from student.config import PRESETS as STUDENTS
 from student.config import LossConfig, StudentConfig, with_epochs
 
@@ -61,11 +61,11 @@ class StudentAblationConfig(AblationConfig):
         """Refuse an ablation without trainings, or of parts that the recipe does not have."""
         super().__post_init__()
         if self.epochs is not None and self.epochs <= 0:
-            raise RunError(f"ablate: --epochs {self.epochs} must be above 0; leave it out for the student's own")
+            raise ConfigError(f"ablate: --epochs {self.epochs} must be above 0; leave it out for the student's own")
         # A term that weighs nothing would make two arms the same training.
         for term in ("labels", "response", "features"):
             if getattr(self.student.loss, term) == 0:
-                raise RunError(f"ablate: the recipe has no {term}; give --student.loss.{term} a weight")
+                raise ConfigError(f"ablate: the recipe has no {term}; give --student.loss.{term} a weight")
 
 
 PRESETS = {name: StudentAblationConfig(student=config) for name, config in STUDENTS.items()}

@@ -26,7 +26,7 @@ from benchmarks.studies.student_rows import ROWS, Choice, common_crops, counted_
 from benchmarks.studies.student_table import ArchitectureRow, ArchitecturesResult, notes, pareto, table
 from pocketmood import command
 from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError
 from pocketmood.metrics import Array
 from pocketmood.runs import Stage, file_hash, fingerprint, read_json
 from student.config import PRESETS, StudentConfig, with_epochs
@@ -70,10 +70,10 @@ class ArchitecturesConfig:
     def __post_init__(self) -> None:
         """Refuse rows that cannot be read, and numbers that measure nothing."""
         if min(self.seeds, self.threads, self.repeats) < 1:
-            raise RunError("--seeds, --threads and --repeats must be at least 1")
+            raise ConfigError("--seeds, --threads and --repeats must be at least 1")
         # Read here, so that a wrong row is refused at once and not after hours of training those before it.
         if not self.choices:
-            raise RunError("--rows needs at least one row, for instance mobilevit_xxs:5")
+            raise ConfigError("--rows needs at least one row, for instance mobilevit_xxs:5")
 
     @property
     def choices(self) -> list[Choice]:

@@ -22,7 +22,7 @@ from benchmarks.machine import describe
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError
 from student.config import PRESETS, StudentConfig
 
 LIMIT = 0.9
@@ -49,7 +49,7 @@ class ThroughputConfig:
     def __post_init__(self) -> None:
         """Refuse settings that measure nothing."""
         if min(self.steps, self.rounds) < 1:
-            raise RunError(f"--steps {self.steps} and --rounds {self.rounds} must be at least 1")
+            raise ConfigError(f"--steps {self.steps} and --rounds {self.rounds} must be at least 1")
 
 
 def plain_loop(config: StudentConfig, channels_last: bool) -> Callable[[int], float]:

@@ -23,7 +23,7 @@ from export.golden import GOLDEN_FILES, WAVEFORMS, golden_pairs
 from export.parity_record import FAILED, PARITY_FILE, PASSED, Distance, tolerances
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import BundleError, ExportError
+from pocketmood.errors import BundleError, ConfigError, ExportError
 from pocketmood.programs import Array
 from pocketmood.runs import Stage, file_hash, write_json
 
@@ -48,7 +48,7 @@ class Arm64Config:
     def __post_init__(self) -> None:
         """Refuse numbers that prove nothing."""
         if min(self.repeat, self.threads) < 1 or self.memory_limit_mb <= 0:
-            raise ExportError("repeat and threads must be at least 1, and the memory limit above 0")
+            raise ConfigError("repeat and threads must be at least 1, and the memory limit above 0")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pocketmood.data.corpora.deam import Files, Reject
 from pocketmood.data.record import DataRecord, SplitSizes
 from pocketmood.data.run_folder import REJECTS_FILE, SPLIT_FILE, TRUTH_FILE
 from pocketmood.data.split import PARTS, Split, artist_key, natural, refuse_leaks, split_clips
-from pocketmood.errors import DataError
+from pocketmood.errors import ConfigError, DataError
 from pocketmood.runs import Stage, file_hash, fingerprint, write_text
 from pocketmood.spec import MelSpec
 
@@ -51,9 +51,9 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Refuse what is misspelled before any work."""
         if self.label_fix not in deam.LABEL_FIXES:
-            raise DataError(f'label fix "{self.label_fix}" is unknown; choose from {", ".join(deam.LABEL_FIXES)}')
+            raise ConfigError(f'label fix "{self.label_fix}" is unknown; choose from {", ".join(deam.LABEL_FIXES)}')
         if self.workers < 0 or self.seed < 0:
-            raise DataError(f"workers ({self.workers}) and seed ({self.seed}) cannot be negative")
+            raise ConfigError(f"workers ({self.workers}) and seed ({self.seed}) cannot be negative")
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from pocketmood.errors import PocketmoodError
+from pocketmood.errors import ConfigError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 BEST_WEIGHTS = "best.safetensors"
@@ -46,18 +46,18 @@ class Schedule:
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
         if self.epochs <= 0 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise PocketmoodError(
+            raise ConfigError(
                 f"epochs {self.epochs}, batch_size {self.batch_size} and learning_rate {self.learning_rate} "
                 "must be above 0"
             )
         if self.accumulation < 1 or self.clip < 0:
-            raise PocketmoodError(f"accumulation {self.accumulation} must be at least 1, clip {self.clip} at least 0")
+            raise ConfigError(f"accumulation {self.accumulation} must be at least 1, clip {self.clip} at least 0")
         if not (0 <= self.warmup < 1 and 0 <= self.ema_decay < 1):
-            raise PocketmoodError(f"warmup {self.warmup} and ema_decay {self.ema_decay} must be in [0, 1)")
+            raise ConfigError(f"warmup {self.warmup} and ema_decay {self.ema_decay} must be in [0, 1)")
         if list(self.restarts) != sorted({epoch for epoch in self.restarts if 0 < epoch < self.epochs}):
-            raise PocketmoodError(f"restarts {self.restarts} must rise and lie between 0 and {self.epochs} epochs")
+            raise ConfigError(f"restarts {self.restarts} must rise and lie between 0 and {self.epochs} epochs")
         if not 0 <= self.final_rate <= self.learning_rate:
-            raise PocketmoodError(f"final_rate {self.final_rate} must lie in [0, {self.learning_rate}]")
+            raise ConfigError(f"final_rate {self.final_rate} must lie in [0, {self.learning_rate}]")
 
 
 class Epochal(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class GanConfig:
         positive = ("latent", "embedding", "width", "batch_size", "accumulation", "epochs", "most_discriminator_steps")
         for name in (*positive, "catch_up_steps", "plot_epochs", "learning_rate", "clip"):
             if getattr(self, name) <= 0:
-                raise RunError(f"gan: {name} is {getattr(self, name)}, must be above 0")
+                raise ConfigError(f"gan: {name} is {getattr(self, name)}, must be above 0")
         # With weak above strong, one accuracy would give both sides extra steps.
         if not 0 <= self.weak < self.strong <= 1:
-            raise RunError(f"gan: need 0 <= weak < strong <= 1, not weak {self.weak} and strong {self.strong}")
+            raise ConfigError(f"gan: need 0 <= weak < strong <= 1, not weak {self.weak} and strong {self.strong}")
         if self.quality_clips < 8:
-            raise RunError(f"gan: quality_clips is {self.quality_clips}, two halves to compare need at least 8")
+            raise ConfigError(f"gan: quality_clips is {self.quality_clips}, two halves to compare need at least 8")
 
 
 FULL = GanConfig()

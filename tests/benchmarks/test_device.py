@@ -16,7 +16,7 @@ from benchmarks.record import Record
 from benchmarks.rows import device_records, rows_of
 from export.golden import EMOTIONS, INTERVALS, WAVEFORMS
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import BundleError, RunError
+from pocketmood.errors import BundleError, ConfigError, RunError
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from tests.helpers import ROOT, benchmark_runs
@@ -146,5 +146,5 @@ def test_a_phone_that_is_not_ready_is_an_error(run: Path, phone: Path) -> None:
         call(run, phone)
     with pytest.raises(RunError, match="no-such-adb: not found; install Android's platform tools"):
         Adb("no-such-adb", None).name()
-    with pytest.raises(RunError, match="build export/executorch/runner for the phone first"):
+    with pytest.raises(ConfigError, match="build export/executorch/runner for the phone first"):
         device.main(["--run", str(run), "--runner", str(run / "nothing")])

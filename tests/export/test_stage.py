@@ -19,7 +19,7 @@ from export.parity_record import read_records
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
-from pocketmood.errors import ExportError, RunError
+from pocketmood.errors import ConfigError, RunError
 from pocketmood.runs import file_hash, read_json
 from pocketmood.spec import MelSpec
 from student.mobilevit import Student, save_student
@@ -136,9 +136,9 @@ def test_clips_lie_evenly_and_do_not_overlap() -> None:
 
 
 def test_config_refuses_what_proves_or_writes_nothing() -> None:
-    with pytest.raises(ExportError, match="at least 1"):
+    with pytest.raises(ConfigError, match="at least 1"):
         ExportConfig(golden=0)
-    with pytest.raises(ExportError, match=r"nothing to write: onnx in palette6"):
+    with pytest.raises(ConfigError, match=r"nothing to write: onnx in palette6"):
         ExportConfig(to=("onnx",), precision=("palette6",))
     assert set(PRESETS) == {"full", "demo", "smoke"}
     assert PRESETS["smoke"].ccc_drop_limit is None

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from pocketmood import command
 from pocketmood.data.run_folder import TRUTH_FILE
-from pocketmood.errors import DataError
+from pocketmood.errors import ConfigError, DataError
 from pocketmood.processes import cores, start_worker
 from pocketmood.runs import fingerprint, read_json, write_json
 
@@ -55,10 +55,10 @@ class RenderConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be rendered before any work."""
         if not 2 <= self.songs <= MOST_SONGS:
-            raise DataError(f"songs is {self.songs}; between 2 and {MOST_SONGS} fit DEAM's layout")
+            raise ConfigError(f"songs is {self.songs}; between 2 and {MOST_SONGS} fit DEAM's layout")
         for name in ("seed", "unlabelled", "workers"):
             if getattr(self, name) < 0:
-                raise DataError(f"{name} is {getattr(self, name)}; it cannot be negative")
+                raise ConfigError(f"{name} is {getattr(self, name)}; it cannot be negative")
 
 
 class Task(NamedTuple):

@@ -17,7 +17,7 @@ from benchmarks.record import KEYS, Record
 from benchmarks.report import charts, sections
 from export.parity_record import ParityRecord
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 from tests.helpers import ROOT, benchmark_runs, chromium
 
 QUICK = ["--memory", "none", "--repeats", "3", "--warmup", "1", "--bootstrap", "50", "--pause-ms", "0"]
@@ -257,7 +257,7 @@ def test_pictures_beyond_the_budget_are_named_not_shown(tmp_path, monkeypatch):
 
 def test_settings_leave_out_the_place_and_refuse_nonsense():
     assert "run" not in PRESETS["demo"].settings()
-    with pytest.raises(RunError, match="--repeats 0 is too small"):
+    with pytest.raises(ConfigError, match="--repeats 0 is too small"):
         BenchmarksConfig(repeats=0)
-    with pytest.raises(RunError, match="--pause-ms"):
+    with pytest.raises(ConfigError, match="--pause-ms"):
         BenchmarksConfig(pause_ms=-1)

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.studies import ablation
 from benchmarks.studies.teacher_ablation import ARMS, PRESETS, TeacherAblationConfig, run
-from pocketmood.errors import DataError, RunError
+from pocketmood.errors import ConfigError, DataError, RunError
 from pocketmood.metrics import paired_difference, score
 from teacher.config import PRESETS as TEACHERS
 
@@ -119,5 +119,5 @@ def test_the_gans_worth_is_measured_at_equal_steps(tiny_run: Path, tmp_path: Pat
 
 
 def test_numbers_that_cannot_work_are_refused() -> None:
-    with pytest.raises(RunError, match="seeds 0"):
+    with pytest.raises(ConfigError, match="seeds 0"):
         replace(PRESETS["demo"], seeds=0)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.studies import program_latency
 from benchmarks.studies.program_latency import TEACHER, ProgramLatencyConfig, Results, Speedup, Timed
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError
 
 STOCK = "net librosa + stock 256 x 256 x 3 in ONNX Runtime"
 
@@ -50,5 +50,5 @@ def test_the_parts_add_up_to_the_whole() -> None:
 
 def test_nothing_is_measured_with_nothing() -> None:
     assert ProgramLatencyConfig().out == Path("benchmarks/studies/results/whole-program")
-    with pytest.raises(RunError, match="--threads 0 and --repeats 40 must be at least 1"):
+    with pytest.raises(ConfigError, match="--threads 0 and --repeats 40 must be at least 1"):
         ProgramLatencyConfig(threads=0)

@@ -22,7 +22,7 @@ from benchmarks.studies.student_ablation import (
 )
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.data.split import Split
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 from pocketmood.training.schedule import Schedule
 from student.config import PRESETS as STUDENTS
 from student.config import LossConfig
@@ -79,11 +79,11 @@ def test_each_arm_has_its_sentence() -> None:
 
 
 def test_numbers_that_cannot_work_are_refused() -> None:
-    with pytest.raises(RunError, match="seeds 0"):
+    with pytest.raises(ConfigError, match="seeds 0"):
         replace(PRESETS["demo"], seeds=0)
-    with pytest.raises(RunError, match="epochs 0 must be above 0"):
+    with pytest.raises(ConfigError, match="epochs 0 must be above 0"):
         replace(PRESETS["demo"], epochs=0)
-    with pytest.raises(RunError, match=r"no features; give --student\.loss\.features a weight"):
+    with pytest.raises(ConfigError, match=r"no features; give --student\.loss\.features a weight"):
         StudentAblationConfig(student=replace(STUDENTS["demo"], loss=LossConfig(features=0)))
 
 

@@ -15,7 +15,7 @@ from benchmarks.studies import student_architectures as bench
 from benchmarks.studies.student_rows import ROWS, Choice, common_crops, counted_for, frames_of, recipe, row_from
 from benchmarks.studies.student_table import ArchitectureRow, ArchitecturesResult, pareto
 from pocketmood.data.clips import ClipStore
-from pocketmood.errors import DataError, RunError
+from pocketmood.errors import ConfigError, DataError, RunError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json, write_json
@@ -104,9 +104,9 @@ def test_front_by_hand() -> None:
 def test_without_a_teacher_the_command_to_type_is_named(tiny_run: Path) -> None:
     with pytest.raises(RunError, match=f"make teacher RUN={tiny_run}"):
         bench.main(["--run", str(tiny_run), "--preset", "smoke"])
-    with pytest.raises(RunError, match="must be at least 1"):
+    with pytest.raises(ConfigError, match="must be at least 1"):
         bench.main(["--run", str(tiny_run), "--seeds", "0"])
-    with pytest.raises(RunError, match="at least one row"):
+    with pytest.raises(ConfigError, match="at least one row"):
         bench.main(["--run", str(tiny_run), "--rows"])
 
 

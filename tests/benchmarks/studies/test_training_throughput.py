@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.studies import training_throughput as bench
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 from student.config import PRESETS
 from tests.helpers.soft_targets import make_teacher
 
@@ -46,7 +46,7 @@ def test_loops_take_turns_in_changing_order_after_a_warm_up() -> None:
 def test_without_a_teacher_the_command_to_type_is_named(tiny_run: Path) -> None:
     with pytest.raises(RunError, match="make teacher RUN="):
         bench.main(["--run", str(tiny_run), "--preset", "smoke"])
-    with pytest.raises(RunError, match="--rounds 0 must be at least 1"):
+    with pytest.raises(ConfigError, match="--rounds 0 must be at least 1"):
         bench.main(["--run", str(tiny_run), "--rounds", "0"])
 
 

@@ -15,7 +15,7 @@ from export import native
 from export.executorch import arm64, arm64_tools, kernels
 from export.executorch.arm64 import Arm64Config
 from export.golden import EMOTIONS, INTERVALS, WAVEFORMS
-from pocketmood.errors import BundleError, ExportError
+from pocketmood.errors import BundleError, ConfigError, ExportError
 from pocketmood.runs import read_json
 from tests.helpers.export_fixtures import write_bundle_json, write_parity
 
@@ -203,7 +203,7 @@ def test_a_bundle_without_programs_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fields", [{"repeat": 0}, {"threads": 0}, {"memory_limit_mb": 0.0}, {"memory_limit_mb": -1.0}])
 def test_numbers_that_prove_nothing_are_refused(fields: dict[str, float]) -> None:
-    with pytest.raises(ExportError, match="at least 1"):
+    with pytest.raises(ConfigError, match="at least 1"):
         Arm64Config(**fields)  # type: ignore[arg-type]
 
 

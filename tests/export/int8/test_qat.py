@@ -15,7 +15,7 @@ from export.int8 import qat
 from export.int8.quantise import Quantised, quantise
 from export.pipeline import Pipeline
 from export.rewrite import for_xnnpack
-from pocketmood.errors import ExportError
+from pocketmood.errors import ConfigError, ExportError
 from tests.helpers import export_fixtures as tiny
 
 STEPS = 12
@@ -111,5 +111,5 @@ def test_a_program_without_a_network_is_refused() -> None:
 
 
 def test_negative_steps_are_refused() -> None:
-    with pytest.raises(ExportError, match="qat_steps must be at least 0"):
+    with pytest.raises(ConfigError, match="qat_steps must be at least 0"):
         ExportConfig(qat_steps=-1)

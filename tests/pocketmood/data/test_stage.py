@@ -19,7 +19,7 @@ from pocketmood.data.clips import ClipStore, to_int16
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.data.split import PARTS, Split, refuse_leaks
 from pocketmood.data.stage import DataConfig
-from pocketmood.errors import DataError
+from pocketmood.errors import ConfigError, DataError
 from pocketmood.spec import MelSpec
 from tests.helpers import ROOT
 from tests.helpers import deam_miniature as miniature
@@ -161,7 +161,7 @@ def test_wrong_folders_and_words_are_refused_before_work(mini: Miniature, tmp_pa
         stage.run(DataConfig(tmp_path, mini.root, unlabelled=tmp_path / "nowhere"))
     with pytest.raises(DataError, match="no audio files in or below it"):
         stage.run(DataConfig(tmp_path, mini.root, unlabelled=mini.folders["song_level"]))
-    with pytest.raises(DataError, match='label fix "swap" is unknown'):
+    with pytest.raises(ConfigError, match='label fix "swap" is unknown'):
         DataConfig(tmp_path, mini.root, label_fix="swap")
     assert not (tmp_path / "data.part").exists()
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
-from pocketmood.errors import DataError, RunError
+from pocketmood.errors import ConfigError, DataError, RunError
 from pocketmood.training.history import HISTORY, read_records
 from teacher.gan import train
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair, discriminator_loss
@@ -254,9 +254,9 @@ def test_presets_hold_the_recipes_numbers() -> None:
     assert (full.discriminator_rate, full.weak, full.strong, full.most_discriminator_steps) == (0.5, 0.6, 0.95, 3)
     assert (full.min_quality, full.conditions) == (50, "density")
     assert set(PRESETS) == {"full", "streamlined", "demo", "smoke"}
-    with pytest.raises(RunError, match="batch_size is 0"):
+    with pytest.raises(ConfigError, match="batch_size is 0"):
         GanConfig(batch_size=0)
-    with pytest.raises(RunError, match=r"weak 0\.99"):
+    with pytest.raises(ConfigError, match=r"weak 0\.99"):
         GanConfig(weak=0.99)
 
 

@@ -22,7 +22,7 @@ from pocketmood.data.corpora.composer import DRUMS, Note, compose
 from pocketmood.data.corpora.raters import rate
 from pocketmood.data.corpora.rendered import RenderConfig, main, plan, render, run, song_id, sound_format
 from pocketmood.data.corpora.rendered_tables import FIRST_HEADER, SECOND_HEADER, write_tables
-from pocketmood.errors import DataError
+from pocketmood.errors import ConfigError, DataError
 from tests.helpers import ROOT
 
 symusic = pytest.importorskip("symusic", reason="the extra `demo` is not installed")
@@ -205,7 +205,7 @@ def test_another_corpus_in_the_folder_is_refused_with_what_to_do(tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"songs": 1}, {"songs": 2001}, {"seed": -1}, {"unlabelled": -1}, {"workers": -1}])
 def test_impossible_wishes_are_refused(wrong):
-    with pytest.raises(DataError, match=re.escape(f"{next(iter(wrong))} is {next(iter(wrong.values()))}")):
+    with pytest.raises(ConfigError, match=re.escape(f"{next(iter(wrong))} is {next(iter(wrong.values()))}")):
         RenderConfig(out=Path("corpus"), **wrong)
 
 
