@@ -211,12 +211,15 @@ def parity(proofs: Sequence[ParityRecord]) -> Spec | None:
 
 
 def _differences(proof: ParityRecord) -> dict[str, float | None]:
-    """Return the columns of the heat map: title -> difference, None where the artefact has none."""
+    """Return the columns of the heat map: title -> difference, None where the artefact has none.
+
+    "emotion" and "interval68" are mean differences; longer titles would lie over each other on a phone.
+    """
     distance, to_fp32 = proof.distance, proof.to_fp32
     return {
         "largest": distance.max_error if distance else None,
-        "emotion, mean": distance.emotion_mean_error if distance else None,
-        "interval68, mean": distance.interval68_mean_error if distance else None,
+        "emotion": distance.emotion_mean_error if distance else None,
+        "interval68": distance.interval68_mean_error if distance else None,
         "to fp32": to_fp32.fp32_max_error if to_fp32 else None,
         "limit": proof.gates.limit if proof.gates else None,
     }

@@ -137,7 +137,7 @@ def _proof(proofs: Sequence[ParityRecord]) -> str:
     chart = charts.figure(
         charts.parity(proofs),
         "Difference to PyTorch",
-        "Darker by the power of ten. The last column is the limit of the first.",
+        "Darker by the power of ten. Largest of both outputs, mean of each; the last column is the limit of the first.",
     )
     records = f"<details><summary>All fields of the records</summary>{parts.parity_table(proofs)}</details>"
     return chart + records

@@ -37,8 +37,8 @@ def test_the_golden_pairs_on_an_emulated_phone(tmp_path: Path) -> None:
     from tests.helpers.export_fixtures import FRAMES, SPEC, STRIDE, pipeline, waves
 
     machine = arm64_tools.arm64()
-    bundle = tmp_path / "run" / "bundle"
-    (bundle / "golden").mkdir(parents=True)
+    bundle = benchmark_runs.make_run(tmp_path / "run", songs=8) / "bundle"
+    (bundle / "golden").mkdir()
     program = bundle / "model.fp32.pte"
     to_executorch.write(for_xnnpack(pipeline()), (1, SPEC.samples), program, contract(SPEC, STRIDE, FRAMES, Labels()))
     clips = waves(1)[:, 0]

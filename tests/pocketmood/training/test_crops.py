@@ -1,4 +1,4 @@
-"""Spectrograms of whole clips for training are those of the one front end, bit by bit."""
+"""Spectrograms of whole clips for training are those of the one front end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_whole_clips_are_padded_and_cut_as_by_the_front_end(stride: int, frames:
     found = dict(row for names, mels in whole_mels(store, store.ids, front, 2) for row in zip(names, mels, strict=True))
     assert list(found) == store.ids
     for name, spectrogram in found.items():
-        np.testing.assert_array_equal(spectrogram, front(torch.from_numpy(store.waveform(name))[None])[0])
+        alone = front(torch.from_numpy(store.waveform(name))[None])[0]
+        # In [-1, 1]; products of two clips at once may be blocked otherwise than those of one, which moves last bits.
+        np.testing.assert_allclose(spectrogram, alone, rtol=0, atol=1e-6)
 
 
 def test_whole_clips_move_with_the_definition(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
