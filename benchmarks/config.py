@@ -23,7 +23,7 @@ class BenchmarksConfig:
     """Timed calls of each row; the rows take turns."""
     latency_limit_s: float = 20.0
     """On a crowded machine timing ends after this long, with fewer calls per row, but three at least."""
-    work_rounds: int = 30
+    cpu_time_rounds: int = 30
     """Rounds that measure the artefacts' processor time, which later runs are compared by; 0 leaves it out."""
     pause_ms: float = 10.0
     """Rest before each timed call, so that no runtime's spinning threads slow down the next row."""
@@ -41,7 +41,7 @@ class BenchmarksConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be measured."""
-        for name, least in (("threads", 1), ("warmup", 0), ("work_rounds", 0), ("repeats", 1), ("bootstrap", 1)):
+        for name, least in (("threads", 1), ("warmup", 0), ("cpu_time_rounds", 0), ("repeats", 1), ("bootstrap", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"benchmarks: --{name} {getattr(self, name)} is too small; give at least {least}")
         for name in ("pause_ms", "latency_limit_s"):
@@ -58,13 +58,19 @@ PRESETS: dict[str, BenchmarksConfig] = {
     # Whoever asks for the full preset has minutes: all stock networks are lowered, and every row opened three times.
     "full": BenchmarksConfig(
         latency_limit_s=45.0,
-        work_rounds=60,
+        cpu_time_rounds=60,
         alternatives="all",
         other_threads=True,
     ),
     "demo": BenchmarksConfig(run=Path("runs/demo")),
     # Shows that the pipes fit; processor time, memory and stock networks would take longer than all stages before it.
     "smoke": BenchmarksConfig(
-        run=Path("runs/smoke"), warmup=1, repeats=5, bootstrap=200, memory="none", alternatives="none", work_rounds=0
+        run=Path("runs/smoke"),
+        warmup=1,
+        repeats=5,
+        bootstrap=200,
+        memory="none",
+        alternatives="none",
+        cpu_time_rounds=0,
     ),
 }

@@ -42,7 +42,7 @@ class CpuTimeConfig:
 def measure_in_process(run_folder: Path, names: Sequence[str], rounds: int) -> dict[str, list[float]]:
     """Measure rows in a new process: name -> ratios by round; rows that fail are left out. RunError if it fails."""
     words = ["-m", "benchmarks.cpu_time", str(run_folder.resolve()), str(rounds), *names]
-    found: dict[str, list[float]] = JsonProcess("work", *words).result()
+    found: dict[str, list[float]] = JsonProcess("cpu_time", *words).result()
     return found
 
 

@@ -58,7 +58,7 @@ def measure(config: BenchmarksConfig, run: RunFolder, folder: Path) -> Measureme
     """Measure every row of `run`; `folder` keeps the predictions, so that a killed run continues.
 
     What takes long runs side by side: the alternatives' programs and the rows' memory in processes of their own,
-    opening and scoring in this one. Nothing is timed before all of that has ended; only work, which is processor time,
+    opening and scoring in this one. Nothing is timed before all of that has ended; only processor time, on one thread,
     may be measured beside memory.
     """
     store = run.store_of(run.bundle.samples)
@@ -88,7 +88,7 @@ def measure(config: BenchmarksConfig, run: RunFolder, folder: Path) -> Measureme
         opened |= _open([row for row in rows if row.alternative], config.threads)
         peaks.start([row for row in rows if row.alternative and row.name in opened])
         others = timing.OtherThreads(config, rows, opened)
-        _fill_work(config, [row.record for row in rows if row.is_artefact and row.name in opened])
+        _fill_cpu_time(config, [row.record for row in rows if row.is_artefact and row.name in opened])
         peaks.finish()
 
     # From here on nothing else of ours runs.
@@ -198,20 +198,20 @@ def _time(material: Material, measured: Measurements, opened: dict[str, Predicto
             record.real_time_factor = record.latency_ms_median / 1e3 / material.seconds
 
 
-def _fill_work(config: BenchmarksConfig, records: list[Record]) -> None:
+def _fill_cpu_time(config: BenchmarksConfig, records: list[Record]) -> None:
     """Measure the processor time of rows in a fresh process, and fill in what it found."""
-    if not records or not config.work_rounds:
+    if not records or not config.cpu_time_rounds:
         return
     try:
-        found = cpu_time.measure_in_process(config.run, [record.name for record in records], config.work_rounds)
+        found = cpu_time.measure_in_process(config.run, [record.name for record in records], config.cpu_time_rounds)
     except RunError as error:
         for record in records:
             record.note(str(error))
         return
     for record in records:
-        record.work_ratios = found.get(record.name)
-        if record.work_ratios:
-            record.work_ratio = statistics.median(record.work_ratios)
+        record.cpu_time_ratios = found.get(record.name)
+        if record.cpu_time_ratios:
+            record.cpu_time_ratio = statistics.median(record.cpu_time_ratios)
 
 
 @contextmanager

@@ -79,9 +79,9 @@ class Record:
     """Median at further numbers of threads."""
     latency_ratio: float | None = None
     """Latency over the reference kernel's around each call, median."""
-    work_ratio: float | None = None
-    """Processor time on one thread over the reference kernel's, median of `work_ratios`."""
-    work_ratios: list[float] | None = None
+    cpu_time_ratio: float | None = None
+    """Processor time on one thread over the reference kernel's, median of `cpu_time_ratios`."""
+    cpu_time_ratios: list[float] | None = None
     """Round by round, so that a later run can be compared with this one beyond noise (see `benchmarks.cpu_time`)."""
 
     def note(self, why: str) -> None:

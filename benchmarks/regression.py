@@ -119,10 +119,10 @@ def _ccc(then: Path, now: Path, old: Record, new: Record, seed: int) -> Change:
 
 
 def _latency(old: Record, new: Record, seed: int) -> Change:
-    if not old.work_ratios or not new.work_ratios:
-        return Change(new.name, "latency", *_one_sided(not old.work_ratios, not new.work_ratios))
-    change = latency_change(old.work_ratios, new.work_ratios, seed)
-    sentence = f"{old.work_ratio:.2f} times the reference kernel's work, now {new.work_ratio:.2f}"
+    if not old.cpu_time_ratios or not new.cpu_time_ratios:
+        return Change(new.name, "latency", *_one_sided(not old.cpu_time_ratios, not new.cpu_time_ratios))
+    change = latency_change(old.cpu_time_ratios, new.cpu_time_ratios, seed)
+    sentence = f"{old.cpu_time_ratio:.2f} times the reference kernel's processor time, now {new.cpu_time_ratio:.2f}"
     return Change(new.name, "latency", judge_latency(change), f"{sentence} (x {_interval(change, '.3f')})")
 
 

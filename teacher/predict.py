@@ -40,7 +40,7 @@ class PredictConfig:
     run: Path = Path("runs/demo")
     """Run with a trained teacher."""
     out: Path | None = None
-    """Picture to write (PNG); RUN/try.png if left out."""
+    """Picture to write (PNG); RUN/predict.png if left out."""
 
     def __post_init__(self) -> None:
         """Refuse to predict for nothing."""
@@ -80,7 +80,7 @@ def run(config: PredictConfig) -> int:
         names = [short(prediction.file.stem) for prediction in predictions]
         emotion = np.array([prediction.emotion for prediction in predictions])
         rater_sd = np.array([prediction.rater_sd for prediction in predictions])
-        out = config.out or config.run / "try.png"
+        out = config.out or config.run / "predict.png"
         plots.predictions_on_plane(names, emotion, rater_sd, out)
         print(f"drawn: {out}", flush=True)
     return int(len(predictions) < len(config.songs))

@@ -126,7 +126,7 @@ build_apk() {
     --pg-conf android/app/proguard-rules.pro --pg-conf "$built/apk/keep.pro" \
     $(find "$built/classes" -name '*.class') $(tr ':' ' ' < "$built/classpath.txt")
   aapt2 link -I "$built/sdk/android-link.jar" --manifest "$built/apk/AndroidManifest.xml" -A android/app/src/main/assets \
-    --min-sdk-version 26 --target-sdk-version 36 --version-code 1 --version-name 0.1.0 \
+    --min-sdk-version 26 --target-sdk-version 36 --version-code 1 --version-name 0.2.0 \
     -o "$built/out/raw.apk" "$built/apk/res.zip"
   (cd "$built/out/dex" && zip -q -0 ../raw.apk classes*.dex)
   zipalign -f -p 4 "$built/out/raw.apk" "$built/out/aligned.apk"

@@ -38,7 +38,7 @@ class AblationConfig:
     def __post_init__(self) -> None:
         """Refuse an ablation without trainings."""
         if self.seeds < 1:
-            raise ConfigError(f"ablate: --seeds {self.seeds} must be at least 1")
+            raise ConfigError(f"--seeds {self.seeds} must be at least 1")
 
 
 @dataclass(frozen=True)

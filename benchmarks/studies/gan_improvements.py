@@ -1,8 +1,8 @@
 """Ablation of the generator: its quality score, with the improvements added one after the other.
 
 `python -m benchmarks.studies.gan_improvements --run runs/demo` trains the demo preset's generator once per improvement
-and seed, draws from it, and has the clips judged by the run's own ridge. Finished ones stay in RUN/gan_steps, so that
-the same command continues after a kill. Writes OUT.json and OUT.md.
+and seed, draws from it, and has the clips judged by the run's own ridge. Finished ones stay in RUN/gan_improvements, so
+that the same command continues after a kill. Writes OUT.json and OUT.md.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ def measure(
         for seed in range(seeds):
             settings = {"gan": config, "seed": seed, "synthetic": synthetic}
             # A stage each: a training takes minutes, and whoever stops the command continues with the next one.
-            stage = Stage(run.path / "gan_steps", f"{variant.name}-seed{seed}", settings, inputs)
+            stage = Stage(run.path / "gan_improvements", f"{variant.name}-seed{seed}", settings, inputs)
             if not stage.up_to_date():
-                print(f"gan_steps: {variant.title}, seed {seed}", flush=True)
+                print(f"gan_improvements: {variant.title}, seed {seed}", flush=True)
                 with stage.work() as work:
                     stage.record |= judged(work, config, seed, synthetic, data)
             found.append(stage.record)
@@ -168,7 +168,7 @@ def table(results: dict[str, Any]) -> str:
     """Lay out all rows as Markdown, the real and the noisy ones below the generators."""
     similarities = [name for name in results["rows"][0] if name.startswith("similarity_")]
     headings = ["clips", "score", "over seeds", *(name.removeprefix("similarity_") for name in similarities)]
-    headings += ["read back", "s", "loss G", "loss D", "right on real", "right on drawn"]
+    headings += ["read back", "s", "loss G", "loss D", "right on real", "right on synthetic"]
     lines = []
     for row in results["rows"] + [{**row, "title": row["candidate"]} for row in results["references"]]:
         # Real clips and noise are measured once, whatever the number of seeds.

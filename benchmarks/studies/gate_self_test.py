@@ -75,7 +75,7 @@ def run(config: GateSelfTestConfig) -> int:
 
     # Other rows must stay green: a gate that is red for everything tells nothing either.
     fine = healthy == 0 and bool(lines) and all(line.startswith(f"{DAMAGED}: ") for line in lines)
-    print(f"gate trial: {'the gate can tell' if fine else 'the gate FAILED: see above'}")
+    print(f"gate_self_test: {'the gate can tell' if fine else 'the gate FAILED: see above'}")
     return 0 if fine else 1
 
 

@@ -3,7 +3,7 @@
 `python -m benchmarks.studies.scaling --run runs/demo` puts the run's student behind the spectrogram of windows of 5 to
 60 s, and of batches of up to 16 clips of 30 s, times all of them in turns (ONNX Runtime and eager PyTorch), and writes
 OUT.json and OUT.md. A longer window shows the network more frames, at about the stride it was trained with; what it
-answers to other windows than its own is not claimed to be right.
+predicts for other windows than its own is not claimed to be right.
 """
 
 from __future__ import annotations

@@ -61,11 +61,11 @@ class StudentAblationConfig(AblationConfig):
         """Refuse an ablation without trainings, or of parts that the recipe does not have."""
         super().__post_init__()
         if self.epochs is not None and self.epochs <= 0:
-            raise ConfigError(f"ablate: --epochs {self.epochs} must be above 0; leave it out for the student's own")
+            raise ConfigError(f"--epochs {self.epochs} must be above 0; leave it out for the student's own")
         # A term that weighs nothing would make two arms the same training.
         for term in ("labels", "response", "features"):
             if getattr(self.student.loss, term) == 0:
-                raise ConfigError(f"ablate: the recipe has no {term}; give --student.loss.{term} a weight")
+                raise ConfigError(f"the recipe has no {term}; give --student.loss.{term} a weight")
 
 
 PRESETS = {name: StudentAblationConfig(student=config) for name, config in STUDENTS.items()}

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.studies.student_architectures --run runs/demo` trains a student for each row, a model and the
 frames it is shown, lowers it to an fp32 `.pte` as export does, times all programs in turns, waveform in to emotion out,
-and writes OUT.json and OUT.md with the Pareto front marked. Trainings and programs are kept in RUN/choices; a killed
-run continues.
+and writes OUT.json and OUT.md with the Pareto front marked. Trainings and programs are kept in
+RUN/student_architectures; a killed run continues.
 
 `benchmarks.studies.student_rows` says what a row is shown, and which crops all of them hear.
 """
@@ -265,7 +265,7 @@ def joined(row: TrainedRow, arm: ablation.Arm, time: Time | None) -> Architectur
 
 def _stages(run: RunFolder) -> Path:
     """Return the folder whose stages are trainings and programs: kept, because each costs minutes."""
-    return run.path / "choices"
+    return run.path / "student_architectures"
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def noisy(level: float, seed: int, rounds: int = 60) -> list[float]:
 
 def write_run(folder: Path, predictions: np.ndarray, ratios: list[float], size: int = 1000, **more: object) -> Path:
     figures = {"status": "passed", "size_bytes": size, "ccc_mean": 0.6, **more}
-    record = Record(NAME, work_ratios=ratios, work_ratio=float(np.median(ratios)), **figures)
+    record = Record(NAME, cpu_time_ratios=ratios, cpu_time_ratio=float(np.median(ratios)), **figures)
     folder.mkdir(parents=True)
     write_results(folder / "results.json", [record])
     write_predictions(

@@ -102,9 +102,9 @@ def test_keys_are_those_of_the_design():
 def test_results_survive_the_disk_and_hold_no_nan(tmp_path):
     path = tmp_path / "results.json"
     timed = full_row()
-    timed.work_ratios = [1.5, 1.25, 1.75]
+    timed.cpu_time_ratios = [1.5, 1.25, 1.75]
     write_results(path, [timed, Record("x", ccc_mean=float("nan"))])
-    assert '"work_ratios": [1.5, 1.25, 1.75]' in path.read_text()  # compact: one line
+    assert '"cpu_time_ratios": [1.5, 1.25, 1.75]' in path.read_text()  # compact: one line
     assert "NaN" not in path.read_text()
     rows = read_results(path)
     assert rows[0] == timed and rows[1].ccc_mean is None

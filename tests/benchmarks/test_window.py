@@ -66,7 +66,7 @@ def test_rows_hear_the_middle_of_each_clip_and_are_timed_on_it(run: Path, monkey
     monkeypatch.setattr(latency, "pin_threads", lambda threads: {})  # imports for seconds
     monkeypatch.setattr(latency, "pin_torch", lambda threads: threads)
     config = BenchmarksConfig(
-        run=run, warmup=0, repeats=1, bootstrap=20, memory="none", alternatives="none", work_rounds=0
+        run=run, warmup=0, repeats=1, bootstrap=20, memory="none", alternatives="none", cpu_time_rounds=0
     )
     record = measure.measure(config, RunFolder(run), run.parent / "work").records[1]
     whole = ClipStore.open(run / "data" / "store")

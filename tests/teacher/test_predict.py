@@ -87,7 +87,7 @@ def test_good_files_exit_0_and_only_bad_ones_draw_nothing(
     name = "a name of many more characters than fit beside a picture.wav"
     assert predict.main([str(tone(tmp_path / name)), "--run", str(run)]) == 0
     names, emotion, rater_sd, path = drawn[0]
-    assert names == ["a name of many …eside a picture"] and path == run / "try.png"
+    assert names == ["a name of many …eside a picture"] and path == run / "predict.png"
     assert np.shape(emotion) == np.shape(rater_sd) == (1, 2) and np.all(np.abs(emotion) < 1) and np.min(rater_sd) > 0
 
 

@@ -67,7 +67,7 @@ def run(tmp_path: Path) -> Path:
 def lines(run: Path, work: Path) -> list[str]:
     """Measure a run's program for real, and return what the gate says."""
     config = BenchmarksConfig(
-        run=run, warmup=0, repeats=1, bootstrap=20, memory="none", alternatives="none", work_rounds=0
+        run=run, warmup=0, repeats=1, bootstrap=20, memory="none", alternatives="none", cpu_time_rounds=0
     )
     return broken_limits(LIMITS, measure.measure(config, RunFolder(run), work).records)
 

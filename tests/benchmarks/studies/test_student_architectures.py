@@ -181,7 +181,7 @@ def predictions_are_those_of_means(run: Path) -> None:
 
     from student.mobilevit import load_student
 
-    folder = run / "choices" / "mobilevit_xxs-mean5-0"
+    folder = run / "student_architectures" / "mobilevit_xxs-mean5-0"
     assert read_json(folder / "stage.json")["config"]["pooled"] == 5
     store, kept = ClipStore.open(run / "data" / "store"), read_predictions(folder / "predictions.csv")
     waves = torch.from_numpy(np.stack([store.waveform(name) for name in kept.ids]))

@@ -32,7 +32,7 @@ class ScreenshotsTest : ScreenTest() {
     private fun wandering(): FakeModel {
         var step = 0
         val labels = "simulated raters on rendered music; fix: none; synthetic labels"
-        return FakeModel(contract.copy(labels = labels, exporter = "pocketmood 0.1.0")) { waveform ->
+        return FakeModel(contract.copy(labels = labels, exporter = "pocketmood 0.2.0")) { waveform ->
             if (step == 0 && waveform[0] == 0f) return@FakeModel FakeModel.newest(waveform) // the self-test
             val t = step++ / 85.0
             val (valence, arousal) = .62 * cos(3.9 - 4.0 * t) + .06 * sin(40 * t) to .6 * sin(3.9 - 4.0 * t) + .05 * cos(33 * t)
