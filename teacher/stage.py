@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pocketmood.data.run_folder import CONFIG_FILE, FLOOR_FILE, PREDICTIONS_FILE, SOFT_TARGETS, WEIGHTS_FILE, RunFolder
+from pocketmood.data.run_folder import (
+    CONFIG_FILE,
+    FLOOR_FILE,
+    FLOOR_STEP,
+    PREDICTIONS_FILE,
+    RIDGE_FILE,
+    SOFT_TARGETS,
+    SYNTHETIC_STEP,
+    VIT_STEP,
+    WEIGHTS_FILE,
+    RunFolder,
+)
 from pocketmood.data.split import refuse_leaks
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.records import from_json
@@ -39,8 +50,6 @@ if TYPE_CHECKING:
 
     from teacher.config import TeacherConfig
     from teacher.gan.synthesis import SyntheticStore
-
-RIDGE_FILE = "ridge.safetensors"
 
 
 def run(config: TeacherConfig) -> int:
@@ -89,7 +98,7 @@ class _Steps:
 
     def all(self) -> TeacherRecord | None:
         """Do every step and put results in place; return the stage's record, in the main process."""
-        self._alone(self._stage("floor", {"alphas": floor.ALPHAS, "stride": floor.FLOOR_STRIDE}), self._fit_floor)
+        self._alone(self._stage(FLOOR_STEP, {"alphas": floor.ALPHAS, "stride": floor.FLOOR_STRIDE}), self._fit_floor)
         synthetic, synthesis = self._synthesis()
 
         networks = {}
@@ -97,7 +106,7 @@ class _Steps:
             # Without synthetic clips: the baseline shows what the songs alone teach a plain transformer.
             baseline = replace(self.config, vit=self.config.ast, training=self.config.ast_training)
             networks["ast"] = self._network("ast", baseline)
-        vit = networks["vit"] = self._network("vit", self.config, synthetic)
+        vit = networks[VIT_STEP] = self._network(VIT_STEP, self.config, synthetic)
 
         # The teacher's own fingerprint as input: other weights, other soft targets.
         targets = self._stage(SOFT_TARGETS, self.config.soft_targets, vit=vit.fingerprint)
@@ -158,12 +167,12 @@ class _Steps:
                 trained.record |= asdict(train.train(store, split, gan, work, seed))
 
         labels = store.labels(split.train)
-        clips_step = self._stage("synthetic", {"count": count, "seed": seed}, gan=trained.fingerprint)
+        clips_step = self._stage(SYNTHETIC_STEP, {"count": count, "seed": seed}, gan=trained.fingerprint)
         self._alone(clips_step, lambda work: synthesis.draw_clips(trained.folder, labels, count, work, seed).record)
         clips = synthesis.SyntheticStore.open(clips_step.folder)
 
         # The ridge reads the clips' emotions back: fitted on real songs only, it has never seen the generator.
-        ridge = floor.Ridge.load(self.folder / "floor" / RIDGE_FILE)
+        ridge = floor.Ridge.load(self.folder / FLOOR_STEP / RIDGE_FILE)
         gate = self._stage("quality", {"gan": gan}, synthetic=clips_step.fingerprint)
         self._alone(gate, lambda work: quality.measure(store, split, clips, ridge, gan, work))
         listening = self._listening_page(trained)
@@ -229,7 +238,7 @@ class _Steps:
     def _publish(self, networks: dict[str, Stage]) -> evaluate.Comparison:
         """Put the results of the steps in the stage's folder, score and draw them, and write the report."""
         # Copies, so that the next stage needs no knowledge of steps; the weights as a link, being 350 MB for ViT-B.
-        vit = networks["vit"].folder
+        vit = networks[VIT_STEP].folder
         for name in (PREDICTIONS_FILE, CONFIG_FILE):
             shutil.copyfile(vit / name, self.folder / name)
         link_or_copy(vit / WEIGHTS_FILE, self.folder / WEIGHTS_FILE)
@@ -237,7 +246,7 @@ class _Steps:
         if "quality" in self.used:
             shutil.copyfile(self.folder / "quality" / QUALITY_FILE, self.folder / QUALITY_FILE)
 
-        files = {"floor": FLOOR_FILE} | {name: f"{name}.csv" for name in networks if name != "vit"}
+        files = {"floor": FLOOR_FILE} | {name: f"{name}.csv" for name in networks if name != VIT_STEP}
         for name, file in files.items():
             shutil.copyfile(self.folder / name / PREDICTIONS_FILE, self.folder / file)
         models = {name: read_predictions(self.folder / file) for name, file in files.items()}

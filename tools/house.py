@@ -59,7 +59,7 @@ class Figures:
     wide: tuple[str, ...]
     """Functions of MANY_PARAMETERS parameters or more, `self` left out, `name (count)`."""
     stage_joins: tuple[str, ...]
-    """Lines that join a path with the literal name of a stage: `run / "teacher"`."""
+    """Lines that join a path with the literal name of a stage, or a stage's folder with the literal name of a file."""
 
 
 def room_of_module(module: str) -> str | None:
@@ -113,8 +113,14 @@ def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def _is_stage_join(node: ast.AST) -> TypeGuard[ast.BinOp]:
-    """Tell `something / "stage"` and `something / "stage/file"`; below ROOT the names are those of rooms."""
-    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.right, ast.Constant)):
+    """Tell `path / "stage"`, `path / "stage/file"`, `run.made(stage) / "file"`; below ROOT the names are of rooms."""
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)):
+        return False
+    # A literal below a stage's folder is a name that the stage's owner may change: it has a constant, or an accessor.
+    called = node.left.func if isinstance(node.left, ast.Call) else None
+    if isinstance(called, ast.Attribute) and called.attr in ("made", "folder"):
+        return isinstance(node.right, ast.Constant | ast.JoinedStr)
+    if not isinstance(node.right, ast.Constant):
         return False
     in_checkout = isinstance(node.left, ast.Name) and node.left.id == "ROOT"
     return isinstance(node.right.value, str) and node.right.value.split("/")[0] in STAGES and not in_checkout

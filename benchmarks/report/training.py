@@ -42,8 +42,7 @@ def curves(run: RunFolder) -> str:
 
 def history(run: RunFolder, stage: str) -> list[EpochRecord]:
     """Read a stage's records by epoch: its own, else those of its vision transformer; empty if it has none."""
-    folder = run.folder(stage)
-    for place in (folder, folder / "vit"):
+    for place in (run.folder(stage), run.vit) if stage == "teacher" else (run.folder(stage),):
         if (place / HISTORY).is_file():
             return read_history(place)
     return []

@@ -73,7 +73,7 @@ class Trained:
 
 def stages_of(run: RunFolder, what: str) -> Path:
     """Return the folder whose stages are an ablation's trainings: RUN/ablation/WHAT."""
-    return run.path / "ablation" / what
+    return run.beside("ablation") / what
 
 
 def train_arms(arms: Sequence[str], seeds: int, train: Callable[[str, int], tuple[Array, Facts]]) -> Trained:

@@ -149,7 +149,7 @@ def gan_steps(config: TeacherConfig, folder: Path) -> list[Step]:
     modules = (generator, adversary.network, training.songs.front)
     optimizers = (training.optimizer, adversary.optimizer)
     clips = config.gan.batch_size * config.gan.accumulation
-    # The two halves of `Training.epoch`, which decides how often each comes: here it is once.
+    # The two halves of `GanTraining.epoch`, which decides how often each comes: here it is once.
     steps = {
         "GAN, adversary": (training._adversary_step, adversary.network, 2 * clips),
         "GAN, generator": (training._generator_step, generator, clips),
@@ -169,7 +169,7 @@ def vit_step(config: TeacherConfig, folder: Path) -> Step:
     import torch
 
     from pocketmood.mel import MelFrontEnd
-    from pocketmood.training.device import default_device
+    from pocketmood.training.device import choose_precision, default_device
     from teacher.finetune import FineTune
     from teacher.unfreezing import parameter_groups
     from teacher.vit import build_teacher
@@ -181,11 +181,11 @@ def vit_step(config: TeacherConfig, folder: Path) -> Step:
     model = FineTune(teacher, MelFrontEnd(stride=config.vit.stride, frames=config.vit.frames), train).to(place).train()
     optimizer = torch.optim.AdamW(parameter_groups(teacher, train), fused=True)
     batch = {name: value.to(place) for name, value in _batch(config, folder).items()}
-    # As the trainer chooses: half precision where the device has it, float32 on a CPU.
-    half = torch.bfloat16 if place.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
+    # As the trainer chooses half precision where the device itself has it, float32 on a CPU.
+    half = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[choose_precision(train.schedule.precision)]
 
     def step() -> None:
-        with torch.autocast(place.type, half, enabled=place.type != "cpu"):
+        with torch.autocast(place.type, half, enabled=half is not None):
             loss = model(**batch)["loss"]
         loss.backward()
         torch.nn.utils.clip_grad_norm_(teacher.parameters(), 1.0)

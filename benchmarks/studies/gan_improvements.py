@@ -27,8 +27,6 @@ from teacher.gan.config import GanConfig
 if TYPE_CHECKING:
     from teacher.gan.record import Candidate
 
-RIDGE = Path("floor/ridge.safetensors")
-"""The ridge floor, in the teacher's folder: it reads back which emotion a drawn clip has."""
 LOSSES = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
 _DEMO = PRESETS["demo"].gan
 
@@ -93,8 +91,9 @@ def measure(
     from teacher.floor import Ridge
 
     keep_freed_memory()
-    # By file: the teacher's stage need not be finished, nor of these settings; its ridge is all that is read.
-    ridge_file = run.folder("teacher") / RIDGE
+    # It reads back which emotion a drawn clip has. By file: the teacher's stage need not be finished, nor of these
+    # settings; its ridge is all that is read.
+    ridge_file = run.ridge
     if not ridge_file.is_file():
         raise RunError(f"{ridge_file}: no ridge to read emotions back with; run: python -m teacher --run {run.path}")
     inputs = {"data": run.fingerprint("data"), "ridge": file_hash(ridge_file)}
@@ -106,7 +105,7 @@ def measure(
         for seed in range(seeds):
             settings = {"gan": config, "seed": seed, "synthetic": synthetic}
             # A stage each: a training takes minutes, and whoever stops the command continues with the next one.
-            stage = Stage(run.path / "gan_improvements", f"{variant.name}-seed{seed}", settings, inputs)
+            stage = Stage(run.beside("gan_improvements"), f"{variant.name}-seed{seed}", settings, inputs)
             if not stage.up_to_date():
                 print(f"gan_improvements: {variant.title}, seed {seed}", flush=True)
                 with stage.work() as work:

@@ -24,11 +24,12 @@ from benchmarks.studies import ablation
 from benchmarks.studies.result_files import RESULTS, parse_command, write_result
 from benchmarks.studies.student_rows import ROWS, Choice, common_crops, counted_for, recipe, row_from
 from benchmarks.studies.student_table import ArchitectureRow, ArchitecturesResult, notes, pareto, table
+from export.sources import exporter
 from pocketmood import command
 from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
 from pocketmood.errors import ConfigError
 from pocketmood.metrics import Array
-from pocketmood.runs import Stage, file_hash, fingerprint, read_json
+from pocketmood.runs import Stage, read_json
 from student.config import PRESETS, StudentConfig, with_epochs
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 NAME = "benchmarks.studies.student_architectures"
 PROGRAM = "model.fp32.pte"
-ROOT = Path(__file__).resolve().parents[2]
 _PROGRAM_FACTS = ("delegated_subgraphs", "undelegated_ops")
 Lower = Callable[[Choice, Path, Path], dict[str, Any]]
 """(row, folder of its student, path of the program) -> what is known of the program."""
@@ -207,12 +207,6 @@ def train_row(
     return TrainedRow(choice, training, stages[0].record, np.stack(emotion), program, facts, reason)
 
 
-def exporter(root: Path = ROOT) -> str:
-    """Return a hash of the sources that decide what a student is lowered to."""
-    sources = [*sorted((root / "export").rglob("*.py")), root / "pocketmood" / "mel.py"]
-    return fingerprint({path.relative_to(root).as_posix(): file_hash(path) for path in sources})
-
-
 def lowered(
     run: RunFolder, choice: Choice, trained: Stage, lower: Lower
 ) -> tuple[Path | None, dict[str, int | None], str | None]:
@@ -265,7 +259,7 @@ def joined(row: TrainedRow, arm: ablation.Arm, time: Time | None) -> Architectur
 
 def _stages(run: RunFolder) -> Path:
     """Return the folder whose stages are trainings and programs: kept, because each costs minutes."""
-    return run.path / "student_architectures"
+    return run.beside("student_architectures")
 
 
 if __name__ == "__main__":

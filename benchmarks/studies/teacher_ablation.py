@@ -69,7 +69,7 @@ class TeacherData:
         """Open a run with a finished teacher; RunError where it drew no synthetic clips."""
         from teacher.gan.synthesis import SyntheticStore
 
-        folder = run.made("teacher") / "synthetic"
+        folder = run.synthetic
         if not folder.exists():
             raise RunError(
                 f"{folder.parent}: no synthetic clips; train a teacher with --synthetic above 0, then ablate it"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.latency import quiet
-from benchmarks.studies.student_architectures import exporter
+from export.sources import exporter
 from pocketmood.runs import Stage
 from pocketmood.spec import MelSpec
 

@@ -123,9 +123,8 @@ def predictions(
     from teacher import finetune, floor
     from teacher.vit import load_teacher
 
-    teacher_stage = run.made("teacher")
-    ridge = floor.Ridge.load(teacher_stage / "floor" / "ridge.safetensors")
-    teacher, saved = load_teacher(teacher_stage)
+    teacher, saved = load_teacher(run.made("teacher"))
+    ridge = floor.Ridge.load(run.ridge)
     student, _ = load_student(run.made("student"))
 
     # Each model with its own frames: the teacher may look at more of the spectrogram than the student.

@@ -22,7 +22,7 @@ from export.executorch import arm64_tools, kernels
 from export.golden import GOLDEN_FILES, WAVEFORMS, golden_pairs
 from export.parity_record import FAILED, PARITY_FILE, PASSED, Distance, tolerances
 from pocketmood import command
-from pocketmood.data.run_folder import RunFolder
+from pocketmood.data.run_folder import ARM64, RunFolder
 from pocketmood.errors import BundleError, ConfigError, ExportError
 from pocketmood.programs import Array
 from pocketmood.runs import Stage, file_hash, write_json
@@ -124,21 +124,24 @@ def run(config: Arm64Config) -> int:
 
     Where the tools cannot be had the records say "skipped" and why, and the next call tries again.
     """
-    bundle = RunFolder(config.run).folder("bundle")
+    folder = RunFolder(config.run)
+    bundle = folder.folder("bundle")
     programs = sorted(path.name for path in bundle.glob(f"*{SUFFIX}"))
     if not programs:
-        raise BundleError(f"{bundle}: holds no .pte; type `make export` first")
+        raise BundleError(f"{bundle}: holds no .pte; type `{folder.command('bundle')}` first")
     allowed = tolerances(bundle, SUFFIX)
     unproven = [name for name in programs if name not in allowed]
     if unproven:
-        raise BundleError(f"{bundle / PARITY_FILE}: no record of {', '.join(unproven)}; type `make export` first")
+        raise BundleError(
+            f"{bundle / PARITY_FILE}: no record of {', '.join(unproven)}; type `{folder.command('bundle')}` first"
+        )
     golden_pairs(bundle)  # says what is wrong with them
 
     proof = (*programs, *GOLDEN_FILES, PARITY_FILE)  # whoever changes a tolerance wants another verdict
     inputs = {name: file_hash(bundle / name) for name in proof}
     inputs |= {"runner": native.source_hash(), "executorch": version("executorch")}
     title = f"python -m export.executorch.arm64 --run {config.run}"
-    stage = Stage(config.run, "arm64", config, inputs, title)
+    stage = Stage(folder.path, ARM64, config, inputs, title)
     if stage.up_to_date():
         return 0
 
@@ -147,18 +150,18 @@ def run(config: Arm64Config) -> int:
     except arm64_tools.NotHereError as reason:
         records = [Arm64Record(name, arm64_tools.PLACE, SKIPPED, str(reason)) for name in programs]
         # Made from something else than the proof would be: so it is never taken for one, nor for up to date.
-        stage = Stage(config.run, "arm64", config, inputs | {SKIPPED: str(reason)}, title)
+        stage = Stage(folder.path, ARM64, config, inputs | {SKIPPED: str(reason)}, title)
     else:
         records = []
 
-    with stage.work() as folder:
+    with stage.work() as work:
         records = records or [check(config, bundle / name, machine, allowed[name]) for name in programs]
-        write_json(folder / PARITY_FILE, [record.to_json() for record in records])
+        write_json(work / PARITY_FILE, [record.to_json() for record in records])
         stage.record |= {"parity": [record.to_json() for record in records]}
         print(table(records), flush=True)
         red = [f"{record.artefact}: {record.reason}" for record in records if record.verdict == FAILED]
         if red:
-            raise ExportError(f"{'; '.join(red)}; records: {folder / PARITY_FILE}")
+            raise ExportError(f"{'; '.join(red)}; records: {work / PARITY_FILE}")
     return 0
 
 

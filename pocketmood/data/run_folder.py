@@ -2,8 +2,9 @@
 
     RUN/data  RUN/teacher  RUN/student  RUN/bundle  RUN/benchmarks
 
-Beside the stages: RUN/alternatives (programs that the benchmarks compare with) and RUN/device (rows taken on phones).
-This is the only place that knows these names. Every stage reads the others' results through it.
+Beside the stages: RUN/alternatives (programs that the benchmarks compare with), RUN/device (rows taken on phones),
+RUN/arm64 (the check under qemu), and one folder per study that trains. This is the only place that knows the names of
+stages and of what others read in their folders. Every stage reads the others' results through it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ SOFT_TARGETS = "soft_targets"
 PREDICTIONS_FILE, FLOOR_FILE = "predictions.csv", "floor.csv"
 RESULTS_FILE = "results.json"
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+FLOOR_STEP, SYNTHETIC_STEP, VIT_STEP = "floor", "synthetic", "vit"
+"""Steps of the teacher's stage, each a folder in it, that others look into."""
+RIDGE_FILE = "ridge.safetensors"
+ARM64 = "arm64"
 
 
 class RunFolder:
@@ -105,9 +110,30 @@ class RunFolder:
     @property
     def device_results(self) -> Path:
         """The rows that `benchmarks.device` took on phones, made or not; no stage, because every phone adds to them."""
-        return self.path / "device" / RESULTS_FILE
+        return self.beside("device") / RESULTS_FILE
 
     @property
     def alternatives(self) -> Path:
         """The folder of stock networks' programs; no stage, because they outlive a new table."""
-        return self.path / "alternatives"
+        return self.beside("alternatives")
+
+    @property
+    def ridge(self) -> Path:
+        """The ridge floor, made or not: a finished step of an unfinished teacher is enough for who reads it alone."""
+        return self.folder("teacher") / FLOOR_STEP / RIDGE_FILE
+
+    @property
+    def synthetic(self) -> Path:
+        """The store of the synthetic clips that the teacher drew; missing where it was to draw none."""
+        return self.made("teacher") / SYNTHETIC_STEP
+
+    @property
+    def vit(self) -> Path:
+        """The folder of the vision transformer's training, made or not; its records by epoch stay there."""
+        return self.folder("teacher") / VIT_STEP
+
+    def beside(self, name: str) -> Path:
+        """Return a folder beside the stages, made or not; RunError for the name of a stage, which has `folder`."""
+        if name in STAGES:
+            raise RunError(f"{name!r} is a stage of the run, not a folder beside them")
+        return self.path / name

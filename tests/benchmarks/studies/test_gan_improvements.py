@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.studies import gan_improvements
 from benchmarks.studies.result_files import command_line, parse_command
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from teacher.config import PRESETS as TEACHER_PRESETS
 from teacher.gan.config import DEMO, GanConfig
@@ -95,7 +96,7 @@ def test_a_small_run_writes_both_files_and_continues(
     rng = np.random.default_rng(0)
     weights = 0.1 * rng.standard_normal((384, 2))
     ridge = floor.Ridge(np.zeros(384), np.ones(384), weights, np.zeros(2), 1.0, np.ones(2))
-    ridge_file = tiny_run / "teacher" / gan_improvements.RIDGE
+    ridge_file = RunFolder(tiny_run).ridge
     ridge_file.parent.mkdir(parents=True)
     ridge.save(ridge_file)
     args = ["--run", str(tiny_run), "--out", str(tmp_path / "results" / "gan-steps")]

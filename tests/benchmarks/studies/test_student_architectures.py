@@ -75,20 +75,6 @@ def test_table_for_means_counts_the_frames_that_are_computed() -> None:
     assert (config.model, config.stride, config.frames, config.crop_frames) == ("mobilevit_xxs", 1, 1280, 640)
 
 
-def test_another_exporter_is_another_hash(tmp_path: Path) -> None:
-    for name in ("export/a.py", "export/b.py", "pocketmood/mel.py", "pocketmood/other.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(name)
-    first = bench.exporter(tmp_path)
-    (tmp_path / "pocketmood" / "other.py").write_text("changed")
-    assert bench.exporter(tmp_path) == first
-    for name in ("export/b.py", "pocketmood/mel.py"):
-        (tmp_path / name).write_text("changed")
-        assert bench.exporter(tmp_path) != first
-        (tmp_path / name).write_text(name)
-    assert bench.exporter(tmp_path) == first != bench.exporter()
-
-
 def table_row(name: str, ccc: float, ms: float | None) -> ArchitectureRow:
     return ArchitectureRow(name, "mobilevit_xxs", 5, False, "1 in 5", 256, 64, 7, 2, 0.1, ccc, ccc - 0.1, ccc + 0.1,
                            None, None, None, None, ms)  # fmt: skip

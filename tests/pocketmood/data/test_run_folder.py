@@ -51,6 +51,19 @@ def test_what_lies_beside_the_stages(tmp_path: Path) -> None:
     assert run.results == tmp_path / "benchmarks" / "results.json"
     assert run.device_results == tmp_path / "device" / "results.json"
     assert run.alternatives == tmp_path / "alternatives"
+    assert run.beside("arm64") == tmp_path / "arm64"
+    with pytest.raises(RunError, match="'student' is a stage of the run"):
+        run.beside("student")
+
+
+def test_what_others_read_in_the_teachers_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert run.ridge == tmp_path / "teacher" / "floor" / "ridge.safetensors"
+    assert run.vit == tmp_path / "teacher" / "vit"
+    with pytest.raises(RunError, match="not been made yet"):
+        _ = run.synthetic
+    write_json(tmp_path / "teacher" / "stage.json", {})
+    assert run.synthetic == tmp_path / "teacher" / "synthetic"
 
 
 def test_the_data_record_is_typed_and_whole(tiny_run: Path, tmp_path: Path) -> None:
