@@ -43,12 +43,14 @@ class Turns:
 
 @dataclass
 class Timing:
-    """Times of one row in milliseconds, in the order they were taken; `failure` if a call raised."""
+    """Times of one row in milliseconds, in the order they were taken; not frozen, because every round adds one."""
 
     times_ms: list[float] = field(default_factory=list)
+    """Its timed calls; those of the warm-up are not among them."""
     beside_ms: list[float] = field(default_factory=list)
     """What the reference kernel took around each of these calls; empty where none was given."""
     failure: str | None = None
+    """What a call raised; None where all went well."""
 
     @property
     def median_ms(self) -> float:

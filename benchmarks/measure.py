@@ -26,10 +26,12 @@ PROCESSES_AT_ONCE = 1
 
 @dataclass
 class Measurements:
-    """All that one run of the benchmarks found out."""
+    """All that one run of the benchmarks found out; not frozen, because its records are filled in step by step."""
 
     records: list[Record]
+    """A record per row, in the order of the rows, the reference kernel last."""
     ids: list[str]
+    """The test songs."""
     labels: accuracy.Array
     """Raters' means [N, 2] of the test songs."""
     predictions: dict[str, accuracy.Array] = field(default_factory=dict)
@@ -43,7 +45,9 @@ class Material:
     """What every step of one measurement reads."""
 
     config: BenchmarksConfig
+    """Settings of the stage."""
     rows: list[Row]
+    """Every row that is to be measured."""
     store: ClipStore
     """The run's clips through the bundle's window: the middle of each where the student hears less than all."""
     seconds: float

@@ -28,7 +28,11 @@ PREDICTIONS = "predictions"
 
 @dataclass
 class Record:
-    """Figures of one artefact or baseline; None where there is none."""
+    """Figures of one artefact or baseline; None where there is none.
+
+    Not frozen, as records are otherwise: each step of a measurement fills in its own figures, and a step that fails
+    must leave those of the others.
+    """
 
     name: str
     """What the row is called, in every file."""

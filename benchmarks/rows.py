@@ -36,9 +36,11 @@ class Row:
     open: Callable[[int], OpenedRow] | None = None
     """Get ready with so many threads; None where the row cannot run here."""
     why_not_opened: str = ""
+    """Why it cannot run here; empty where it can."""
     predictions: Callable[[Sequence[str]], Array] | None = None
     """Predictions [N, 2] that exist already; None: the opened row makes them, unless `why_not_scored`."""
     why_not_scored: str = ""
+    """Why it has no predictions; empty where it has, or will have."""
     is_artefact: bool = False
     """Whether the row is a file of the bundle."""
     alternative: Alternative | None = None

@@ -82,10 +82,13 @@ class Job:
     """All that a step needs, small enough to send to another process."""
 
     config: ExportConfig
+    """Settings of the stage."""
     folder: Path
     """Where the steps' folders lie."""
     clips: Clips
+    """Songs that the programs are calibrated and compared on."""
     subject: Subject
+    """The student, and what it was trained on."""
     inputs: dict[str, str]
     """Fingerprints of data and student, and the bundle's schema."""
 

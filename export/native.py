@@ -35,10 +35,13 @@ class Machine:
     """Where programs run: how to compile for it, the runtime's libraries, and what starts its binaries here."""
 
     name: str
+    """Its architecture, and in parentheses what stands for it."""
     compiler: str
+    """The C++ compiler that builds for it."""
     executorch: Path
     """The unpacked package: `include` and `lib` lie in it."""
     emulator: tuple[str, ...] = ()
+    """Words before the runner's own that start it here; empty on the machine itself."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,23 @@ class Report:
     """What the runner printed; times in ms, `first_ms` of the very first run, median and p95 of all later ones."""
 
     contract: dict[str, Any]
+    """The contract that the program holds."""
     backends: tuple[str, ...]
+    """Delegates that the program asks for."""
     predictions: NDArray[np.float32]
     """[N, 4]: valence, arousal, and the interval68 of each; N is 0 without waveforms."""
     threads: int
+    """Threads of the runner."""
     load_ms: float
+    """Time to load the program."""
     peak_rss_bytes: int
+    """Peak memory of the process."""
     first_ms: float | None = None
+    """Of the very first run; None where nothing ran."""
     median_ms: float | None = None
+    """Of all later runs; None where there was none."""
     p95_ms: float | None = None
+    """95 % of these are faster; None where there was none."""
 
 
 def this_machine() -> Machine:

@@ -32,6 +32,7 @@ class Bundle:
     """A folder with programs, and what predicting needs of its bundle.json; made by `Bundle.open`."""
 
     folder: Path
+    """Where the programs lie."""
     spec: MelSpec
     """The numbers of the spectrogram that the programs compute."""
     samples: int

@@ -36,6 +36,7 @@ class FilePrediction:
     """What a model predicts for one file: an entry of the list that `--json` prints."""
 
     file: str
+    """Path of the file."""
     valence: float
     """Unpleasant to pleasant, in [-1, 1]."""
     arousal: float
@@ -43,9 +44,11 @@ class FilePrediction:
     valence_interval68: float
     """Half the width of the 68 % interval of the song's mean rating."""
     arousal_interval68: float
+    """The same for arousal."""
     mood: str
     """The emotion in one word, as "relaxed"."""
     quadrant: str
+    """The quadrant of the emotion, in words."""
     milliseconds: float
     """From opening the file to the prediction."""
 
@@ -65,6 +68,7 @@ class UnreadableFile:
     """A file that is no usable audio; stands in the list of `--json`, too."""
 
     file: str
+    """Path of the file."""
     error: str
     """A whole sentence that begins with the file's name."""
 

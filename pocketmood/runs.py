@@ -39,6 +39,7 @@ class StageFile:
     """What a finished stage says of itself: its stage.json."""
 
     name: str
+    """Name of the stage."""
     fingerprint: str
     """Hash of config, inputs and version: an input of the stages that read this one."""
     config: dict[str, Any]

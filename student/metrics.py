@@ -28,7 +28,7 @@ class Scores:
     """Every metric of `pocketmood.metrics.score`, by name: ccc_valence, ccc_arousal, ccc_mean, rmse_valence, ..."""
     low: float
     high: float
-    """Interval of `ccc_mean`."""
+    """95 % interval of `ccc_mean` over songs."""
 
     @classmethod
     def of(cls, predictions: Predictions) -> Scores:
@@ -49,6 +49,7 @@ class PartMetrics:
     songs: int
     """Songs that were scored."""
     student: Scores
+    """The student's own scores."""
     references: dict[str, Scores]
     """Teacher and floor."""
     differences: dict[str, Paired]

@@ -28,8 +28,10 @@ class Estimate:
     """A value with its 95 % interval."""
 
     value: float
+    """The value over all songs."""
     low: float
     high: float
+    """Ends of its 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Comparison:
     """Name of the model that the others are compared with."""
     validation: PartScores
     test: PartScores
+    """Scores on each part of the split."""
 
     def part(self, name: str) -> PartScores:
         """Return the scores of "validation" or "test"."""

@@ -34,13 +34,17 @@ class FineTuned:
     warnings: tuple[str, ...]
     """Sentences that a reader of any figure must know."""
     training_clips: int
+    """Real clips that it was trained on."""
     synthetic_clips: int
+    """Synthetic clips beside them."""
     spec: MelSpec
     """The spectrogram that it was trained on."""
     spec_hash: str
+    """Hash of `spec`."""
     epochs: int
     """Epochs that were trained, fewer than asked for where patience ended it."""
     parameters: int
+    """Trained numbers of the network."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class SavedTeacher:
     architecture: dict[str, Any] | None
     """The config of transformers for the pretrained sizes, from which the network is built again; None for others."""
     training: FineTuned
+    """How it was trained."""
 
     @classmethod
     def load(cls, folder: Path) -> SavedTeacher:
@@ -67,6 +72,7 @@ class Synthesis:
     synthetic: str = NO_GAN
     """The quality gate's sentence."""
     synthetic_accepted: bool = False
+    """True where they joined the training."""
     synthetic_forced: bool = False
     """True where they joined the training against the gate's word."""
     gan: GanRecord | None = None
@@ -80,5 +86,6 @@ class TeacherRecord(Synthesis, FineTuned):
     """What the stage says of its result, in its stage.json; the training is the teacher's, not the baseline's."""
 
     metrics: Comparison
+    """The teacher beside floor and baseline, on validation and test songs."""
     sentence: str
     """Whether the teacher beats the floor."""

@@ -45,6 +45,7 @@ class Source:
     """The teacher whose predictions become soft targets."""
 
     teacher: Teacher
+    """The network, ready to predict."""
     vit: VitConfig
     """Its frame stride and frames decide what it is shown."""
     fingerprint: str
@@ -56,6 +57,7 @@ class Index:
     """What the rows and columns of the table are: `soft_targets.json`."""
 
     ids: tuple[str, ...]
+    """Clips of the table, one per row."""
     crops: tuple[tuple[int, int], ...]
     """(start_hop, frames) of each crop; the first is the whole clip."""
     stride: int

@@ -89,8 +89,11 @@ class _Steps:
     """The steps of one teacher, with what all of them share."""
 
     config: TeacherConfig
+    """Settings of the stage."""
     inputs: dict[str, str]
+    """Of the stage, and so of each step."""
     run: RunFolder
+    """The run that the teacher belongs to."""
     folder: Path
     """The work folder of the stage."""
     used: list[str] = field(default_factory=list)

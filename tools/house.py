@@ -51,9 +51,13 @@ class Figures:
     """What one Python file counts."""
 
     path: Path
+    """The file."""
     lines: int
+    """All of its lines."""
     code_lines: int
+    """Those that hold code."""
     comments: int
+    """Comments, tool directives left out."""
     long: tuple[str, ...]
     """Functions of more than MAX_FUNCTION_LINES lines, `name (lines)`."""
     wide: tuple[str, ...]

@@ -28,14 +28,17 @@ class QuadrantErrors:
     """Errors of one row over the songs that raters put into one quadrant."""
 
     row: str
+    """Name of the row."""
     part: str
     """The quadrant."""
     songs: int
+    """Songs that raters put into it."""
     rmse: float
     """Root mean square over both axes."""
     bias_valence: float
     """Mean of prediction less rating."""
     bias_arousal: float
+    """The same for arousal."""
     put_there: float
     """Share of its songs whose prediction lies in the same quadrant."""
 
@@ -45,9 +48,11 @@ class BlockAgreement:
     """Agreement of one row over a block of song ids."""
 
     row: str
+    """Name of the row."""
     part: str
     """First and last id."""
     songs: int
+    """Songs of the block."""
     ccc: float | None = None
     """Mean CCC; None where the block has fewer than FEWEST_SONGS."""
     low: float | None = None

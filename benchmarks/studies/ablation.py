@@ -46,6 +46,7 @@ class Arm:
     """One row of an ablation."""
 
     name: str
+    """What the arm is called."""
     ccc: float
     """Mean CCC of valence and arousal, mean over seeds."""
     low: float
@@ -54,11 +55,14 @@ class Arm:
     seed_deviation: float | None
     """Standard deviation of the mean CCC over seeds; None for one seed, which tells nothing of it."""
     seeds: int
+    """Trainings behind it."""
     difference: float | None
     """`ccc` less that of the first arm; None in the first arm."""
     difference_low: float | None
     difference_high: float | None
+    """95 % interval of `difference` over songs and seeds; None in the first arm."""
     facts: Facts = field(default_factory=dict)
+    """What else is known of the arm: steps, clips, seconds."""
 
 
 @dataclass(frozen=True)

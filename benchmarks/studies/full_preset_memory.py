@@ -59,15 +59,19 @@ class Step:
     """One measured optimiser step."""
 
     name: str
+    """Which step of which network."""
     parameters: int
     """Of the network that takes the step."""
     images: int
     """Spectrograms that the step learns from."""
     seconds: float
+    """Wall time."""
     peak_bytes: int
+    """Largest memory during the step."""
     memory: str
     """How the peak was measured."""
     limit_bytes: int = LIMIT_BYTES
+    """Memory that it must fit into."""
 
     @property
     def verdict(self) -> str:

@@ -64,8 +64,11 @@ class Opened:
     """A row that is ready to be timed."""
 
     call: Call
+    """One prediction of one clip."""
     size_bytes: int | None = None
+    """Of the file; None where no file is the row's own."""
     delegated_subgraphs: int | None = None
+    """Parts that XNNPACK computes; None for other runtimes."""
     undelegated_ops: int | None = None
     """Operators that XNNPACK left to slower kernels."""
 
@@ -75,12 +78,17 @@ class Timed:
     """A timed row, as the result keeps it."""
 
     name: str
+    """Name of the row."""
     ms: float
     """Median."""
     p95_ms: float
+    """95 % of the calls are faster."""
     size_bytes: int | None
+    """Of the file; None where no file is the row's own."""
     delegated_subgraphs: int | None
+    """Parts that XNNPACK computes; None for other runtimes."""
     undelegated_ops: int | None
+    """Operators that it left to slower kernels; None for other runtimes."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,11 @@ class Speedup:
     """How many times faster the best `.pte` of a model is than another row."""
 
     model: str
+    """timm's name of the network."""
     best: str
+    """The `.pte` that is fastest."""
     against: str
+    """Name of the other row."""
     times_faster: float
     """Median of round-wise ratios."""
 
@@ -99,11 +110,17 @@ class Results:
     """All that one call of this study found out."""
 
     rows: tuple[Timed, ...]
+    """Every timed row."""
     ratios: tuple[Speedup, ...]
+    """The best programs against the other rows."""
     threads: int
+    """Threads asked of each runtime."""
     threads_used: dict[str, int]
+    """What each runtime says it uses."""
     repeats: int
+    """Timed calls per row."""
     machine: dict[str, Any]
+    """`benchmarks.machine.describe`."""
 
 
 def open_rows(config: ProgramLatencyConfig, model: str) -> dict[str, Opened]:

@@ -34,8 +34,11 @@ class ProgramFacts:
     """What a reader compares of one program; None where a format does not tell. The rest stays in the bundle."""
 
     name: str
+    """The program's file in the bundle."""
     megabytes: float
+    """Its size, in millions of bytes."""
     verdict: str | None = None
+    """Whether it passed its proof."""
     against: str | None = None
     """What its outputs were compared with."""
     max_error: float | None = None
@@ -55,6 +58,7 @@ class ProgramFacts:
     ccc_songs: int | None = None
     """Songs behind it."""
     delegated_subgraphs: int | None = None
+    """Parts that XNNPACK computes."""
     undelegated_ops: int | None = None
     """Operators outside of the delegated subgraphs."""
     quantised: str | None = None
@@ -78,10 +82,13 @@ class Programs:
     student: str
     """timm's name of the network."""
     parameters: int
+    """Trained numbers of the student."""
     wall_s: float
     """Time that writing and proving them took."""
     programs: tuple[ProgramFacts, ...]
+    """One per file of the bundle's parity.json."""
     machine: dict[str, Any]
+    """`benchmarks.machine.describe`."""
 
 
 def collect(bundle: Path) -> Programs:

@@ -134,6 +134,7 @@ class TrainedRow:
     """A row whose students are trained, and the first of them lowered."""
 
     choice: Choice
+    """The network, and which frames it is shown."""
     config: StudentConfig
     """Of the last seed's training."""
     record: Mapping[str, Any]

@@ -20,6 +20,7 @@ class ArchitectureRow:
     """A network that is shown some frames: what it costs and how right it is. The file holds just these fields."""
 
     name: str
+    """What the row is called."""
     model: str
     """timm's name."""
     stride: int
@@ -33,24 +34,33 @@ class ArchitectureRow:
     crop_frames: int
     """Shown frames of a training crop."""
     parameters: int
+    """Trained numbers of the network."""
     steps: int
+    """Optimiser steps of the first seed's training."""
     step_seconds: float
-    """Of training, with the first seed."""
+    """Wall time of such a step."""
     ccc: float
-    """Mean CCC on the test songs, mean over seeds, as in `ablation.Arm`; so are the next six."""
+    """Mean CCC of valence and arousal on the test songs, mean over seeds."""
     low: float
     high: float
+    """95 % interval of `ccc` over songs and seeds."""
     seed_deviation: float | None
+    """Standard deviation of the mean CCC over seeds; None for one seed."""
     difference: float | None
+    """`ccc` less that of the first row; None in the first row."""
     difference_low: float | None
     difference_high: float | None
+    """95 % interval of `difference` over songs and seeds; None in the first row."""
     ms: float | None = None
     """Median latency of the program; None where there is none that runs."""
     p95_ms: float | None = None
+    """95 % of its calls are faster; None like `ms`."""
     size_bytes: int | None = None
     """Of the program; None where the network could not be lowered."""
     delegated_subgraphs: int | None = None
+    """Parts of the program that XNNPACK computes; None without a program."""
     undelegated_ops: int | None = None
+    """Operators left outside of them; None without a program."""
     reason: str | None = None
     """Why there is no program, or no time."""
 
@@ -60,11 +70,13 @@ class ArchitecturesResult:
     """All rows, and under what conditions they were made."""
 
     rows: tuple[ArchitectureRow, ...]
+    """One per network and way to show it frames."""
     pareto: tuple[str, ...]
     """Names of the rows on the front of CCC against latency."""
     songs: int
     """Test songs."""
     seeds: int
+    """Trainings per row."""
     threads: int
     """Asked of the timed programs."""
     threads_used: dict[str, int]
@@ -76,6 +88,7 @@ class ArchitecturesResult:
     teacher_stride: int
     """Stride at which the teacher saw the clips."""
     corpus: str
+    """Name of the data set."""
     machine: dict[str, Any]
     """`benchmarks.machine.describe`."""
 

@@ -61,8 +61,11 @@ class TeacherData:
     """What the arms train on."""
 
     store: ClipStore
+    """The clips of the run."""
     split: Split
+    """Training, validation and test."""
     synthetic: SyntheticStore
+    """The clips that the finished teacher's generator drew."""
 
     @classmethod
     def open(cls, run: RunFolder) -> TeacherData:

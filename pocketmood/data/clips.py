@@ -32,6 +32,7 @@ class Clip:
     """One excerpt of music, with the ratings that people gave it."""
 
     id: str
+    """The song's id."""
     path: Path | None
     """Where the audio was read from; None for sound made in memory."""
     label: Emotion | None
@@ -39,6 +40,7 @@ class Clip:
     deviation: Emotion | None
     """Population standard deviation of the raters, in [-1, 1] units."""
     artist: str | None = None
+    """As the corpus names it; None where it is not known."""
     synthetic: bool = False
     """True for what a generator drew: never allowed in validation or test."""
 

@@ -17,6 +17,7 @@ class SplitSizes:
     train: int
     validation: int
     test: int
+    """Songs of each part."""
     by: str
     """"artist" where at least one artist was known, else "song"."""
 
@@ -40,6 +41,7 @@ class DataRecord:
     rejects: int
     """Things that were left out; `rejects.csv` lists them."""
     split: SplitSizes
+    """Songs per part of the split."""
     artists: int = 0
     """Artists known by name."""
     audit: str = ""

@@ -27,7 +27,9 @@ class Split:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    """Ids of each part; no song is in two."""
     seed: int
+    """That the songs were dealt with."""
     by: str
     """"artist" where at least one artist was known, else "song"."""
 

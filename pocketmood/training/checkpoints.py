@@ -101,7 +101,9 @@ class Parts:
     """The networks and optimisers of a training, by name: each becomes a file of its checkpoints."""
 
     networks: Mapping[str, nn.Module]
+    """Everything with weights."""
     optimizers: Mapping[str, Any]
+    """Everything that steps them."""
 
     def save(self, folder: Path, step: int, state: Mapping[str, Any], **tensors: Mapping[str, Tensor]) -> None:
         """Write a checkpoint after `step`, with further tensors and JSON, and remove the one before."""

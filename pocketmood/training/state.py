@@ -27,9 +27,13 @@ class State:
     plan: Mapping[str, Any]
     """Schedule and seed: a checkpoint of another plan is refused."""
     network: nn.Module
+    """What is trained."""
     optimizer: Any
+    """Its optimiser."""
     scheduler: Any
+    """That of the learning rate."""
     averages: Averages | None
+    """Running averages of the weights; None where none are kept."""
     scaler: Any
     """The gradient scaler of fp16; None for other precisions."""
     step: int = 0
@@ -37,7 +41,9 @@ class State:
     history: list[EpochRecord] = field(default_factory=list)
     """One record per finished epoch, in the main process."""
     best: BestRecord | None = None
+    """The best epoch so far, in the main process; None before the first."""
     finished: bool = False
+    """True once the last step is taken or patience has ended."""
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint, and remove the one before."""

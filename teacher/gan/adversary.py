@@ -58,9 +58,13 @@ class Balance:
     """
 
     weak: float = 0.6
+    """Accuracy below which the adversary steps again."""
     strong: float = 0.95
+    """Accuracy above which the generator catches up."""
     most: int = 3
+    """Most steps of the adversary per step of the generator."""
     catch_up: int = 1
+    """Steps of the generator where the adversary is too strong."""
 
     def again(self, accuracy: float, taken: int) -> bool:
         """Tell whether the adversary, after so many steps, takes another before the generator's turn."""

@@ -47,11 +47,16 @@ class _Mels:
     """Spectrograms [M, T] of a pair before they are sounds."""
 
     name: str
+    """The emotion in one word."""
     asked: Emotion
+    """The emotion that the generator was given."""
     song: str
+    """Id of the real song."""
     rated: tuple[float, float]
+    """Valence and arousal of the real song."""
     real: NDArray[np.float32]
     generated: NDArray[np.float32]
+    """Spectrograms of the real song and of the generator's clip, in [-1, 1]."""
 
 
 def write_page(gan: Path, store: ClipStore, split: Split, folder: Path, seed: int, seconds: float) -> ListeningRecord:

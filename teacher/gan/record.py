@@ -21,7 +21,9 @@ class GanRecord:
     """Facts of a trained GAN, for the stage's record and beside the generator's weights."""
 
     config: GanConfig
+    """Settings of the training."""
     seed: int
+    """Of all that is random in it."""
     spec_hash: str
     """Of the spectrogram that the generator imitates."""
     songs: int
@@ -30,6 +32,7 @@ class GanRecord:
     """Of their ids, sorted."""
     generator_steps: int
     discriminator_steps: int
+    """Optimiser steps of each network."""
     last_epoch: dict[str, float]
     """Mean losses and accuracies of the last epoch."""
 
@@ -39,9 +42,12 @@ class SyntheticRecord:
     """What a store holds and what it was made with: `synthetic.json`."""
 
     clips: int
+    """Spectrograms in the store."""
     bands: int
     frames: int
+    """Bands and frames of each spectrogram."""
     seed: int
+    """Of all that is random in the drawing."""
     spec_hash: str
     """Of the spectrogram that the generator imitates."""
     generator: str
@@ -55,9 +61,13 @@ class Distances:
     """How far a candidate is from one half of the real clips; none is ever 0 for finite samples."""
 
     frechet: float
+    """Frechet distance over the total variance of the real clips."""
     kernel: float
+    """Squared MMD over the real clips' own mean kernel."""
     moments: float
+    """Of the bands' means and deviations."""
     smoothness: float
+    """Of the bands' mean absolute difference between frames."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +78,11 @@ class Similarities:
     kernel: float
     moments: float
     smoothness: float
+    """1 for a distance no larger than that of two real halves by chance, falling with `Distances`."""
     profile: float
+    """Correlation of the mean spectra, not below 0."""
     range: float
+    """Ratio of the mean distance between a clip's 5th and 95th percentile, the smaller by the larger."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,9 @@ class Measures:
     score: float
     """100 times the weighted geometric mean of the similarities."""
     distance: Distances
+    """From the first half of the real clips."""
     similarity: Similarities
+    """To the first half of the real clips."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,9 @@ class Candidate:
     candidate: str
     """What the clips are; one of the five names above."""
     clips: int
+    """How many."""
     measures: Measures
+    """Its score, and what that is made of."""
     conditioning_ccc: float | None = None
     """Mean CCC of emotions rated, or asked for, and read back; None for clips that have none."""
 
@@ -99,6 +116,7 @@ class Verdict:
     """Whether synthetic clips may join the teacher's training data, and why."""
 
     accepted: bool
+    """Whether they join."""
     forced: bool
     """True where they join against the gate's word."""
     score: float
@@ -130,6 +148,7 @@ class Sound:
     """A clip on the page: `<file>.wav` and `<file>.png` lie beside it."""
 
     file: str
+    """Name of both files, without ending."""
     error_db: float
     """Mean difference between the spectrogram that was inverted and that of the sound."""
     id: str | None = None
@@ -143,9 +162,13 @@ class Pair:
     """One named emotion: the real song rated nearest to it, and the generator's clip for it."""
 
     name: str
+    """The emotion in one word."""
     asked: tuple[float, float]
+    """Valence and arousal that the generator was given."""
     real: Sound
+    """The real song."""
     generated: Sound
+    """The generator's clip."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +178,8 @@ class ListeningRecord:
     page: str | None = None
     """File name of the page; None where it was left out."""
     seconds: float = 0.0
+    """Length of each sound; 0 without a page."""
     clips: tuple[Pair, ...] = ()
+    """What can be heard, pair by pair; empty without a page."""
     left_out: str | None = None
     """Why there is no page, and what to type."""

@@ -98,7 +98,9 @@ class Embedding:
     """Principal components of standardised band statistics, fitted on real clips."""
 
     centre: Array
+    """[3M] mean of the real clips."""
     scale: Array
+    """[3M] their standard deviation, not below a least one."""
     axes: Array
     """[3M, K]"""
 
@@ -119,9 +121,12 @@ class Scale:
     """Two random halves of the real clips, and how far such halves are apart by chance."""
 
     real: Description
+    """All real clips."""
     embedding: Embedding
+    """Where Frechet and kernel distance are taken."""
     first: NDArray[np.int64]
     second: NDArray[np.int64]
+    """Rows of `real` in each half."""
     chance: Distances
     """Median distance between other random halves."""
 

@@ -34,6 +34,7 @@ class SyntheticStore:
     """Spectrograms of a generator, with the emotions that it was given."""
 
     folder: Path
+    """Where the files lie."""
     ids: list[str]
     """"synthetic-00001" and so on: no song has such an id."""
     mels: NDArray[np.float16]
@@ -41,6 +42,7 @@ class SyntheticStore:
     labels: NDArray[np.float32]
     """[N, 2] valence and arousal asked for, in [-1, 1]."""
     record: SyntheticRecord
+    """What `synthetic.json` says."""
 
     @classmethod
     def open(cls, folder: Path) -> SyntheticStore:

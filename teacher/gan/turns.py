@@ -27,3 +27,4 @@ class TurnRecord:
     """Share of generated clips that it took for generated."""
     discriminator_steps: int
     generator_steps: int
+    """Optimiser steps of each network in this turn."""

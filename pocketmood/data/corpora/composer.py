@@ -44,8 +44,11 @@ class Piece:
     """The notes in order of time, and the cues as they came out, which are what the ratings follow."""
 
     parameters: SongParameters
+    """What was decided before the first note."""
     notes: tuple[Note, ...]
+    """In order of time."""
     cues: Cues
+    """As they came out in these notes."""
 
 
 def compose(seed: int, song: int, seconds: float = PIECE_S) -> Piece:

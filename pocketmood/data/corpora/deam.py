@@ -61,8 +61,11 @@ class Reject:
     """Something that was left out: a song's id ("" for a whole file), the file, and why."""
 
     id: str
+    """The song's id; "" for a whole file."""
     file: str
+    """What was left out."""
     reason: str
+    """Why, for people."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,9 @@ class Rating:
     """Mean and deviation of the ratings of one song, in [-1, 1] units."""
 
     label: Emotion
+    """Mean of the raters."""
     deviation: Emotion
+    """Standard deviation of the raters."""
 
     def swapped(self) -> Rating:
         """Return the rating with the two axes exchanged."""
@@ -82,9 +87,13 @@ class Files:
     """What lies under a folder, by role; `audio` by song id."""
 
     root: Path
+    """The data set's folder."""
     tables: Mapping[str, Path] = field(default_factory=dict)
+    """Path of each table, by role."""
     audio: Mapping[int, Path] = field(default_factory=dict)
+    """Path of each recording, by song id."""
     rejects: Sequence[Reject] = ()
+    """What was found and left out."""
 
     def name(self, path: Path) -> str:
         """Return a path as users know it: below the data set's folder, with forward slashes."""

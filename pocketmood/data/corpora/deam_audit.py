@@ -31,11 +31,14 @@ class Block:
 
     first: int
     last: int
+    """First and last id."""
     songs: int
+    """Songs of the block that were rated both ways."""
     valence_valence: float
     valence_arousal: float
     arousal_valence: float
     arousal_arousal: float
+    """Pearson correlations: the first word is the per-song column, the second the mean per-second rating."""
 
     @property
     def name(self) -> str:

@@ -50,11 +50,17 @@ class Cues:
     """
 
     major: float
+    """How happy the mode is judged, from 0 (phrygian) to 1 (ionian)."""
     notes_per_second: float
+    """Notes of the melody per second."""
     register: float
+    """Mean MIDI pitch."""
     loudness_db: float
+    """Relative to the middle of the dynamic range."""
     articulation: float
+    """From 1 (legato) to 4 (staccato)."""
     flute: float
+    """From 0 (brass) to 1 (flute)."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,20 @@ class Artist:
     """A pseudo-artist: a name and habits that all songs under this name share."""
 
     name: str
+    """A made name, one per artist of the corpus."""
     genre: str
+    """Genre of the family of instruments."""
     mood: tuple[float, float]  # (valence, arousal), standard normal each
+    """Valence and arousal that the artist's songs lean to, standard normal each."""
     flute: float
     register: float
+    """Leanings to a flute's timbre and to high pitch, standard normal each."""
     figure: int
+    """Number of the usual accompaniment."""
     meter: int
+    """Usual beats of a bar: 3 or 4."""
     drums: float
+    """How much more likely than others to have drums, standard normal."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +89,25 @@ class SongParameters:
     """All decisions taken before the first note."""
 
     artist: Artist
+    """The pseudo-artist."""
     mode: str
+    """Name of the mode."""
     cues: Cues
+    """As meant; notes may come out otherwise."""
     tonic: int  # pitch class
+    """Pitch class, 0 to 11."""
     programs: tuple[int, int, int]  # lead, chords, bass
+    """Instruments of lead, chords and bass."""
     pattern: int | None  # drum pattern; None for a piece without drums
+    """Number of the drum pattern; None for a piece without drums."""
     figure: int
+    """Number of the accompaniment."""
     meter: int
+    """Beats of a bar: 3 or 4."""
     mix_db: tuple[float, float, float, float]  # gain of each part
+    """Gain of lead, chords, bass and drums."""
     brightness: float  # -1 (dull) to 1 (bright)
+    """Timbre, from -1 (dull) to 1 (bright)."""
 
 
 def artist_of(seed: int, song: int) -> Artist:
