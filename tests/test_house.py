@@ -30,19 +30,6 @@ HEAVY = {
 }  # fmt: skip
 COMMENTS = 4.0
 """Comments per 100 lines of code that every room has at least; each says why."""
-GONE = (
-    r"(?<![`/])\bspread(?!s\b|_over|_evenly|`)\w*",
-    r"\banswers?\b\s*[=(\[.]",
-    r"Contender|contenders|\bPeers?\b|\bpeers\b",
-    r"likeness",
-    r"\bhidden_(bands|frames)\b",
-    r"FURTHEST|SECOND_CHANCES|\b_Here\b|_forget_the_maker|refresh_statistics",
-    r"StageTrainer|TrainerCallback",
-    r"device_limit",
-    r"\bspec_of\b",
-    r"foretold",
-)
-"""Words of earlier drafts that one of the glossary (CONTRIBUTING.md) has replaced, as they stood in code."""
 
 
 def name_of(path: Path) -> str:
@@ -206,17 +193,6 @@ def test_every_program_starts_as_command_py_says() -> None:
     assert parsers == [*by_command, *(f"pocketmood/{name}.py" for name in ("archive", "cli", "command"))]
 
 
-@pytest.mark.parametrize("word", GONE)
-def test_renamed_words_stay_gone(word: str) -> None:
-    places = [
-        f"{name_of(path)}: {line.strip()}"
-        for path in files(*ROOMS, "tools")
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if re.search(word, line)
-    ]
-    assert places == []
-
-
 def tree() -> dict[str, str]:
     """Return the tree: path -> what it says about it. Folders end with a slash, files are indented below."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -279,8 +255,12 @@ def test_the_lock_pins_what_the_project_asks() -> None:
     asked = [Requirement(line) for line in project["dependencies"]]
     asked += [Requirement(line) for extra in project["optional-dependencies"].values() for line in extra]
     locked = pins()
-    assert {one.name for one in asked if canonicalize_name(one.name) not in locked} == set()
-    assert [f"{one}" for one in asked if locked[canonicalize_name(one.name)] not in one.specifier] == []
+    assert {requirement.name for requirement in asked if canonicalize_name(requirement.name) not in locked} == set()
+    assert [
+        f"{requirement}"
+        for requirement in asked
+        if locked[canonicalize_name(requirement.name)] not in requirement.specifier
+    ] == []
 
 
 def test_the_list_behind_the_lock_is_the_projects_own() -> None:
@@ -288,8 +268,14 @@ def test_the_list_behind_the_lock_is_the_projects_own() -> None:
     lines = (ROOT / "requirements.in").read_text().splitlines()
     listed = [Requirement(line) for line in lines if line and not line.startswith("#")]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    assert {one.name for one in listed} == {Requirement(line).name for group in groups for line in group}
-    assert [f"{one}" for one in listed if pins()[canonicalize_name(one.name)] not in one.specifier] == []
+    assert {requirement.name for requirement in listed} == {
+        Requirement(line).name for group in groups for line in group
+    }
+    assert [
+        f"{requirement}"
+        for requirement in listed
+        if pins()[canonicalize_name(requirement.name)] not in requirement.specifier
+    ] == []
 
 
 def test_nothing_is_unpickled() -> None:

@@ -35,7 +35,7 @@ def test_the_picture_is_librosas_mel_in_equal_channels(size: alternatives.Pictur
 
 
 @pytest.mark.slow
-def test_a_peer_answers_a_waveform_and_is_written_once(tmp_path: Path) -> None:
+def test_an_alternative_predicts_for_a_waveform_and_is_written_once(tmp_path: Path) -> None:
     """It is written beside the test, in the process where another one just failed."""
     alternative = Alternative("mobilevit_xxs", OWN, "ONNX Runtime")
     path = tmp_path / "alternatives" / alternative.file
@@ -55,7 +55,7 @@ def test_a_peer_answers_a_waveform_and_is_written_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_both_runtimes_answer_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_both_runtimes_predict_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A network of one convolution, so that lowering takes no time."""
     import torch
     from torch import nn
@@ -65,8 +65,8 @@ def test_both_runtimes_answer_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         return nn.Sequential(nn.Conv2d(channels, 2, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
 
     monkeypatch.setattr(alternatives, "stock", stock)
-    said = [
+    predictions = [
         Alternative("tiny", OURS, runtime).open(tmp_path, SPEC, threads=1).predict(WAVE)[0]
         for runtime in alternatives.ENDINGS
     ]
-    np.testing.assert_allclose(said[0], said[1], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(predictions[0], predictions[1], rtol=1e-4, atol=1e-4)

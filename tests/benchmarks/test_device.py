@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> Path:
 def phone(tmp_path: Path) -> Path:
     """Return the folder of a fake phone whose runner says SAID."""
     (tmp_path / "adb").mkdir()
-    (tmp_path / "adb" / "said.txt").write_text("I 00:00 some log line\n" + json.dumps(SAID))
+    (tmp_path / "adb" / "printed.txt").write_text("I 00:00 some log line\n" + json.dumps(SAID))
     return tmp_path / "adb"
 
 
@@ -80,8 +80,8 @@ def test_what_is_pushed_run_and_removed(run: Path, phone: Path) -> None:
 def test_rows_join_the_table_and_other_phones_stay(run: Path, phone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     device.keep(RunFolder(run), [Record("model.fp32.pte on Old", latency_ms_median=90.0)])
     assert call(run, phone) == 0
-    said = capsys.readouterr().out
-    assert "model.fp32.pte on Model T" in said and "model.fp32.pte on Old" in said
+    printed = capsys.readouterr().out
+    assert "model.fp32.pte on Model T" in printed and "model.fp32.pte on Old" in printed
     rows = {record.name: record for record in device_records(RunFolder(run))}
     row = rows["model.int8.pte on Model T"]
     assert (row.runtime, row.precision, row.status) == ("ExecuTorch, arm64-v8a", "int8", "passed")
@@ -93,7 +93,7 @@ def test_rows_join_the_table_and_other_phones_stay(run: Path, phone: Path, capsy
 
 
 def say(phone: Path, predictions: list[list[Any]]) -> None:
-    (phone / "said.txt").write_text(json.dumps(SAID | {"predictions": predictions}))
+    (phone / "printed.txt").write_text(json.dumps(SAID | {"predictions": predictions}))
 
 
 def test_predictions_beyond_the_tolerance_are_refuted(run: Path, phone: Path) -> None:
@@ -128,14 +128,14 @@ def test_without_a_tolerance_nothing_is_called_equal(run: Path, phone: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("printed", "reason"),
     [
         ("no such operator", "said 'no such operator', no JSON line"),
         (json.dumps(SAID | {"predictions": GOLDEN[:1]}), "1 predictions for 2 golden waveforms"),
     ],
 )
-def test_a_program_that_breaks_costs_its_row(run: Path, phone: Path, said: str, reason: str) -> None:
-    (phone / "said.txt").write_text(said)
+def test_a_program_that_breaks_costs_its_row(run: Path, phone: Path, printed: str, reason: str) -> None:
+    (phone / "printed.txt").write_text(printed)
     assert call(run, phone) == 1
     assert all(record.status == "failed" and reason in record.reason for record in device_records(RunFolder(run)))
 

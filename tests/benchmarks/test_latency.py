@@ -1,4 +1,4 @@
-"""Rows take turns, warm-up is untimed, one broken row does not stop the others; memory; time to the first answer."""
+"""Rows take turns, warm-up is untimed, one broken row does not stop the others; memory; time to a first line."""
 
 from __future__ import annotations
 

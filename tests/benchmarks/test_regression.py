@@ -121,8 +121,8 @@ def test_the_gate_is_red_for_a_slow_down_and_says_so(tmp_path: Path, capsys: pyt
     write_run(tmp_path / "run" / "benchmarks", LABELS, noisy(3.6, 2), ccc_drop=0.0, parity_error=0.0, peak_rss_bytes=1)
     words = ["--run", str(tmp_path / "run"), "--rows", NAME, "--against", str(then), "--max-drop", ".1"]
     assert gate.main(words) == 1
-    said = capsys.readouterr().out
-    assert f"gate: {NAME}: latency worse: " in said and f"against: {NAME}: size no change" in said
+    printed = capsys.readouterr().out
+    assert f"gate: {NAME}: latency worse: " in printed and f"against: {NAME}: size no change" in printed
 
 
 def test_trials_count_false_alarms_and_misses() -> None:

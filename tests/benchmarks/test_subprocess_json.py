@@ -61,8 +61,8 @@ def test_other_numbers_of_threads_are_told_by_row(monkeypatch: pytest.MonkeyPatc
 
     def start(run: Path, names: list[str], count: int) -> JsonProcess:
         asked.append((list(names), count))
-        said = "{'a': 2.5, 'b': 4}" if count == 1 else "1/0"
-        return JsonProcess(f"{count} threads", "-c", f"import json; print(json.dumps({said}))")
+        printed = "{'a': 2.5, 'b': 4}" if count == 1 else "1/0"
+        return JsonProcess(f"{count} threads", "-c", f"import json; print(json.dumps({printed}))")
 
     monkeypatch.setattr(threads, "counts", lambda count: [1, 8])
     monkeypatch.setattr(threads, "start_process", start)

@@ -1,7 +1,7 @@
 """Stands for `adb`: `python fake_adb.py FOLDER WORD...` keeps a phone in FOLDER and notes every call in its calls.txt.
 
 Pushed files go to FOLDER/phone. The runner's line is handed to FOLDER/runner.json, a list: the command that runs it,
-with the phone's folder as working directory; without that file, FOLDER/said.txt is what the runner prints.
+with the phone's folder as working directory; without that file, FOLDER/printed.txt is what the runner prints.
 """
 
 import json
@@ -26,7 +26,7 @@ def shell(folder: Path, line: str) -> int:
     elif words[0] == "cd":
         runner = folder / "runner.json"
         if not runner.exists():
-            print((folder / "said.txt").read_text())
+            print((folder / "printed.txt").read_text())
             return int((folder / "exit.txt").read_text()) if (folder / "exit.txt").exists() else 0
         program = words[words.index("&&") + 2 :]  # behind LD_LIBRARY_PATH=.
         return subprocess.run([*json.loads(runner.read_text()), *program[0:]], cwd=phone, check=False).returncode

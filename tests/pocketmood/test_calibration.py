@@ -48,11 +48,11 @@ def test_new_songs_lie_inside_as_promised(scatter: str) -> None:
     draw = rng.standard_normal if scatter == "normal" else partial(rng.standard_t, 3)
     rater_sd = rng.uniform(0.2, 0.4, (20_000, 2)) * [0.5, 3]  # one axis too sure, one not sure enough
     labels = 0.2 * rater_sd / [0.5, 3] * draw(size=rater_sd.shape)
-    answers = np.zeros_like(labels)
+    predictions = np.zeros_like(labels)
     shares = []
     for known in np.array_split(np.arange(10_000), 100):  # as many calibrations on 100 songs
-        wide = rater_sd[10_000:] * conformal_factor(answers[known], rater_sd[known], labels[known])
-        found = coverage(answers[10_000:], wide, labels[10_000:], np.full_like(wide, math.nan))
+        wide = rater_sd[10_000:] * conformal_factor(predictions[known], rater_sd[known], labels[known])
+        found = coverage(predictions[10_000:], wide, labels[10_000:], np.full_like(wide, math.nan))
         shares.append(found["songs"]["68"]["mean"])
     # the mean over calibrations is rank / (N + 1) = 69 / 101; each scatters by .033 (two axes), their mean by .0033
     assert np.mean(shares) == pytest.approx(69 / 101, rel=0, abs=0.012)

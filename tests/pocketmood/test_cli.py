@@ -1,4 +1,4 @@
-"""`pocketmood predict` with a model whose answers are known, on good files and on every kind of bad one."""
+"""`pocketmood predict` with a model whose predictions are known, on good files and on every kind of bad one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEAVY = {"torch", "transformers", "timm", "matplotlib", "librosa", "executorch",
 
 
 class FakeBundle:
-    """A bundle whose model answers with the loudest sample as valence and a fixed arousal."""
+    """A bundle whose model predicts the loudest sample as valence and a fixed arousal."""
 
     spec = MelSpec()
     asked: tuple[str, ...] = ()
@@ -41,11 +41,11 @@ class FakeBundle:
     def predictor(self, runtime: str = "onnxruntime", precision: str = "fp32", threads: int = 0) -> bundle.Predictor:
         FakeBundle.asked = (runtime, precision)
 
-        def answer(wave: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
+        def predict(wave: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
             assert wave.shape == (self.spec.samples,)
             return Emotion(float(wave.max()), -0.5), Emotion(0.25, 0.125)
 
-        return answer
+        return predict
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_one_line_per_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert FakeBundle.asked == ("onnxruntime", "fp32")
 
 
-def test_json_holds_the_same_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_the_same_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, absent = tone(tmp_path / "a.wav"), tmp_path / "absent.wav"
     arguments = ["predict", "--json", "--runtime", "executorch", "--precision", "int8", str(good), str(absent)]
     assert cli.main(arguments) == 1
@@ -127,7 +127,9 @@ def test_json_holds_the_same_answers(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert FakeBundle.asked == ("executorch", "int8")
 
 
-def test_bad_files_get_a_line_each_and_the_others_an_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_bad_files_get_a_line_each_and_the_others_a_prediction(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     bad = bad_files(tmp_path / "bad")
     good = [tone(tmp_path / name) for name in ("first.wav", "last.wav")]
     assert cli.main(["predict", str(good[0]), *map(str, bad.values()), str(good[1])]) == 1

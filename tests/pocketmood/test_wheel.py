@@ -50,20 +50,20 @@ def test_ships_pocketmood_only(wheel: zipfile.ZipFile) -> None:
 
 
 def test_says_what_it_is(wheel: zipfile.ZipFile) -> None:
-    said = metadata(wheel)
-    assert said["Name"] == "pocketmood" and said["Version"] == pocketmood.__version__
-    assert said["License-Expression"] == "Apache-2.0" and said["Requires-Python"] == "<3.14,>=3.11"
+    described = metadata(wheel)
+    assert described["Name"] == "pocketmood" and described["Version"] == pocketmood.__version__
+    assert described["License-Expression"] == "Apache-2.0" and described["Requires-Python"] == "<3.14,>=3.11"
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
     (entry,) = (name for name in wheel.namelist() if name.endswith("/entry_points.txt"))
     assert "pocketmood = pocketmood.__main__:start" in wheel.read(entry).decode()
 
 
 def test_needs_little_to_predict_and_offers_extras(wheel: zipfile.ZipFile) -> None:
-    said = metadata(wheel)
+    described = metadata(wheel)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [line.split(";")[0] for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
+    needed = [line.split(";")[0] for line in described.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(name.split(">")[0] for name in needed) == ["numpy", "onnxruntime", "soundfile", "soxr"]
-    assert sorted(said.get_all("Provides-Extra", [])) == sorted(project["optional-dependencies"])
+    assert sorted(described.get_all("Provides-Extra", [])) == sorted(project["optional-dependencies"])
 
 
 def test_runs_where_it_is_installed(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

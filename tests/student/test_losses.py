@@ -197,15 +197,15 @@ def test_unrated_clips_feel_the_teacher_only_and_the_teacher_feels_nothing() -> 
     emotion = torch.rand(2, 2, generator=generator, requires_grad=True)
     features = torch.rand(2, 4, generator=generator, requires_grad=True)
     rater_sd = torch.full((2, 2), 0.5, requires_grad=True)
-    answer = torch.zeros(2, 2, requires_grad=True)
+    prediction = torch.zeros(2, 2, requires_grad=True)
     theirs = torch.rand(2, 3, generator=generator, requires_grad=True)
-    known = targets([False, False])._replace(emotion=answer, features=theirs)
+    known = targets([False, False])._replace(emotion=prediction, features=theirs)
     projector = Projector(4, 3)
     loss = distillation_loss(StudentOutput(emotion, rater_sd, features), projector(features), known, LossConfig())[
         "loss"
     ]
     loss.backward()
-    assert answer.grad is None and theirs.grad is None
+    assert prediction.grad is None and theirs.grad is None
     assert torch.allclose(emotion.grad, 2 * emotion.detach() / 4, rtol=1e-5, atol=1e-7)  # that of the MSE alone
     assert float(features.grad.abs().sum()) > 0
     assert torch.equal(rater_sd.grad, torch.zeros(2, 2))

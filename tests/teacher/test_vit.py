@@ -182,8 +182,8 @@ def test_saved_and_loaded_teachers_predict_alike(size: str, tmp_path: Path) -> N
     again, saved = load_teacher(tmp_path / "saved")
     mel = torch.rand(1, 1, 128, 64) * 2 - 1
     with torch.no_grad():
-        for one, other in zip(teacher(mel), again(mel), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+        for before, after in zip(teacher(mel), again(mel), strict=True):
+            torch.testing.assert_close(before, after, rtol=1e-6, atol=1e-6)
     assert saved.training == fine_tuned(7) and saved.vit == replace(config, weights=None) and not again.training
     assert {path.suffix for path in (tmp_path / "saved").iterdir()} == {".json", ".safetensors"}
 

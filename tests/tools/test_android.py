@@ -241,13 +241,15 @@ def test_every_text_is_german_too() -> None:
     def texts(folder: str) -> dict[str, str]:
         tree = ElementTree.parse(ANDROID / "app/src/main/res" / folder / "strings.xml")
         return {
-            one.get("name", ""): one.text or "" for one in tree.getroot() if one.get("translatable", "true") == "true"
+            entry.get("name", ""): entry.text or ""
+            for entry in tree.getroot()
+            if entry.get("translatable", "true") == "true"
         }
 
     english, german = texts("values"), texts("values-de")
     assert english.keys() == german.keys()
     for name, text in english.items():
-        marks = [sorted(re.findall(r"%\d\$[^a-z]*[a-z]", one)) for one in (text, german[name])]
+        marks = [sorted(re.findall(r"%\d\$[^a-z]*[a-z]", words)) for words in (text, german[name])]
         assert marks[0] == marks[1], name
 
 
@@ -261,8 +263,12 @@ def test_the_sources_name_no_host_and_stay_short() -> None:
 
 
 def test_renamed_words_stay_gone() -> None:
-    gone = r"\b(Workshop|SoundListener|Sentence|Answer|[sS]pread\w*)\b|\b(Listener|Words|Sentences)\.kt"
+    gone = (
+        r"\b(Workshop|SoundListener|Sentence|[sS]pread\w*)\b|\b(Listener|Words|Sentences)(\.kt|\()|[aA]nswer|[aA]ntwort"
+    )
+    gone += r"|\b(class|interface|object) (Listener|Words|Sentences)\b"
     pages = [*KOTLIN, ANDROID / "README.md", *ANDROID.glob("app/src/main/res/values*/strings.xml")]
+    pages += ANDROID.glob("tests/native/*.cpp")
     found = [f"{path.name}: {word.group()}" for path in pages for word in re.finditer(gone, path.read_text())]
     assert found == []
 

@@ -171,14 +171,14 @@ Java_org_pytorch_executorch_Module_executeNative(JNIEnv* env, jobject self, jstr
     alive.push_back(borrow(env, env->CallObjectMethod(input, to_tensor)));
     arguments.emplace_back(alive.back());
   }
-  auto answer = loaded->execute(text(env, method), arguments);
-  if (!answer.ok()) {
-    raise(env, answer.error(), "execute " + text(env, method));
+  auto result = loaded->execute(text(env, method), arguments);
+  if (!result.ok()) {
+    raise(env, result.error(), "execute " + text(env, method));
     return nullptr;
   }
-  jobjectArray outputs = env->NewObjectArray(answer->size(), type, nullptr);
-  for (size_t i = 0; i < answer->size(); i++) {
-    jobject output = wrapped(env, (*answer)[i]);
+  jobjectArray outputs = env->NewObjectArray(result->size(), type, nullptr);
+  for (size_t i = 0; i < result->size(); i++) {
+    jobject output = wrapped(env, (*result)[i]);
     if (output == nullptr) return nullptr;
     env->SetObjectArrayElement(outputs, i, output);
   }

@@ -123,10 +123,10 @@ def test_a_failure_in_one_row_leaves_the_others_whole(finished):
 
 def test_the_second_run_says_up_to_date_and_prints_the_table_again(finished, capsys):
     command_line.main(["--preset", "smoke", "--run", str(finished), *QUICK])
-    said = capsys.readouterr().out
-    assert said.startswith("benchmarks: up to date\n")
-    assert (finished / "benchmarks" / "table.txt").read_text() in said
-    *_, more, report, last = said.splitlines()
+    printed = capsys.readouterr().out
+    assert printed.startswith("benchmarks: up to date\n")
+    assert (finished / "benchmarks" / "table.txt").read_text() in printed
+    *_, more, report, last = printed.splitlines()
     assert more == f"four alternatives, one thread, all cores: make benchmarks RUN={finished}"
     assert report == f"report: {finished / 'benchmarks' / 'report.html'}"
     assert json.loads(last)["rows"]["teacher"]["status"] == "measured"

@@ -1,4 +1,4 @@
-"""Windows and batches: shapes by hand, and that a runtime answers a batch as PyTorch does."""
+"""Windows and batches: shapes by hand, and that a runtime predicts for a batch as PyTorch does."""
 
 from __future__ import annotations
 

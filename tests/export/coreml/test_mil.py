@@ -70,7 +70,7 @@ def change(package: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     """Let a function edit a program's operations, given by the name of their first output, and save it again."""
     spec = coremltools.utils.load_spec(str(package))
     main = spec.mlProgram.functions["main"]
-    edit({one.outputs[0].name: one for one in main.block_specializations[main.opset].operations})
+    edit({operation.outputs[0].name: operation for operation in main.block_specializations[main.opset].operations})
     (package / "Data" / "com.apple.CoreML" / "model.mlmodel").write_bytes(spec.SerializeToString())
 
 
@@ -101,12 +101,12 @@ def test_swapped_operands_are_seen(package: Path, kind: str) -> None:
     swapped = []
 
     def swap(operations: dict[str, Any]) -> None:
-        for one in operations.values():
-            x, y = (one.inputs[name].arguments[0].name for name in "xy") if one.type == kind else ("", "")
+        for operation in operations.values():
+            x, y = (operation.inputs[name].arguments[0].name for name in "xy") if operation.type == kind else ("", "")
             shapes = [operations[name].outputs[0].type for name in (x, y) if name in operations]
-            if kind == one.type and len(shapes) == 2 and shapes[0] == shapes[1]:
-                one.inputs["x"].arguments[0].name, one.inputs["y"].arguments[0].name = y, x
-                swapped.append(one.outputs[0].name)
+            if kind == operation.type and len(shapes) == 2 and shapes[0] == shapes[1]:
+                operation.inputs["x"].arguments[0].name, operation.inputs["y"].arguments[0].name = y, x
+                swapped.append(operation.outputs[0].name)
 
     change(package, swap)
     assert len(swapped) == 1
@@ -117,8 +117,10 @@ def test_swapped_operands_are_seen(package: Path, kind: str) -> None:
 @pytest.mark.parametrize("pad", [(0, 0, 0, 1024), (0, 0, 512, 512)])
 def test_a_wrong_pad_of_the_waveform_is_seen(package: Path, pad: tuple[int, ...]) -> None:
     def shift(operations: dict[str, Any]) -> None:
-        (one,) = (one for one in operations.values() if one.type == "pad")
-        numbers = operations[one.inputs["pad"].arguments[0].name].attributes["val"].immediateValue.tensor.ints.values
+        (operation,) = (operation for operation in operations.values() if operation.type == "pad")
+        numbers = (
+            operations[operation.inputs["pad"].arguments[0].name].attributes["val"].immediateValue.tensor.ints.values
+        )
         assert list(numbers) == [0, 0, 1024, 0]
         numbers[:] = pad
 
@@ -128,7 +130,7 @@ def test_a_wrong_pad_of_the_waveform_is_seen(package: Path, pad: tuple[int, ...]
 
 def test_a_wrong_pad_of_a_convolution_is_seen(package: Path) -> None:
     def shift(operations: dict[str, Any]) -> None:
-        first = next(one for one in operations.values() if one.type == "conv")
+        first = next(operation for operation in operations.values() if operation.type == "conv")
         numbers = operations[first.inputs["pad"].arguments[0].name].attributes["val"].immediateValue.tensor.ints.values
         before = list(numbers)
         numbers[:] = [before[0] - 1, before[1] + 1, *before[2:]]

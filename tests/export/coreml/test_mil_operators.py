@@ -189,7 +189,7 @@ CASES["constexpr_lut_to_dense"] = [
 def tensors(value: Any) -> Any:
     """Turn arrays into tensors, in lists, too."""
     if isinstance(value, list):
-        return [tensors(one) for one in value]
+        return [tensors(item) for item in value]
     return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
 
 

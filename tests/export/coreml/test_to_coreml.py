@@ -62,9 +62,9 @@ def test_the_front_end_is_float32_and_whole_in_every_precision(exported_run: Pat
         path = exported_run / "bundle" / f"model.{name}.mlpackage"
         main = to_coreml.read_program(path)[0].functions["main"]
         constants = {o.outputs[0].name: o.outputs[0].val for o in main.operations if o.op_type == "const"}
-        values = [one for one in constants.values() if getattr(one, "dtype", None) == np.float32]
+        values = [value for value in constants.values() if getattr(value, "dtype", None) == np.float32]
         for key in ("window", "first.weight", "second", *(f"filters.{block}.weight" for block in range(BLOCKS))):
-            exact = [one for one in values if np.array_equal(one, wanted[key].numpy())]
+            exact = [value for value in values if np.array_equal(value, wanted[key].numpy())]
             assert exact, f"{name}: no float32 constant holds {key}"
 
 

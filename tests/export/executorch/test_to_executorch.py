@@ -31,6 +31,6 @@ def test_carries_the_contract(exported_run: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["model.fp32.pte", "model.int8.pte"])
 def test_is_one_subgraph_with_the_front_end_inside(exported_run: Path, name: str) -> None:
-    records = {one["artefact"]: one for one in read_json(exported_run / "bundle" / "parity.json")}
+    records = {record["artefact"]: record for record in read_json(exported_run / "bundle" / "parity.json")}
     assert (records[name]["delegated_subgraphs"], records[name]["undelegated_ops"]) == (1, 0)
     assert records[name]["planned_bytes"] > 4 * tiny.SPEC.samples

@@ -74,7 +74,7 @@ def test_what_is_not_left_is_int8(left: tuple[str, ...], linears: int, convoluti
     with torch.inference_mode():
         errors = [float((module(clip)[0] - pipeline(clip)[0]).abs().max()) for clip in clips]
     assert 0 < max(errors) < 0.02
-    scales = [_bias_steps(module, one) for one in module.graph.nodes if _is_quantised_linear(one)]
+    scales = [_bias_steps(module, node) for node in module.graph.nodes if _is_quantised_linear(node)]
     assert len(scales) == linears
     for steps in scales:  # every bias is a whole number of the runtime's int32 steps
         np.testing.assert_allclose(steps, np.round(steps), rtol=0, atol=2e-2)

@@ -68,7 +68,7 @@ def test_rounding_by_hand() -> None:
 
 def test_groups_count_operators_weights_and_products() -> None:
     groups = network().groups
-    assert {name: (one.operators, one.weights) for name, one in groups.items() if name != SUMS} == {
+    assert {name: (group.operators, group.weights) for name, group in groups.items() if name != SUMS} == {
         **CONVOLUTIONS,
         **LINEARS,
         **HEADS,
@@ -76,7 +76,7 @@ def test_groups_count_operators_weights_and_products() -> None:
     assert groups[SUMS][0] == 2 and groups[SUMS].weights == 0
     assert groups["second.conv"].multiply_adds == 16 * 8 * 9 * POSITIONS
     assert groups["block linears"].multiply_adds == LINEARS["block linears"][1] * POSITIONS
-    assert {name for name, one in groups.items() if not one.may_ship} == set(HEADS)
+    assert {name for name, group in groups.items() if not group.may_ship} == set(HEADS)
 
 
 def test_float_predictions_are_the_pipelines_own() -> None:
@@ -133,8 +133,8 @@ def row(group: str, saved: int, products: int, error: float) -> sensitivity.Row:
 def test_noisy_groups_that_save_little_leave_first() -> None:
     rows = [row("a", 100, 10, 0.1), row("b", 1000, 10, 0.2), row("sums", 0, 0, 1e-3), row("c", 100, 1000, 0.2)]
     # noise power per gain: a 1e-4, b 4e-5, sums 1e-6, c 4e-4; by products a 1e-3, b 4e-3, sums 1e-6, c 4e-5
-    assert [one.group for one in s.order(rows, "size")] == ["c", "a", "b", "sums"]
-    assert [one.group for one in s.order(rows, "speed")] == ["b", "a", "c", "sums"]
+    assert [row.group for row in s.order(rows, "size")] == ["c", "a", "b", "sums"]
+    assert [row.group for row in s.order(rows, "speed")] == ["b", "a", "c", "sums"]
 
 
 def test_the_search_leaves_what_the_limits_ask_for() -> None:

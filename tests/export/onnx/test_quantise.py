@@ -40,10 +40,12 @@ def test_the_program(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.int8.onnx", "source"]
     assert to_onnx.read_contract(path) == {name: str(value) for name, value in tiny.promise().items()}
     graph = onnx.load(path).graph
-    first = next(place for place, one in enumerate(graph.node) if one.op_type == "Conv")
-    before = [one for one in graph.node[:first] if one.op_type == "QuantizeLinear"]
+    first = next(place for place, node in enumerate(graph.node) if node.op_type == "Conv")
+    before = [node for node in graph.node[:first] if node.op_type == "QuantizeLinear"]
     assert len(before) == 1  # the spectrogram, and nothing of the front end
-    matrices = [one for one in graph.initializer if one.data_type == onnx.TensorProto.INT8 and len(one.dims) > 1]
+    matrices = [
+        weight for weight in graph.initializer if weight.data_type == onnx.TensorProto.INT8 and len(weight.dims) > 1
+    ]
     assert len(matrices) == 6
 
     plain, int8, graph_only = to_onnx.read(source, 1), to_onnx.read(path, 1), to_onnx.read(path, 1, as_written=True)

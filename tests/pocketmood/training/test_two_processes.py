@@ -91,8 +91,8 @@ def test_two_processes_have_the_loss_curves_of_one(tiny_run: Path, tmp_path: Pat
         assert theirs.terms == pytest.approx(ours.terms, rel=0, abs=1e-3)
         assert theirs.validation["ccc_mean"] == pytest.approx(ours.validation["ccc_mean"], rel=0, abs=1e-3)
     assert vit[0][0].terms["ccc"] > 0.1  # a curve, not a row of zeros
-    answers = [read_predictions(folder / "predictions.csv").emotion for folder in (one, two)]
-    assert abs(answers[0] - answers[1]).max() < 1e-3
+    predictions = [read_predictions(folder / "predictions.csv").emotion for folder in (one, two)]
+    assert abs(predictions[0] - predictions[1]).max() < 1e-3
     assert read_json(two / "stage.json")["record"]["synthetic"] == read_json(one / "stage.json")["record"]["synthetic"]
 
 

@@ -31,7 +31,7 @@ import org.robolectric.shadows.ShadowAudioRecord
 
 /**
  * The whole road: samples in a synthetic microphone -> the AudioRecord loop -> resampler -> ring buffer -> the shipped
- * program -> words and pixels, compared with what Python's runtime predictions for the same bundle.
+ * program -> words and pixels, compared with what Python's runtime predicts for the same bundle.
  */
 class MicrophoneToPixelsTest : ScreenTest() {
     private val bundle by lazy { Bundle.open(bundleFolder()) }

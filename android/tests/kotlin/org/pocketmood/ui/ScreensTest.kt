@@ -43,7 +43,7 @@ class ScreensTest : ScreenTest() {
             val spoken = it.findViewById<View>(R.id.plane).contentDescription.toString()
             assertTrue(spoken, spoken.startsWith("The music feels happy: valence +0.50, give or take 0.25, arousal +0.50"))
             assertEquals("Level 6 decibels below full scale", it.findViewById<View>(R.id.meter).contentDescription)
-            assertEquals("Timeline with 2 answers over 0:06", it.findViewById<View>(R.id.timeline).contentDescription)
+            assertEquals("Timeline with 2 predictions over 0:06", it.findViewById<View>(R.id.timeline).contentDescription)
             assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, it.findViewById<View>(R.id.headline).accessibilityLiveRegion)
         }
 

@@ -150,7 +150,7 @@ class ScreenshotsTest : ScreenTest() {
         open<DetailsActivity> {
             keep(it.get(), "self-test-failed")
             assertTrue(it.get().words(), "Self-test: Failed" in it.get().words())
-            assertTrue(it.get().words(), "answers 1.1000 away from PyTorch, and 0.0080 is allowed" in it.get().words())
+            assertTrue(it.get().words(), "is 1.1000 away from that of PyTorch, and 0.0080 is allowed" in it.get().words())
             Stage.loader = loaderOf(FakeModel()) // as if the device had been mended
             it.get().touch(R.id.page_button)
             assertTrue(it.get().words(), "Self-test: Passed" in it.get().words())

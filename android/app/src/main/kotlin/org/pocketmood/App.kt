@@ -49,7 +49,7 @@ open class App : Application() {
 
     fun listenToMicrophone() = session.listen(Source.Microphone, microphone())
 
-    /** Asks for the file's name first, which another app answers in its own time. */
+    /** Asks for the file's name first, which another app gives in its own time. */
     fun listenTo(uri: Uri) =
         background.execute {
             val name = nameOf(uri)
