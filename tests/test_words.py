@@ -29,7 +29,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", ".pre-com
 ENDINGS = {".py", ".kt", ".kts", ".xml", ".cpp", ".h", ".swift", ".sh", ".md", ".js", ".css", ".yml", ".toml"}
 LEFT_OUT = re.compile(
     r"benchmarks/studies/results/"  # as the commands of their day wrote them
-    r"|android/(app/src/main/assets|target|build|app/build|\.gradle)/|.*/\.build/"  # made, not kept
+    r"|export/dist/|android/(app/src/main/assets|target|build|app/build|\.gradle)/|.*/\.build/"  # made, not kept
     r"|tests/test_words\.py"
 )
 GONE = (
