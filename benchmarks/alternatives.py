@@ -23,6 +23,7 @@ from benchmarks.latency import quiet
 from benchmarks.torch_rows import OpenedRow, parameters
 from pocketmood.emotion import Emotion
 from pocketmood.onnx_session import open_session
+from pocketmood.processes import end_with_parent
 from pocketmood.runs import read_json, versions, write_json
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def made_beside(alternatives: Sequence[Alternative], folder: Path) -> Iterator[C
     exporters anew, and other work keeps the second core busy.
     """
     # Spawned: a fork of a process that has threads already may hang.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
         calls = [pool.submit(_make_quietly, alternative, folder) for alternative in alternatives]
 
         def wait() -> None:

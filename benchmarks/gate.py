@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from benchmarks.record import FAILED, INVALID, Record, read_results
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
@@ -88,7 +88,7 @@ def run(config: GateConfig) -> int:
 
 
 def settings(project: Path) -> GateConfig:
-    """Read the table `[tool.pocketmood.gate]`; RunError for a key or a value that is none."""
+    """Read the table `[tool.pocketmood.gate]`; ConfigError for a key or a value that is none."""
     table = tomllib.loads(project.read_text()).get("tool", {}).get("pocketmood", {}).get("gate", {})
     known = {field.name for field in fields(GateConfig)} - {"run", "against"}
     values: dict[str, Any] = {}
@@ -97,19 +97,19 @@ def settings(project: Path) -> GateConfig:
         # A key that is spelt wrongly would be a limit that nobody keeps.
         if name not in known:
             flags = ", ".join(sorted(flag.replace("_", "-") for flag in known))
-            raise RunError(f"{project.name}: [tool.pocketmood.gate] has no key {key!r}; it knows {flags}")
+            raise ConfigError(f"{project.name}: [tool.pocketmood.gate] has no key {key!r}; it knows {flags}")
         if name != "rows" and not isinstance(value, int | float):
-            raise RunError(f"{project.name}: [tool.pocketmood.gate] {key} = {value!r} is no number")
+            raise ConfigError(f"{project.name}: [tool.pocketmood.gate] {key} = {value!r} is no number")
         values[name] = tuple(value) if name == "rows" else float(value)
     return GateConfig(**values)
 
 
 def asked_limits(config: GateConfig) -> list[tuple[Limit, float]]:
-    """Return the limits that have a value; RunError if there is none, for such a gate is always green."""
+    """Return the limits that have a value; ConfigError if there is none, for such a gate is always green."""
     # Refused rather than passed: a table that lost its limits to a typo in pyproject.toml must not look green.
     asked = [(limit, getattr(config, limit.flag)) for limit in LIMITS if getattr(config, limit.flag) is not None]
     if not asked or not config.rows:
-        raise RunError("gate: no limit or no row to hold; give --max-drop .05, say, or fill [tool.pocketmood.gate]")
+        raise ConfigError("gate: no limit or no row to hold; give --max-drop .05, say, or fill [tool.pocketmood.gate]")
     return asked
 
 

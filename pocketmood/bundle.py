@@ -24,7 +24,8 @@ SUFFIXES = {"onnxruntime": "onnx", "executorch": "pte"}
 AGAIN = "export it again with `python -m export`, or copy it again from where it came"
 
 Predictor = Callable[[Array], tuple[Emotion, Emotion]]
-"""Waveform [S] to (emotion, interval68): the latter is half the width of the 68 % interval of a song's mean rating."""
+"""Waveform [S] to emotion and its width: a program's interval68, half the width of the 68 % interval of a song's mean
+rating, or a teacher's rater_sd."""
 
 
 @dataclass(frozen=True)

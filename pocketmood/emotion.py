@@ -14,6 +14,8 @@ RATING_HALF_WIDTH = 4.0
 TYPICAL_RATER_SD = 0.45
 """Standard deviation of a DEAM song's raters, typically: 1.8 points of the 1-9 scale. Networks that predict it begin
 there."""
+RATER_SD_FLOOR = 0.02
+"""Smallest rater_sd that a network predicts; a rating step is .25."""
 NEUTRAL_RADIUS = 0.15
 
 # Eight directions around the plane, counter-clockwise from pure pleasantness, 45 degrees each: the places that

@@ -18,15 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
-from pocketmood.emotion import TYPICAL_RATER_SD
+from pocketmood.emotion import RATER_SD_FLOOR, TYPICAL_RATER_SD
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
 from student.config import require_size
 
-RATER_SD_FLOOR = 0.02
-"""Smallest output of the interval's head before calibration, in units of [-1, 1]; a rating step is .25."""
 _STEM = "stem.conv.weight"
 _SCHEMA = 4
 
@@ -139,7 +137,8 @@ def load_student(folder: Path) -> tuple[Student, dict[str, Any]]:
         )
     spec = MelSpec.from_dict(config["spec"])
     student = Student(config["name"], config["stride"], config["frames"], spec, config["layers"])
-    student.load_state_dict(load_tensors(folder / WEIGHTS_FILE))
+    again = f"delete {folder} and run: python -m student --run {folder.parent}"
+    student.load_state_dict(load_tensors(folder / WEIGHTS_FILE, again))
     return student.eval(), config
 
 

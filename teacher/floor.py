@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from pocketmood.errors import DataError
 from pocketmood.metrics import ccc
@@ -57,13 +56,21 @@ class Ridge:
 
     def save(self, path: Path) -> None:
         """Write the numbers as safetensors."""
+        # Imported here, as torch is not needed to fit or to predict.
+        import torch
+
+        from pocketmood.training.checkpoints import save_tensors
+
         arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if name != "alpha"}
-        save_file(arrays | {"alpha": np.array([self.alpha])}, path)
+        arrays["alpha"] = np.array([self.alpha])
+        save_tensors(path, {name: torch.from_numpy(value) for name, value in arrays.items()})
 
     @classmethod
     def load(cls, path: Path) -> Ridge:
-        """Read what `save` wrote."""
-        arrays = load_file(path)
+        """Read what `save` wrote; RunError for a damaged file."""
+        from pocketmood.training.checkpoints import load_tensors
+
+        arrays = {name: tensor.numpy() for name, tensor in load_tensors(path).items()}
         return cls(alpha=float(arrays.pop("alpha")[0]), **arrays)
 
 

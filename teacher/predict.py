@@ -15,15 +15,13 @@ from pocketmood.emotion import Emotion, mood_word, quadrant, to_nine
 from pocketmood.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from pocketmood.bundle import Predictor
     from pocketmood.spec import MelSpec
-
-    Predict = Callable[[NDArray[np.float32]], tuple[Emotion, Emotion]]
-    """A waveform [S] -> its emotion and rater_sd."""
 
 DESCRIPTION = """Print one line per file: valence and arousal in [-1, 1], each with the standard deviation expected of
 one listener's rating and its place on the 1-9 scale, then mood word and quadrant; and draw them on the plane."""
@@ -86,7 +84,7 @@ def run(config: PredictConfig) -> int:
     return int(len(predictions) < len(config.songs))
 
 
-def open_teacher(folder: Path) -> tuple[MelSpec, Predict]:
+def open_teacher(folder: Path) -> tuple[MelSpec, Predictor]:
     """Return the spectrogram of a trained teacher, and a function from a waveform [S] to emotion and rater_sd."""
     # Inside the function: torch and transformers take seconds to import, and --help needs neither.
     import torch
@@ -112,7 +110,7 @@ def open_teacher(folder: Path) -> tuple[MelSpec, Predict]:
     return spec, predict
 
 
-def predict_files(files: Sequence[Path], spec: MelSpec, predict: Predict) -> list[Prediction]:
+def predict_files(files: Sequence[Path], spec: MelSpec, predict: Predictor) -> list[Prediction]:
     """Decode file after file and predict, printing as it goes; what cannot be decoded is left out."""
     from pocketmood.audio import load
 

@@ -15,8 +15,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from pocketmood.errors import DataError, RunError
 from pocketmood.records import from_json
@@ -89,9 +87,9 @@ class SoftTargets(Index):
         path = folder / INDEX_FILE
         index = from_json(Index, read_json(path), str(path), "run the teacher stage again")
         try:
-            table = load_file(folder / TABLE_FILE)
-        except SafetensorError as error:
-            raise DataError(f"{folder / TABLE_FILE}: damaged ({error}); delete the teacher stage and run it") from error
+            table = _load(folder / TABLE_FILE)
+        except RunError as error:
+            raise DataError(str(error)) from error
 
         wanted = (len(index.ids), len(index.crops))
         for name in ARRAYS:
@@ -153,7 +151,7 @@ def build(source: Source, store: ClipStore, ids: Sequence[str], config: SoftTarg
         if not path.exists():
             _save(path, _predict_chunk(source, store, names, front, crops, config.stride))
 
-    parts = [load_file(path) for path in paths]
+    parts = [_load(path) for path in paths]
     _save(folder / TABLE_FILE, {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS})
     spec_hash = front.spec.hash
     index = Index(tuple(ids), tuple(crops), config.stride, config.frames, spec_hash, source.fingerprint)
@@ -190,7 +188,18 @@ def _predict_chunk(
 
 
 def _save(path: Path, table: Mapping[str, NDArray[np.float32]]) -> None:
-    """Write a table under a temporary name and rename it."""
-    part = path.with_name(path.name + ".tmp")
-    save_file({name: np.ascontiguousarray(value) for name, value in table.items()}, part)
-    part.replace(path)
+    """Write a table, whole or not at all."""
+    # Imported here: the index is read by commands that never need torch.
+    import torch
+
+    from pocketmood.training.checkpoints import save_tensors
+
+    save_tensors(path, {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in table.items()})
+
+
+def _load(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Read what `_save` wrote; RunError for what is damaged."""
+    from pocketmood.training.checkpoints import load_tensors
+
+    found = load_tensors(path, "delete the teacher stage and run it")
+    return {name: tensor.numpy() for name, tensor in found.items()}

@@ -14,21 +14,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
-from pocketmood.emotion import TYPICAL_RATER_SD
+from pocketmood.emotion import RATER_SD_FLOOR, TYPICAL_RATER_SD
 from pocketmood.errors import RunError
 from pocketmood.runs import write_json
+from pocketmood.training.checkpoints import load_tensors, save_tensors
 from teacher.ast import Ast
 from teacher.config import PATCH, VitConfig
 from teacher.pretrained import Pretrained, bare_backbone, pretrained_backbone
 from teacher.record import FineTuned, SavedTeacher
 from teacher.tokens import TokenEncoder
-
-RATER_SD_FLOOR = 0.02
-"""Smallest rater_sd that a teacher predicts; a rating step is .25."""
 
 
 class TeacherOutput(NamedTuple):
@@ -124,11 +121,7 @@ def final_norm(teacher: Teacher) -> nn.Module:
 
 def save_teacher(folder: Path, teacher: Teacher, config: VitConfig, training: FineTuned) -> None:
     """Write model.safetensors and config.json: the network, and the facts of its training."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().cpu().contiguous() for name, value in teacher.state_dict().items()}
-    temporary = folder / f"{WEIGHTS_FILE}.part"
-    save_file(state, temporary)
-    temporary.replace(folder / WEIGHTS_FILE)
+    save_tensors(folder / WEIGHTS_FILE, teacher.state_dict())
     # config.json last: `load_teacher` takes a folder with both files for a finished teacher.
     architecture = teacher.backbone.architecture if isinstance(teacher.backbone, Pretrained) else None
     write_json(folder / CONFIG_FILE, asdict(SavedTeacher(replace(config, weights=None), architecture, training)))
@@ -141,7 +134,8 @@ def load_teacher(folder: Path) -> tuple[Teacher, SavedTeacher]:
     saved = SavedTeacher.load(folder)
     # {} rather than None for the sizes from scratch too: None would fetch pretrained weights, only to replace them.
     teacher = build_teacher(saved.vit, saved.architecture or {})
-    teacher.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    again = f"delete {folder} and run: python -m teacher --run {folder.parent}"
+    teacher.load_state_dict(load_tensors(folder / WEIGHTS_FILE, again))
     return teacher.eval(), saved
 
 

@@ -77,7 +77,7 @@ class ArchitecturesConfig:
 
     @property
     def choices(self) -> list[Choice]:
-        """The rows, read; RunError for one that is none."""
+        """The rows, read; ConfigError for one that is none."""
         return [row_from(row) for row in self.rows]
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pocketmood.errors import DataError, RunError
+from pocketmood.errors import ConfigError, DataError
 from student.config import SIDE, StudentConfig
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def row_from(text: str) -> Choice:
     model, _, frames = text.partition(":")
     stride = frames.removeprefix(_MEAN)
     if not stride.isdecimal() or int(stride) < 1:
-        raise RunError(
+        raise ConfigError(
             f"{text!r} is no row; write MODEL:STRIDE or MODEL:meanFRAMES, for instance mobilevit_xxs:5 or "
             "mobilevit_xxs:mean5"
         )

@@ -10,7 +10,6 @@ kept under RUN/ablation/teacher; a killed ablation continues.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from benchmarks.studies.result_files import RESULTS, parse_command
 from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.errors import RunError
 from pocketmood.metrics import Array
+from pocketmood.processes import cores
 from teacher.config import PRESETS as TEACHERS
 from teacher.config import FineTuneConfig, TeacherConfig
 
@@ -167,7 +167,7 @@ def _fill(stage: Stage, work: Path, config: TeacherConfig, data: TeacherData, sy
     emotion, rater_sd = finetune.predict(network.to(default_device()), data.store, songs, config.vit)
     predictions = Predictions(songs, ("test",) * len(songs), emotion, data.store.labels(songs), rater_sd=rater_sd)
     write_predictions(work / PREDICTIONS_FILE, predictions)
-    stage.record |= {"seconds": round(time.perf_counter() - start), "threads": os.cpu_count()}
+    stage.record |= {"seconds": round(time.perf_counter() - start), "threads": cores()}
 
 
 def _equal_steps(config: TeacherConfig, items: int, most: int) -> tuple[FineTuneConfig, int]:

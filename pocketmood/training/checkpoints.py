@@ -42,22 +42,25 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     part.replace(path)
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file on the CPU; RunError where it is missing or damaged."""
-    return read_tensors(path)[0]
+def load_tensors(path: Path, then: str = "delete it and run the stage again") -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file on the CPU; RunError where it is missing or damaged.
+
+    then: what to do about a damaged one, the error's last words.
+    """
+    return read_tensors(path, then)[0]
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a safetensors file."""
+def read_tensors(
+    path: Path, then: str = "delete it and run the stage again"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a safetensors file, like `load_tensors`."""
     if not path.is_file():
         raise RunError(f"{path}: no such weights. Has the stage that writes them finished?")
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except SafetensorError as error:
-        raise RunError(
-            f"{path}: not a readable safetensors file ({error}). Delete it and run the stage again"
-        ) from error
+        raise RunError(f"{path}: damaged, not a readable safetensors file ({error}); {then}") from error
 
 
 def write_checkpoint(

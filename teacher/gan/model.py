@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.nn.utils.parametrizations import spectral_norm
@@ -20,6 +19,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from pocketmood.errors import RunError
 from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
+from pocketmood.training.checkpoints import load_tensors, save_tensors
 from teacher.gan.record import GanRecord
 
 if TYPE_CHECKING:
@@ -203,8 +203,7 @@ def _stage(inputs: int, outputs: int, upsampling: str) -> nn.Sequential:
 
 def save_generator(generator: Generator, folder: Path, record: GanRecord) -> None:
     """Write `generator.safetensors` and `gan.json`, the record and what it takes to build the network again."""
-    state = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
-    save_file(state, folder / WEIGHTS_FILE)
+    save_tensors(folder / WEIGHTS_FILE, generator.state_dict())
     # The record last: a folder without it holds no generator yet.
     write_json(folder / RECORD_FILE, asdict(record) | {"generator": generator.options})
 
@@ -216,5 +215,5 @@ def load_generator(folder: Path) -> tuple[Generator, GanRecord]:
         raise RunError(f"{folder} holds no trained generator ({RECORD_FILE}); run the teacher stage first")
     values: dict[str, Any] = read_json(path)
     generator = Generator(**values.pop("generator"))
-    generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    generator.load_state_dict(load_tensors(folder / WEIGHTS_FILE, f"delete {folder} and run the teacher stage again"))
     return generator.eval(), from_json(GanRecord, values, str(path), "run the teacher stage again")

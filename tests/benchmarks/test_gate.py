@@ -12,7 +12,7 @@ import yaml
 from benchmarks import gate
 from benchmarks.gate import GateConfig, broken_limits
 from benchmarks.record import Record, write_results
-from pocketmood.errors import RunError
+from pocketmood.errors import ConfigError, RunError
 from tests.helpers import ROOT
 
 ROWS = ("model.fp32.pte", "model.int8.pte")
@@ -61,7 +61,7 @@ def test_a_row_that_is_not_there_keeps_no_limit() -> None:
 
 
 def test_a_gate_without_limits_is_no_gate() -> None:
-    with pytest.raises(RunError, match="no limit or no row to hold"):
+    with pytest.raises(ConfigError, match="no limit or no row to hold"):
         broken_limits(GateConfig(rows=ROWS), [])
 
 
@@ -81,10 +81,10 @@ def test_limits_come_from_pyproject_and_flags_go_before_them(tmp_path: Path) -> 
     project.write_text('[tool.pocketmood.gate]\nrows = ["a", "b"]\nmax-drop = 0.1\n')
     assert gate.settings(project) == GateConfig(rows=("a", "b"), max_drop=0.1)
     project.write_text("[tool.pocketmood.gate]\nmax-drops = 0.1\n")
-    with pytest.raises(RunError, match="no key 'max-drops'; it knows max-drop"):
+    with pytest.raises(ConfigError, match="no key 'max-drops'; it knows max-drop"):
         gate.settings(project)
     project.write_text('[tool.pocketmood.gate]\nmax-drop = "small"\n')
-    with pytest.raises(RunError, match="'small' is no number"):
+    with pytest.raises(ConfigError, match="'small' is no number"):
         gate.settings(project)
     project.write_text("[tool.other]\n")
     assert gate.settings(project) == GateConfig()

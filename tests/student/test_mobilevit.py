@@ -8,12 +8,13 @@ import pytest
 import timm
 import torch
 
+from pocketmood.emotion import RATER_SD_FLOOR
 from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
 from student import mobilevit
 from student.config import StudentConfig, require_size
-from student.mobilevit import RATER_SD_FLOOR, Student, load_imagenet, load_student, save_student
+from student.mobilevit import Student, load_imagenet, load_student, save_student
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,13 @@ def test_saved_and_loaded_is_the_same_student(student: Student, tmp_path: Path) 
     with torch.no_grad():
         for ours, theirs in zip(student(mel()), back(mel()), strict=True):
             assert torch.equal(ours, theirs)
+
+
+def test_damaged_weights_are_one_line_with_the_command(student: Student, tmp_path: Path) -> None:
+    save_student(student, tmp_path, {})
+    (tmp_path / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(RunError, match=r"model.safetensors: damaged.*and run: python -m student --run"):
+        load_student(tmp_path)
 
 
 def test_missing_student_names_the_command(tmp_path: Path) -> None:

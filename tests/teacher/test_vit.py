@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from pocketmood.emotion import RATER_SD_FLOOR
 from pocketmood.errors import PocketmoodError, RunError
 from teacher.config import HUB_NAMES, VitConfig
 from teacher.pretrained import pretrained_backbone
 from teacher.vit import (
-    RATER_SD_FLOOR,
     StemVit,
     build_teacher,
     encoder_layers,
@@ -212,3 +212,13 @@ def test_weights_for_a_network_from_scratch_are_refused() -> None:
 def test_no_teacher_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="python -m teacher --run"):
         load_teacher(tmp_path / "teacher")
+
+
+def test_damaged_weights_are_one_line_with_the_command(tmp_path: Path) -> None:
+    folder = tmp_path / "teacher"
+    save_teacher(folder, build_teacher(SMALL), SMALL, fine_tuned(7))
+    (folder / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(
+        RunError, match=r"model.safetensors: damaged.*delete .*teacher and run: python -m teacher --run"
+    ):
+        load_teacher(folder)

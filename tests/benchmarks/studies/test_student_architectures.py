@@ -106,7 +106,7 @@ def test_rows_as_they_are_typed() -> None:
 
 @pytest.mark.parametrize("typed", ["mobilevit_s", "mobilevit_s:0", "mobilevit_s:x", "mobilevit_s:mean", "a:5mean"])
 def test_other_rows_are_refused(typed: str, tiny_run: Path) -> None:
-    with pytest.raises(RunError, match=f"{typed!r} is no row; write MODEL:STRIDE"):
+    with pytest.raises(ConfigError, match=f"{typed!r} is no row; write MODEL:STRIDE"):
         bench.main(["--run", str(tiny_run), "--rows", typed])
 
 

@@ -62,6 +62,15 @@ def test_a_clip_is_what_the_generator_draws_for_its_label(gan: Path, tmp_path: P
     np.testing.assert_allclose(store.mels[17:], wanted.numpy(), rtol=0, atol=1e-3)  # float16 near 1: 5e-4
 
 
+def test_a_damaged_generator_is_one_line_with_what_to_do(tmp_path: Path) -> None:
+    from teacher.gan.model import load_generator
+
+    save_generator(Generator(8, 4, 2, bands=32, frames=48), tmp_path, gan_record("0" * 16))
+    (tmp_path / "generator.safetensors").write_bytes(b"no")
+    with pytest.raises(RunError, match=r"generator.safetensors: damaged.*delete .* and run the teacher stage again"):
+        load_generator(tmp_path)
+
+
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_validation_and_test_refuse_synthetic_clips(gan: Path, tmp_path: Path, part: str) -> None:
     synthetic = synthesis.draw_clips(gan, LABELS, 2, tmp_path / "store", seed=0)
