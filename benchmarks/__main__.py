@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     # Imported only now: a table that is up to date is printed without any of these libraries.
     from benchmarks import machine, table
     from benchmarks.measure import measure
-    from benchmarks.record import write_results
+    from benchmarks.record import FAILED, BenchmarksRecord, write_results
     from benchmarks.report import page
 
     print(f"benchmarks: {config.repeats} timed calls per row, {config.warmup} to warm up", flush=True)
@@ -70,13 +71,8 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     caption = table.legend(len(measured.ids), config.threads, run.bundle.spec.seconds)
     caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
     # In stage.json, too, so that a results.json can be told from that of another machine.
-    stage.record |= {
-        "machine": place,
-        "threads_used": measured.threads_used,
-        "songs": len(measured.ids),
-        "failed": [record.name for record in measured.records if record.status == "failed"],
-        "caption": caption,
-    }
+    failed = tuple(record.name for record in measured.records if record.status == FAILED)
+    stage.record |= asdict(BenchmarksRecord(place, measured.threads_used, len(measured.ids), failed, caption))
 
     write_results(folder / "results.json", measured.records)
     write_text(folder / "table.txt", table.plain_text(measured.records, caption))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import table
-from benchmarks.record import INVALID, PASSED, Record, read_results, write_results
+from benchmarks.record import INVALID, PASSED, BenchmarksRecord, Record, read_results, write_results
 from benchmarks.rows import device_records
 from export.golden import WAVEFORMS, golden_pairs
 from export.parity_record import tolerances
@@ -195,7 +195,8 @@ def run(config: DeviceConfig) -> int:
         # An earlier table may hold rows of this phone already.
         on_devices = {record.name for record in rows}
         rows = [record for record in read_results(folder.results) if record.name not in on_devices] + rows
-        legend = table.legend(folder.record("benchmarks")["songs"], None, folder.bundle.spec.seconds)
+        songs = BenchmarksRecord.of(folder.stage_file("benchmarks")).songs
+        legend = table.legend(songs, None, folder.bundle.spec.seconds)
         print(table.plain_text(rows, legend), flush=True)
     else:
         print(table.plain_text(rows, f"The other rows: python -m benchmarks --run {config.run}"), flush=True)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pocketmood.errors import RunError
-from pocketmood.runs import read_json, write_text
+from pocketmood.records import from_json
+from pocketmood.runs import StageFile, read_json, write_text
 
 PASSED = "passed"
 MEASURED = "measured"
@@ -100,6 +100,27 @@ class Record:
         self.note(why)
 
 
+@dataclass(frozen=True)
+class BenchmarksRecord:
+    """What the stage says of its result, in its stage.json."""
+
+    machine: dict[str, Any]
+    """Processor, system and versions, as `benchmarks.machine.describe` gives them."""
+    threads_used: dict[str, int]
+    """Runtime -> threads that it says it uses."""
+    songs: int
+    """Test songs behind the CCC."""
+    failed: tuple[str, ...]
+    """Names of the rows that failed."""
+    caption: str
+    """The line below the table."""
+
+    @classmethod
+    def of(cls, stage: StageFile) -> BenchmarksRecord:
+        """Read the record of a finished stage `benchmarks`."""
+        return from_json(cls, stage.record, "the record of the stage `benchmarks`", "run the benchmarks again")
+
+
 KEYS: tuple[str, ...] = tuple(field.name for field in fields(Record))
 
 
@@ -125,10 +146,5 @@ def write_results(path: Path, records: Iterable[Record]) -> None:
 
 def read_results(path: Path) -> list[Record]:
     """Read `results.json`; RunError if its keys are not those of this version."""
-    rows = read_json(path)
-    for row in rows:
-        # Missing ones as well: a figure that an earlier version did not know must not look like one not measured.
-        if set(row) != set(KEYS):
-            odd = ", ".join(sorted(set(row) ^ set(KEYS)))
-            raise RunError(f"{path}: keys differ from this version's ({odd}); run the benchmarks again")
-    return [Record(**row) for row in rows]
+    # Missing keys as well: a figure that an earlier version did not know must not look like one not measured.
+    return [from_json(Record, row, f"{path}: a row", "run the benchmarks again") for row in read_json(path)]

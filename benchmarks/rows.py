@@ -141,7 +141,7 @@ def _compiled(run: RunFolder) -> Row:
 
 
 def _alternative(run: RunFolder, size: Picture, runtime: str) -> Row:
-    alternative = Alternative(torch_rows.student_architecture(run), size, runtime)
+    alternative = Alternative(run.student.name, size, runtime)
     record = Record(alternative.name, alternative.runtime, "fp32")
     why = "not scored: its weights are random, it stands for the time and the size of the usual recipe"
 

@@ -11,8 +11,6 @@ import numpy as np
 from pocketmood.bundle import Predictor
 from pocketmood.data.run_folder import SOFT_TARGETS, RunFolder
 from pocketmood.emotion import Emotion
-from pocketmood.errors import RunError
-from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
 
 if TYPE_CHECKING:
@@ -65,21 +63,21 @@ def torch_row(model: nn.Module, spec: MelSpec, stride: int, frames: int) -> Open
 
 def open_teacher(run: RunFolder) -> OpenedRow:
     """Open the teacher behind the front end, with the frames it was trained on."""
-    from teacher.soft_targets import INDEX_FILE
+    from teacher.soft_targets import Index
     from teacher.vit import load_teacher
 
     folder = run.made("teacher")
     model, _ = load_teacher(folder)
-    seen = read_json(folder / SOFT_TARGETS / INDEX_FILE)
-    return torch_row(model, run.bundle.spec, int(seen["stride"]), int(seen["frames"]))
+    seen = Index.load(folder / SOFT_TARGETS)
+    return torch_row(model, run.bundle.spec, seen.stride, seen.frames)
 
 
 def open_student(run: RunFolder) -> OpenedRow:
     """Open the student behind the front end, in eager PyTorch."""
     from student.mobilevit import load_student
 
-    model, config = load_student(run.made("student"))
-    return torch_row(model, run.bundle.spec, int(config["stride"]), int(config["frames"]))
+    model, saved = load_student(run.made("student"))
+    return torch_row(model, run.bundle.spec, saved.stride, saved.frames)
 
 
 def open_compiled(run: RunFolder, cache: Path) -> OpenedRow:
@@ -90,19 +88,11 @@ def open_compiled(run: RunFolder, cache: Path) -> OpenedRow:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache.resolve())
     from student.mobilevit import load_student
 
-    model, config = load_student(run.made("student"))
+    model, saved = load_student(run.made("student"))
     spec = run.bundle.spec
     # torch.compile returns a module where it is given one; its types say "callable".
     compiled = cast("nn.Module", torch.compile(model.eval()))
-    opened = torch_row(compiled, spec, int(config["stride"]), int(config["frames"]))
+    opened = torch_row(compiled, spec, saved.stride, saved.frames)
     # Compiling happens at the first call; it belongs to opening, not to the row's first call.
     opened.predict(np.zeros(spec.samples, np.float32))
     return opened
-
-
-def student_architecture(run: RunFolder) -> str:
-    """Return which timm model the student is; RunError where its config does not tell."""
-    name = run.student.get("name")
-    if not isinstance(name, str):
-        raise RunError(f'{run.folder("student")}: no timm model under "name" of its config; run the student again')
-    return name

@@ -10,7 +10,8 @@ from export.config import ExportConfig
 from export.contract import Contract, Labels, contract
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
-from pocketmood.runs import STAGE_FILE, Stage, read_json
+from pocketmood.data.saved_student import SavedStudent
+from pocketmood.runs import Stage, read_json, read_stage
 from pocketmood.spec import MelSpec
 
 REFERENCE = "pytorch"
@@ -52,8 +53,8 @@ class Subject:
 
     name: str
     """timm's name of the network."""
-    parameters: int | None
-    """Trained numbers in it, where its config.json tells."""
+    parameters: int
+    """Trained numbers in it."""
     spec: MelSpec
     """The spectrogram that it sees."""
     stride: int
@@ -66,13 +67,13 @@ class Subject:
     @classmethod
     def of(cls, config: ExportConfig) -> Subject:
         """Read the student's config.json and the record of the data stage."""
-        student = read_json(student_folder(config) / CONFIG_FILE)
+        student = SavedStudent.load(student_folder(config) / CONFIG_FILE)
         return cls(
-            name=student["name"],
-            parameters=student.get("parameters"),
-            spec=MelSpec.from_dict(student["spec"]),
-            stride=student["stride"],
-            frames=student["frames"],
+            name=student.name,
+            parameters=student.parameters,
+            spec=student.spec,
+            stride=student.stride,
+            frames=student.frames,
             labels=Labels.of(RunFolder(config.run).data_record),
         )
 
@@ -126,5 +127,4 @@ def student_folder(config: ExportConfig) -> Path:
 
 def step_record(folder: Path) -> dict[str, Any]:
     """Read what a finished step says of its result."""
-    record: dict[str, Any] = read_json(folder / STAGE_FILE)["record"]
-    return record
+    return read_stage(folder).record

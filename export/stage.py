@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from export import bundle, parity, step_pool
 from export.config import FP32, Artefact, ExportConfig
 from export.job import GRAPH_PREDICTIONS, PREDICTIONS, REFERENCE, Clips, Job, Subject, step_record, student_folder
 from export.parity_record import FAILED, PARITY_FILE, DistanceToFp32, Facts, ParityRecord
+from export.record import BundleRecord
 from pocketmood.bundle import SCHEMA
 from pocketmood.calibration import songs_inside
 from pocketmood.data.clips import ClipStore
@@ -49,7 +50,7 @@ def run(config: ExportConfig) -> int:
             red += [f"{record.artefact} {record.diverges}" for record in records if record.diverges]
             if red:
                 raise ExportError("red gates")  # keeps the work folder unfinished
-            stage.record |= {"parity": [record.to_json() for record in records], "warnings": []}
+            stage.record |= asdict(BundleRecord(tuple(record.to_json() for record in records)))
             shutil.rmtree(folder / STEPS)
     except ExportError:
         if not red:

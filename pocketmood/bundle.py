@@ -40,6 +40,10 @@ class Bundle:
     """Length of the waveform that the programs take."""
     files: Mapping[str, str]
     """Path in the folder -> SHA-256 of every file that was exported."""
+    name: str = ""
+    """timm's name of the network; empty where bundle.json does not tell."""
+    parameters: int = 0
+    """Trained numbers in it; 0 where bundle.json does not tell."""
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
@@ -64,7 +68,7 @@ class Bundle:
         # A number changed by hand would give a spectrogram that the network has never seen, and no error.
         if spec.hash != hash_:
             raise BundleError(f"{path}: the spectrogram's numbers do not fit their hash {hash_}; {AGAIN}")
-        return cls(folder, spec, samples, files)
+        return cls(folder, spec, samples, files, str(about.get("name", "")), int(about.get("parameters") or 0))
 
     def verify(self) -> None:
         """Check every file of the bundle against its SHA-256; BundleError names the first that does not fit."""

@@ -47,7 +47,7 @@ class StageFile:
     inputs: dict[str, str]
     """Name -> fingerprint of what it read."""
     record: dict[str, Any]
-    """What it found; each stage has a dataclass of its own for it."""
+    """What it found; every stage of a run has a dataclass of its own for it, and so have most of their steps."""
     versions: dict[str, str]
     """Package -> version, of those that shape a result."""
     wall_s: float

@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
+from pocketmood.data.saved_student import Origin, SavedStudent
 from pocketmood.emotion import RATER_SD_FLOOR, TYPICAL_RATER_SD
 from pocketmood.errors import RunError
-from pocketmood.runs import read_json, write_json
+from pocketmood.runs import write_json
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
 from student.config import require_size
 
 _STEM = "stem.conv.weight"
-_SCHEMA = 4
 
 
 class StudentOutput(NamedTuple):
@@ -106,40 +106,32 @@ def shallower(name: str, layers: int) -> dict[str, Any]:
     return {"blocks": cut(model_cfgs[name].blocks)}
 
 
-def save_student(student: Student, folder: Path, facts: dict[str, Any]) -> None:
-    """Write model.safetensors and config.json, with further `facts`, of a student alone."""
+def save_student(student: Student, folder: Path, origin: Origin | None = None) -> None:
+    """Write model.safetensors and config.json of a student, the latter with how it came to be."""
     save_tensors(folder / WEIGHTS_FILE, student.state_dict())
-    config = {
-        "schema": _SCHEMA,
-        "name": student.name,
-        "stride": student.stride,
-        "frames": student.frames,
-        "layers": student.layers,
-        "features": student.width,
-        "parameters": sum(p.numel() for p in student.parameters()),
-        "spec": student.spec.to_dict(),
-        "spec_hash": student.spec.hash,
-        "interval_scale": student.interval_scale.tolist(),
-        **facts,
-    }
-    write_json(folder / CONFIG_FILE, config)
+    valence, arousal = student.interval_scale.tolist()
+    saved = SavedStudent(
+        name=student.name,
+        stride=student.stride,
+        frames=student.frames,
+        layers=student.layers,
+        features=student.width,
+        parameters=sum(p.numel() for p in student.parameters()),
+        spec=student.spec,
+        spec_hash=student.spec.hash,
+        interval_scale=(valence, arousal),
+        **vars(origin or Origin()),
+    )
+    write_json(folder / CONFIG_FILE, saved)
 
 
-def load_student(folder: Path) -> tuple[Student, dict[str, Any]]:
-    """Read a student (in evaluation mode) and the values of its config.json."""
-    if not (folder / CONFIG_FILE).is_file():
-        raise RunError(f"{folder}: no trained student here; run: python -m student --run {folder.parent}")
-    config: dict[str, Any] = read_json(folder / CONFIG_FILE)
-    if config.get("schema") != _SCHEMA:
-        raise RunError(
-            f"{folder}: config.json has schema {config.get('schema')}, this version reads {_SCHEMA}; run: python -m "
-            f"student --run {folder.parent}"
-        )
-    spec = MelSpec.from_dict(config["spec"])
-    student = Student(config["name"], config["stride"], config["frames"], spec, config["layers"])
+def load_student(folder: Path) -> tuple[Student, SavedStudent]:
+    """Read a student (in evaluation mode) and what stands beside its weights."""
+    saved = SavedStudent.load(folder / CONFIG_FILE)
+    student = Student(saved.name, saved.stride, saved.frames, saved.spec, saved.layers)
     again = f"delete {folder} and run: python -m student --run {folder.parent}"
     student.load_state_dict(load_tensors(folder / WEIGHTS_FILE, again))
-    return student.eval(), config
+    return student.eval(), saved
 
 
 def load_imagenet(student: Student, weights: str) -> str | None:

@@ -16,6 +16,7 @@ from pocketmood.calibration import conformal_factor, coverage
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, RunFolder
+from pocketmood.data.saved_student import Labelling, Origin
 from pocketmood.metrics import AXES
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, write_json
@@ -27,14 +28,13 @@ from student.metrics import PartMetrics, StudentMetrics
 from student.mobilevit import Student, save_student
 from student.plots import plot_all
 from student.predict import predict_clips
+from student.record import StudentRecord, Throughput
 from student.train_once import TRAINING_FOLDER, TrainedStudent, keep_history, stage_inputs, train_student
 from student.training_set import TrainingData
 
 METRICS_FILE = "metrics.json"
 _REFERENCE_FILES = {"teacher": PREDICTIONS_FILE, "floor": FLOOR_FILE}
 """Where the teacher's stage keeps the predictions of those whom a student is compared with."""
-_LABELLING = ("label_set", "label_fix", "synthetic_labels")
-"""Fields of the data's record that every later stage must repeat: what the labels are worth."""
 
 
 def run(config: StudentConfig) -> None:
@@ -69,12 +69,8 @@ def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) ->
 
     save(config, trained, run_folder.data_record, work)
     plot_all(work / "plots", trained.history, student.only("test"), references["teacher"].only("test"))
-    stage.record |= {
-        "model": config.model,
-        "metrics": found.as_json(),
-        "warnings": trained.warnings,
-        "throughput": {"step_seconds": found.step_seconds, "examples_per_second": found.examples_per_second},
-    }
+    speed = Throughput(found.step_seconds, found.examples_per_second)
+    stage.record |= asdict(StudentRecord(config.model, found.as_json(), trained.warnings, speed))
     print(metrics.table(config.model, found), flush=True)
     keep_history(work)
 
@@ -127,11 +123,11 @@ def covered(predictions: Predictions, store: ClipStore) -> dict[str, Any]:
 
 def save(config: StudentConfig, trained: TrainedStudent, data: DataRecord, folder: Path) -> None:
     """Write the student with what later stages must know of it."""
-    facts = {
-        "weights": config.weights,
-        "started_from_random": bool(trained.warning) or config.weights == "random",
-        "labels": {name: getattr(data, name) for name in _LABELLING},
+    origin = Origin(
+        weights=config.weights,
+        started_from_random=bool(trained.warning) or config.weights == "random",
+        labels=Labelling.of(data),
         # Without the folder: a run may be moved, and its student stays the same.
-        "config": asdict(config) | {"run": None},
-    }
-    save_student(trained.student, folder, facts)
+        config=asdict(config) | {"run": None},
+    )
+    save_student(trained.student, folder, origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from student.config import StudentConfig
 from student.distill import distill
 from student.mobilevit import Student, load_imagenet, save_student
 from student.predict import predict_clips
+from student.record import TrainingRecord
 from student.training_set import TrainingData
 
 Adapt = Callable[[Student], Student]
@@ -49,9 +51,9 @@ class TrainedStudent(NamedTuple):
         return float(np.median([epoch.step_seconds for epoch in self.history]))
 
     @property
-    def warnings(self) -> list[str]:
-        """The warning as a list, as a stage's record keeps it."""
-        return [self.warning] if self.warning else []
+    def warnings(self) -> tuple[str, ...]:
+        """The warning, or none, as a stage's record keeps them."""
+        return (self.warning,) if self.warning else ()
 
 
 def stage_inputs(run: RunFolder) -> dict[str, str]:
@@ -84,12 +86,12 @@ def train_student(
 def train_once(data: TrainingData, config: StudentConfig, stage: Stage, adapt: Adapt | None = None) -> Predictions:
     """Train a student in a stage of its own unless that is done; return its predictions for the test songs.
 
-    The stage keeps the student and its predictions; its record says steps, seconds per step and parameters.
+    The stage keeps the student and its predictions; `TrainingRecord.of` reads its record.
     """
     if not stage.up_to_date(quiet=True):
         with stage.work() as work:
             trained = train_student(data, config, work / TRAINING_FOLDER, stage.name, adapt)
-            save_student(trained.student, work, {})
+            save_student(trained.student, work)
 
             # A comparison reads the emotion alone: the head is left uncalibrated, so it gives a `rater_sd`.
             songs, labels = data.split.test, data.store.labels(data.split.test)
@@ -97,12 +99,9 @@ def train_once(data: TrainingData, config: StudentConfig, stage: Stage, adapt: A
             predictions = Predictions(songs, ("test",) * len(songs), emotion, labels, rater_sd=rater_sd)
             write_predictions(work / PREDICTIONS_FILE, predictions)
 
-            stage.record |= {
-                "steps": trained.history[-1].step,
-                "step_seconds": trained.step_seconds,
-                "parameters": trained.parameters,
-                "warnings": trained.warnings,
-            }
+            steps = trained.history[-1].step
+            record = TrainingRecord(steps, trained.step_seconds, trained.parameters, trained.warnings)
+            stage.record |= asdict(record)
             keep_history(work)
     # Read back also when it was just made, so that a continued study sees the very same numbers.
     return read_predictions(stage.folder / PREDICTIONS_FILE)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.records import from_json
-from pocketmood.runs import STAGE_FILE, read_json, write_text
+from pocketmood.runs import STAGE_FILE, read_json, read_stage, write_text
 from teacher.evaluate import FLOOR, METRICS_FILE, PARTS, Comparison, Estimate, PartScores, difference_text, sentence
 from teacher.gan.record import ListeningRecord, Verdict
 from teacher.record import SavedTeacher
@@ -108,7 +108,7 @@ def warnings(folder: Path) -> list[str]:
         found.append(_SYNTHETIC_LABELS)
     found += SavedTeacher.load(folder).training.warnings
     if (folder / STAGE_FILE).is_file():
-        found += read_json(folder / STAGE_FILE)["record"].get("warnings", [])
+        found += read_stage(folder).record["warnings"]
 
     verdict = Verdict.load(folder)
     if verdict is not None and (verdict.forced or not verdict.accepted):
@@ -178,10 +178,11 @@ def _listening(folder: Path) -> str:
     if (folder / LISTENING_PAGE).is_file():
         return f'<p><a href="{LISTENING_PAGE}">Listen: five emotions, real and generated, side by side</a></p>'
     # The step exists without librosa too, and its record says what to type.
-    stage = folder / "listen" / STAGE_FILE
-    if not stage.is_file():
+    stage = folder / "listen"
+    if not (stage / STAGE_FILE).is_file():
         return ""
-    why = from_json(ListeningRecord, read_json(stage)["record"], str(stage), "run the teacher stage again").left_out
+    record = read_stage(stage).record
+    why = from_json(ListeningRecord, record, str(stage / STAGE_FILE), "run the teacher stage again").left_out
     return f'<p class="say">Listening page {escape(why)}.</p>' if why else ""
 
 

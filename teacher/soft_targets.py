@@ -67,6 +67,12 @@ class Index:
     teacher: str
     """Fingerprint of the teacher that predicted."""
 
+    @staticmethod
+    def load(folder: Path) -> Index:
+        """Read the index of a table's folder."""
+        path = folder / INDEX_FILE
+        return from_json(Index, read_json(path), str(path), "run the teacher stage again")
+
 
 @dataclass(frozen=True)
 class SoftTargets(Index):
@@ -84,8 +90,7 @@ class SoftTargets(Index):
         """Read a folder; RunError where it is missing, DataError for parts that do not fit, or NaN."""
         if not (folder / INDEX_FILE).is_file() or not (folder / TABLE_FILE).is_file():
             raise RunError(f"{folder}: no soft targets here; run: python -m teacher --run {folder.parent.parent}")
-        path = folder / INDEX_FILE
-        index = from_json(Index, read_json(path), str(path), "run the teacher stage again")
+        index = Index.load(folder)
         try:
             table = _load(folder / TABLE_FILE)
         except RunError as error:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
-from benchmarks.record import Record, read_results, to_json
+from benchmarks.record import BenchmarksRecord, Record, read_results, to_json
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
@@ -140,7 +140,8 @@ def keep(run: RunFolder, results: Path = RESULTS) -> None:
     stage = run.stage_file("benchmarks")
     # `make benchmarks` alone measures all alternatives; the demo stops at one.
     line = "make demo" if stage.config["alternatives"] != "all" else "make demo && make benchmarks RUN=runs/demo"
-    about = {"command": line, "caption": stage.record["caption"], "machine": stage.record["machine"]}
+    record = BenchmarksRecord.of(stage)
+    about = {"command": line, "caption": record.caption, "machine": record.machine}
     write_json(results / "demo.json", about | {"rows": to_json(read_results(run.results))})
 
 

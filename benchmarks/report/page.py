@@ -16,8 +16,9 @@ from benchmarks.report import accuracy, charts, training
 from benchmarks.report import sections as parts
 from benchmarks.rows import records_of
 from export.parity_record import ParityRecord
+from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.runs import STAGE_FILE, read_json
+from pocketmood.runs import STAGE_FILE
 
 STAGES = ("data", "teacher", "student", "bundle")
 POLICY = (
@@ -36,9 +37,9 @@ HOW_TO_READ = (
 
 def page(config: BenchmarksConfig, run: RunFolder, measured: Measurements, machine: Mapping[str, Any]) -> str:
     """Write the whole page as HTML."""
-    # A stage without its record is left out, not refused: the page then has less to say of it.
-    stages = {name: read_json(path) for name in STAGES if (path := run.folder(name) / STAGE_FILE).is_file()}
-    data = stages.get("data", {}).get("record", {})
+    # A stage that is not there is left out, not refused: the page then has less to say of it.
+    stages = {name: run.stage_file(name) for name in STAGES if (run.folder(name) / STAGE_FILE).is_file()}
+    data = run.data_record
     proofs = records_of(run.folder("bundle"))
     phone = parts.phone_model(measured.records)
     # The other artefacts have the student's weights: more rows of nearly the same numbers would hide the difference.
@@ -93,9 +94,9 @@ def _frame(title: str, style: str, body: str) -> str:
     )
 
 
-def _header(run: RunFolder, data: Mapping[str, Any], measured: Measurements) -> str:
-    corpus = escape(str(data.get("corpus", "the corpus")))
-    say = f"Run {escape(_name(run))}: {len(measured.ids)} test songs of {corpus}, never seen in training."
+def _header(run: RunFolder, data: DataRecord, measured: Measurements) -> str:
+    songs = f"{len(measured.ids)} test songs of {escape(data.corpus)}"
+    say = f"Run {escape(_name(run))}: {songs}, never seen in training."
     return f"<header><h1>What the phone model lost, and what it won</h1><p>{say}</p></header>{parts.banner(data)}"
 
 
@@ -147,7 +148,7 @@ def _method(
     config: BenchmarksConfig,
     measured: Measurements,
     machine: Mapping[str, Any],
-    data: Mapping[str, Any],
+    data: DataRecord,
 ) -> str:
     """State machine, labels and settings."""
     # What the runtimes say, too: one that ignored its number of threads would be told by its own word.
@@ -166,13 +167,13 @@ def _method(
     }
     # What the figures refer to: another label set or fix is another question, whatever the model.
     labels = {
-        "corpus": data.get("corpus"),
-        "songs": data.get("songs"),
-        "left out": data.get("rejects"),
-        "label set": data.get("label_set"),
-        "label fix": data.get("label_fix"),
-        "audit": data.get("audit"),
-        "labels made by": "a formula and simulated raters" if data.get("synthetic_labels") else "people",
+        "corpus": data.corpus,
+        "songs": data.songs,
+        "left out": data.rejects,
+        "label set": data.label_set,
+        "label fix": data.label_fix,
+        "audit": data.audit,
+        "labels made by": "a formula and simulated raters" if data.synthetic_labels else "people",
         "interval": f"bootstrap of {config.bootstrap} resamplings by song, seed {config.seed}",
     }
     return (

@@ -23,7 +23,9 @@ from benchmarks.table import (
     time_ms,
 )
 from export.parity_record import ParityRecord
+from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import RunFolder
+from pocketmood.runs import StageFile
 
 PHONE_MODELS = ("model.int8.pte", "model.fp32.pte", "model.fp32.onnx")
 """What a phone would run, best choice first."""
@@ -31,9 +33,9 @@ IMAGE_BUDGET_BYTES = 1_500_000
 """The page holds at most this much of the stages' own pictures, so that it can be mailed."""
 
 
-def banner(record: Mapping[str, Any]) -> str:
+def banner(data: DataRecord) -> str:
     """Say at the top when labels were computed, not given by people."""
-    if not record.get("synthetic_labels"):
+    if not data.synthetic_labels:
         return ""
     return (
         '<div class="banner" role="note"><strong>Synthetic labels on rendered music</strong>'
@@ -123,15 +125,11 @@ def parity_table(proofs: Sequence[ParityRecord]) -> str:
     return _scroll(heads, rows)
 
 
-def warnings_list(stages: Mapping[str, Mapping[str, Any]], records: Sequence[Record]) -> str:
+def warnings_list(stages: Mapping[str, StageFile], records: Sequence[Record]) -> str:
     """Collect what the stages warned of, and the rows that failed."""
-    found = [
-        (name, str(warning))
-        for name, stage in stages.items()
-        for warning in _as_list(stage.get("record", {}).get("warnings"))
-    ]
+    found = [(name, str(warning)) for name, stage in stages.items() for warning in stage.record.get("warnings", ())]
     # Clips of the generator that failed its gate were not trained on; whoever expects a GAN's help must be told.
-    teacher = stages.get("teacher", {}).get("record", {})
+    teacher = stages["teacher"].record if "teacher" in stages else {}
     if teacher.get("synthetic") and not teacher.get("synthetic_accepted"):
         found.append(("teacher", str(teacher["synthetic"])))
     found += [(record.name, record.reason) for record in records if record.status in (FAILED, INVALID)]
@@ -214,9 +212,3 @@ def _parity_cell(key: str, value: Any, first: bool) -> str:
         text = f'<span class="pill {tone}">{escape(value)}</span>' if key == "verdict" else escape(value)
         return f'<td class="text{" wide" if long else ""}">{text}</td>'
     return f"<td>{NOTHING if value is None else escape(str(value))}</td>"
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]

@@ -14,11 +14,14 @@ from benchmarks.report import charts
 from benchmarks.report.sections import table
 from benchmarks.table import number
 from pocketmood.data.run_folder import RunFolder
+from pocketmood.runs import StageFile
 from pocketmood.training.history import HISTORY, EpochRecord, read_history
 from teacher.gan.record import REAL_HALF, SYNTHETIC, Similarities, Verdict
 
-Stages = Mapping[str, Mapping[str, Any]]
+Stages = Mapping[str, StageFile]
 TRAINED = ("teacher", "student")
+_BATCH_SIZE = {"teacher": ("training", "schedule", "batch_size"), "student": ("schedule", "batch_size")}
+"""Where each stage's config says how many crops a step has."""
 
 
 def section(run: RunFolder) -> str:
@@ -75,8 +78,8 @@ def cost(run: RunFolder, stages: Stages) -> str:
     lines = [
         (
             name,
-            f"{stage['wall_s']:.0f}" if "wall_s" in stage else "-",
-            number(stage["peak_rss_bytes"] / 1e6 if stage.get("peak_rss_bytes") else None, 0),
+            f"{stage.wall_s:.0f}",
+            number(stage.peak_rss_bytes / 1e6 if stage.peak_rss_bytes else None, 0),
             number(speeds.get(name), 0),
         )
         for name, stage in stages.items()
@@ -87,7 +90,8 @@ def cost(run: RunFolder, stages: Stages) -> str:
 def examples_per_second(run: RunFolder, name: str, stages: Stages) -> float | None:
     """Return the crops per second of a stage's training, from its seconds per step; None where it tells none."""
     seconds = [record.step_seconds for record in history(run, name)]
-    config = stages.get(name, {}).get("config", {})
-    batch = config.get("training", config).get("schedule", {}).get("batch_size")
+    batch: Any = stages[name].config if name in stages else {}
+    for key in _BATCH_SIZE[name]:
+        batch = batch.get(key, {})
     # The middle epoch: the first one holds what libraries compile, and any one may have met a busy neighbour.
     return float(batch / sorted(seconds)[len(seconds) // 2]) if seconds and batch else None

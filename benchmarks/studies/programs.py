@@ -15,8 +15,9 @@ from benchmarks.machine import describe
 from benchmarks.studies.result_files import markdown_table, parse_command, write_result
 from export.parity_record import PARITY_FILE, ParityRecord, read_records
 from pocketmood import command
+from pocketmood.bundle import Bundle
 from pocketmood.errors import BundleError
-from pocketmood.runs import STAGE_FILE, read_json
+from pocketmood.runs import STAGE_FILE, read_stage
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ def collect(bundle: Path) -> Programs:
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise BundleError(f"{bundle}: no {', '.join(missing)} in it; pass the folder that `python -m export` wrote")
-    about, stage = read_json(bundle / "bundle.json"), read_json(bundle / STAGE_FILE)
+    about, stage = Bundle.open(bundle), read_stage(bundle)
     programs = tuple(ProgramFacts.of(proof) for proof in read_records(bundle))
-    return Programs(about["name"], about["parameters"], stage["wall_s"], programs, describe())
+    return Programs(about.name, about.parameters, stage.wall_s, programs, describe())
 
 
 def table(values: Programs) -> str:

@@ -116,8 +116,8 @@ def _onnx_call(pipeline: Pipeline, wave: Tensor, threads: int) -> Callable[[], o
 
 def measure(run: RunFolder, threads: int, repeats: int) -> dict[str, Any]:
     """Time all shapes in all runtimes, in turns."""
-    config = run.student
-    spec, stride = MelSpec.from_dict(config["spec"]), int(config["stride"])
+    student = run.student
+    spec, stride = student.spec, student.stride
     used = pin_threads(threads)
 
     windows = [shape_for(seconds, 1, spec, stride) for seconds in WINDOWS_S]
@@ -145,7 +145,7 @@ def measure(run: RunFolder, threads: int, repeats: int) -> dict[str, Any]:
             for shape in shapes
         ]  # fmt: skip
 
-    return {"model": config["name"], "windows": rows(windows), "batches": rows(batches), "threads": threads,
+    return {"model": student.name, "windows": rows(windows), "batches": rows(batches), "threads": threads,
             "threads_used": used, "repeats": repeats, "machine": describe()}  # fmt: skip
 
 

@@ -83,6 +83,7 @@ def run(config: StudentAblationConfig, typed: str = f"python -m {NAME}") -> int:
     from pocketmood.data.run_folder import RunFolder
     from pocketmood.runs import Stage
     from pocketmood.training.device import keep_freed_memory
+    from student.record import TrainingRecord
     from student.train_once import stage_inputs, train_once
     from student.training_set import TrainingData
 
@@ -96,7 +97,7 @@ def run(config: StudentAblationConfig, typed: str = f"python -m {NAME}") -> int:
         stage = Stage(ablation.stages_of(folder, "student"), f"{arm}-{seed}", recipe, inputs)
         emotion = train_once(music, recipe, stage).emotion
         clips = len(music.soft_targets.ids)
-        return emotion, {"terms": ", ".join(ARMS[arm]), "clips": clips, "steps": stage.record["steps"]}
+        return emotion, {"terms": ", ".join(ARMS[arm]), "clips": clips, "steps": TrainingRecord.of(stage).steps}
 
     trained = ablation.train_arms(list(ARMS), config.seeds, train)
 

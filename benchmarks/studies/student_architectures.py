@@ -26,11 +26,13 @@ from benchmarks.studies.student_rows import ROWS, Choice, common_crops, counted_
 from benchmarks.studies.student_table import ArchitectureRow, ArchitecturesResult, notes, pareto, table
 from export.sources import exporter
 from pocketmood import command
-from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError
 from pocketmood.metrics import Array
-from pocketmood.runs import Stage, read_json
+from pocketmood.runs import Stage
 from student.config import PRESETS, StudentConfig, with_epochs
+from student.record import TrainingRecord
+from teacher.record import SavedTeacher
 
 if TYPE_CHECKING:
     from student.training_set import TrainingData
@@ -137,8 +139,8 @@ class TrainedRow:
     """The network, and which frames it is shown."""
     config: StudentConfig
     """Of the last seed's training."""
-    record: Mapping[str, Any]
-    """Of the first seed's training: steps, seconds per step, parameters."""
+    record: TrainingRecord
+    """Of the first seed's training."""
     emotion: Array
     """[K, N, 2] predictions for the test songs, per seed."""
     program: Path | None
@@ -179,7 +181,7 @@ def measure(config: ArchitecturesConfig, lower: Lower = lower, clock: Clock = ti
         threads_used=used,
         repeats=config.repeats,
         crop_hops=min(data.soft_targets.crops[crop][1] * data.soft_targets.stride for crop in crops),
-        teacher_stride=read_json(folder.made("teacher") / CONFIG_FILE)["vit"]["stride"],
+        teacher_stride=SavedTeacher.load(folder.made("teacher")).vit.stride,
         corpus=folder.data_record.corpus,
         machine=describe(),
     )
@@ -205,7 +207,7 @@ def train_row(
         stages.append(Stage(_stages(run), f"{choice.name}-{seed}", settings, stage_inputs(run)))
         emotion.append(train_once(music, training, stages[-1], choice.adapt).emotion)
     program, facts, reason = lowered(run, choice, stages[0], lower)
-    return TrainedRow(choice, training, stages[0].record, np.stack(emotion), program, facts, reason)
+    return TrainedRow(choice, training, TrainingRecord.of(stages[0]), np.stack(emotion), program, facts, reason)
 
 
 def lowered(
@@ -241,9 +243,9 @@ def joined(row: TrainedRow, arm: ablation.Arm, time: Time | None) -> Architectur
         # In shown frames: those are what a reader compares, whatever the front end computes.
         frames=row.config.frames // pooled,
         crop_frames=row.config.crop_frames // pooled,
-        parameters=row.record["parameters"],
-        steps=row.record["steps"],
-        step_seconds=row.record["step_seconds"],
+        parameters=row.record.parameters,
+        steps=row.record.steps,
+        step_seconds=row.record.step_seconds,
         ccc=arm.ccc,
         low=arm.low,
         high=arm.high,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from export.parity import OUTPUTS
 from export.parity_record import Facts
 from export.pipeline import Pipeline
 from export.predict import Waves, in_torch, predict_clips
+from export.record import SearchRecord
 from pocketmood.data.clips import ClipStore
 from pocketmood.metrics import score
 from pocketmood.runs import write_json
@@ -47,7 +49,7 @@ def search(job: Job, pipeline: Pipeline, store: ClipStore, folder: Path, record:
         flush=True,
     )
 
-    record |= {**cost._asdict(), "trials": found.trials}
+    record |= asdict(SearchRecord(**cost._asdict(), trials=found.trials))
     write_json(
         folder / SENSITIVITY,
         {

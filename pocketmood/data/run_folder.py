@@ -16,9 +16,10 @@ from typing import Any
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
+from pocketmood.data.saved_student import SavedStudent
 from pocketmood.data.split import Split
 from pocketmood.errors import RunError
-from pocketmood.runs import STAGE_FILE, STAGES, StageFile, read_json, read_stage
+from pocketmood.runs import STAGE_FILE, STAGES, StageFile, read_stage
 
 MAKE_TARGETS = dict(zip(STAGES, ("data", "teacher", "student", "export", "benchmarks"), strict=True))
 """The target of the Makefile that makes each stage."""
@@ -97,10 +98,9 @@ class RunFolder:
         return Bundle.open(self.made("bundle"))
 
     @cached_property
-    def student(self) -> dict[str, Any]:
-        """The student's config.json: timm's name of the network, stride, frames, spectrogram, labels."""
-        values: dict[str, Any] = read_json(self.made("student") / CONFIG_FILE)
-        return values
+    def student(self) -> SavedStudent:
+        """What stands beside the student's weights: timm's name of the network, stride, frames, spectrogram, labels."""
+        return SavedStudent.load(self.made("student") / CONFIG_FILE)
 
     @property
     def results(self) -> Path:

@@ -107,7 +107,7 @@ def test_a_checkpoint_of_another_window_and_stride_exports_as_it_is(tmp_path: Pa
     run, folder = tiny.make_run(tmp_path / "run"), tmp_path / "ten seconds"
     torch.manual_seed(0)
     folder.mkdir()
-    save_student(Student("mobilevit_xxs", 3, 128, MelSpec(seconds=10.0), layers=1), folder, {})
+    save_student(Student("mobilevit_xxs", 3, 128, MelSpec(seconds=10.0), layers=1), folder)
     config = ExportConfig(run, folder / "model.safetensors", ("onnx",), ("fp32",), golden=2, held_out=1, processes=1)
     assert stage.run(replace(config, ccc_drop_limit=None)) == 0
     waves, predictions = golden_pairs(run / "bundle")

@@ -26,6 +26,8 @@ from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.runs import Stage, file_hash, write_json, write_text
 from pocketmood.spec import MelSpec
 from pocketmood.training.history import EpochRecord, write_history
+from teacher.soft_targets import Index
+from tests.helpers.saved_student import write_student_config
 
 SPEC = MelSpec(seconds=0.5)
 
@@ -60,14 +62,15 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
             folder / "predictions.csv", Predictions(tuple(ids), tuple(splits), _near(true, 0.16, rng), labels)
         )
         write_predictions(folder / "floor.csv", Predictions(tuple(ids), tuple(splits), _near(true, 0.3, rng), labels))
-        write_json(folder / "soft_targets" / "soft_targets.json", {"stride": 5, "frames": 256})
+        index = Index(tuple(ids), ((0, 256),), stride=5, frames=256, spec_hash=SPEC.hash, teacher="made up")
+        write_json(folder / "soft_targets" / "soft_targets.json", index)
         _write_curve(folder / "vit", 20, 0.68, rng)
         write_text(folder / "model.safetensors", "x" * 1_480_000)
         teacher.record |= {"synthetic": "synthetic clips REFUSED: quality 1 of 100", "synthetic_accepted": False}
         teacher.record["warnings"] = ["the backbone starts from random weights"]
     student = Stage(run, "student", {}, {"teacher": teacher.fingerprint})
     with student.work() as folder:
-        write_json(folder / "config.json", {"name": "mobilevit_xxs", "stride": 5, "frames": 256})
+        write_student_config(folder)
         half_widths = np.full(labels.shape, 0.2)
         predictions = Predictions(tuple(ids), tuple(splits), _near(true, 0.18, rng), labels, interval68=half_widths)
         write_predictions(folder / "predictions.csv", predictions)

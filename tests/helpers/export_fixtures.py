@@ -25,6 +25,7 @@ from pocketmood.bundle import SCHEMA
 from pocketmood.runs import Stage, write_json
 from pocketmood.spec import MelSpec
 from tests.helpers import tiny
+from tests.helpers.saved_student import write_student_config
 
 SPEC, STRIDE, FRAMES = MelSpec(), 5, 256
 MIN_NUMBERS = 512
@@ -115,8 +116,7 @@ def make_run(folder: Path) -> Path:
     run = tiny.make_data(folder)
     done = Stage(run, "student", {"name": "tiny"}, command="python -m student")
     with done.work() as work:
-        about = {"name": "tiny", "parameters": 7, "stride": STRIDE, "frames": FRAMES, "spec": SPEC.to_dict()}
-        write_json(work / "config.json", about)
+        write_student_config(work, "tiny", FRAMES, STRIDE, SPEC)
     return run
 
 

@@ -98,7 +98,7 @@ def test_scale_is_part_of_the_student(tmp_path: Path) -> None:
         after = student(mel)
     assert torch.equal(after.emotion, before.emotion)
     assert torch.equal(after.interval68, before.interval68 * torch.tensor([0.5, 2.0]))
-    save_student(student, tmp_path, {})
+    save_student(student, tmp_path)
     assert read_json(tmp_path / "config.json")["interval_scale"] == [0.5, 2.0]
     back, _ = load_student(tmp_path)
     with torch.no_grad():
@@ -107,7 +107,7 @@ def test_scale_is_part_of_the_student(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("schema", [3, 9])
 def test_students_of_another_schema_are_refused(schema: int, tmp_path: Path) -> None:
-    save_student(Student("mobilevit_xxs", frames=64, layers=1), tmp_path, {})
+    save_student(Student("mobilevit_xxs", frames=64, layers=1), tmp_path)
     write_json(tmp_path / "config.json", read_json(tmp_path / "config.json") | {"schema": schema})
     with pytest.raises(RunError, match=f"schema {schema}, this version reads 4; run: python -m student --run"):
         load_student(tmp_path)

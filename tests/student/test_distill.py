@@ -64,7 +64,7 @@ def test_projector_and_front_end_never_reach_the_saved_student(measure: str, tmp
     student = Student("mobilevit_xxs", frames=64)
     distiller = Distiller(student, FEATURES, LossConfig(feature_measure=measure))  # type: ignore[arg-type]
     assert any(name.startswith("projector.") for name in distiller.state_dict()) == (measure == "cosine")
-    save_student(distiller.student, tmp_path, {})
+    save_student(distiller.student, tmp_path)
     saved = load_tensors(tmp_path / "model.safetensors")
     assert saved.keys() == Student("mobilevit_xxs", frames=64).state_dict().keys()
     assert not any("project" in name or "front" in name for name in saved if not name.startswith("body."))

@@ -8,8 +8,10 @@ import pytest
 import timm
 import torch
 
+from pocketmood.data.saved_student import Labelling, Origin
 from pocketmood.emotion import RATER_SD_FLOOR
 from pocketmood.errors import PocketmoodError, RunError
+from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
 from student import mobilevit
@@ -53,7 +55,7 @@ def test_fewer_layers_per_block_when_asked(name: str, tmp_path: Path) -> None:
 
     assert (len(layers(whole)), len(layers(cut))) == (2 + 4 + 3, 3)
     assert cut.state_dict().keys() < whole.state_dict().keys()
-    save_student(cut, tmp_path, {})
+    save_student(cut, tmp_path)
     assert load_student(tmp_path)[0].layers == 1
 
 
@@ -84,9 +86,11 @@ def test_attention_is_not_fused(student: Student) -> None:
 
 
 def test_saved_and_loaded_is_the_same_student(student: Student, tmp_path: Path) -> None:
-    save_student(student, tmp_path, {"labels": {"label_set": "x"}})
-    back, config = load_student(tmp_path)
-    assert {"name", "stride", "frames", "spec", "labels"} <= config.keys()
+    save_student(student, tmp_path, Origin(labels=Labelling("x", "none", False)))
+    back, saved = load_student(tmp_path)
+    assert (saved.name, saved.stride, saved.frames, saved.spec) == (back.name, back.stride, back.frames, back.spec)
+    assert saved.labels == Labelling("x", "none", False) and saved.weights is None
+    assert {"name", "stride", "frames", "spec", "labels"} <= read_json(tmp_path / "config.json").keys()
     assert (back.name, back.stride, back.frames, back.spec) == ("mobilevit_xxs", 5, 64, MelSpec())
     assert not back.training
     with torch.no_grad():
@@ -94,8 +98,20 @@ def test_saved_and_loaded_is_the_same_student(student: Student, tmp_path: Path) 
             assert torch.equal(ours, theirs)
 
 
+def test_a_config_with_other_keys_is_refused(student: Student, tmp_path: Path) -> None:
+    save_student(student, tmp_path)
+    values = read_json(tmp_path / "config.json")
+    write_json(tmp_path / "config.json", values | {"mood": "glad"})
+    with pytest.raises(RunError, match=r"config.json needs exactly .*'mood'.*python -m student --run"):
+        load_student(tmp_path)
+    del values["stride"]
+    write_json(tmp_path / "config.json", values)
+    with pytest.raises(RunError, match=r"config.json needs exactly .*'stride'"):
+        load_student(tmp_path)
+
+
 def test_damaged_weights_are_one_line_with_the_command(student: Student, tmp_path: Path) -> None:
-    save_student(student, tmp_path, {})
+    save_student(student, tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"no")
     with pytest.raises(RunError, match=r"model.safetensors: damaged.*and run: python -m student --run"):
         load_student(tmp_path)

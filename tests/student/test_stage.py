@@ -101,8 +101,8 @@ def check_predictions(run: Path) -> None:
     """The table holds the saved student's predictions for the whole clips of every part."""
     predictions = read_predictions(run / "student" / "predictions.csv")
     assert [predictions.splits.count(part) for part in ("train", "validation", "test")] == [16, 4, 4]
-    student, config = load_student(run / "student")
-    front = MelFrontEnd(student.spec, config["stride"], config["frames"])
+    student, saved = load_student(run / "student")
+    front = MelFrontEnd(student.spec, saved.stride, saved.frames)
     store = ClipStore.open(run / "data" / "store")
     some = predictions.only("test")
     again = predict(student, whole_clip_mels(store, some.ids, front))
@@ -112,9 +112,9 @@ def check_predictions(run: Path) -> None:
 
 def check_intervals(metrics: dict[str, Any], folder: Path) -> None:
     """The scale is that of the head's own rater_sd on validation, and the weights, the table and the config agree."""
-    student, config = load_student(folder)
+    student, saved = load_student(folder)
     scale = list(metrics["interval_scale"].values())
-    assert student.interval_scale.tolist() == config["interval_scale"] == pytest.approx(scale, rel=1e-6, abs=0)
+    assert student.interval_scale.tolist() == list(saved.interval_scale) == pytest.approx(scale, rel=1e-6, abs=0)
     held = read_predictions(folder / "predictions.csv").only("validation")
     # calibrated already: what is left to scale is 1, to float32
     again = conformal_factor(held.emotion, held.interval68, held.labels)

@@ -47,7 +47,7 @@ def test_synchronised_norms_are_measured_on_a_plain_twin(tmp_path: Path) -> None
         expected = student(mel)
         converted = whole_batch_norms(student)
         assert converted is student and any(isinstance(part, torch.nn.SyncBatchNorm) for part in converted.modules())
-        save_student(converted, tmp_path, {})  # type: ignore[arg-type]
+        save_student(converted, tmp_path)  # type: ignore[arg-type]
         twin = unsynchronised(student).eval()
         assert twin is not student and not any(isinstance(part, torch.nn.SyncBatchNorm) for part in twin.modules())
         # the same network; the twin in another memory layout, which sums in another order

@@ -22,6 +22,7 @@ from teacher.config import VitConfig
 from teacher.gan.record import Candidate, Distances, ListeningRecord, Measures, Similarities, Verdict
 from teacher.record import SavedTeacher
 from tests.helpers.fine_tuned import fine_tuned
+from tests.helpers.stage_files import write_stage_file
 
 VOID = {"meta", "link", "img", "br"}
 REFUSED = "synthetic clips REFUSED, the teacher trains on real clips only: quality 1 of 100"
@@ -113,7 +114,7 @@ def test_the_page_holds_every_figure_and_needs_no_network(folder: Path) -> None:
 def test_warnings_come_first_and_once(folder: Path) -> None:
     shout = "ViT-B/16 began with <random> weights"
     save_facts(folder, shout)
-    write_json(folder / "stage.json", {"record": {"warnings": [shout]}})
+    write_stage_file(folder, {"warnings": [shout]})
     quality().save(folder)
     data = DataRecord("noise", True, "a formula", "none", 40, 0, 0, SplitSizes(20, 10, 10, "song"))
     stage = Stage(folder.parent, "data", {})
@@ -143,7 +144,7 @@ def test_the_generator_is_shown_with_its_verdict(folder: Path, verdict: Verdict,
     for place in ("quality/plots/quality.png", "gan/plots/training.png", "gan/plots/samples-epoch-002.png"):
         picture(folder / place)
     missing = "left out: librosa is not installed"
-    write_json(folder / "listen" / "stage.json", {"record": asdict(ListeningRecord(left_out=missing))})
+    write_stage_file(folder / "listen", asdict(ListeningRecord(left_out=missing)))
     text = report.write(folder).read_text(encoding="utf-8")
     assert f"{verdict.sentence}</p>" in text and (verdict.sentence in report.warnings(folder)) == warned
     assert text.count("data:image/png") == 4 and "samples epoch 002" in text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from benchmarks.config import BenchmarksConfig
-from benchmarks.record import Record, write_results
+from benchmarks.record import BenchmarksRecord, Record, write_results
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import Stage
@@ -110,7 +111,7 @@ def test_a_finished_demo_is_kept_and_laid_out(tmp_path: Path, alternatives: str,
     stage = Stage(tmp_path, "benchmarks", BenchmarksConfig(alternatives=alternatives))  # type: ignore[arg-type]
     with stage.work() as folder:
         write_results(folder / run.results.name, [Record("teacher", ccc_mean=0.625)])
-        stage.record |= {"caption": "what the columns mean", "machine": {"cpu": "some"}}
+        stage.record |= asdict(BenchmarksRecord({"cpu": "some"}, {}, 0, (), "what the columns mean"))
     readme.keep(run, tmp_path)
     kept = json.loads((tmp_path / "demo.json").read_text())
     assert (kept["command"], kept["machine"]) == (line, {"cpu": "some"})

@@ -11,6 +11,8 @@ from benchmarks.studies import programs
 from export.parity_record import CccChange, Distance, DistanceToFp32, Facts, Gates, ParityRecord
 from pocketmood.errors import BundleError
 from pocketmood.runs import read_json, write_json
+from tests.helpers.export_fixtures import write_bundle_json
+from tests.helpers.stage_files import write_stage_file
 
 FACTS = Facts(size_bytes=5_590_000, delegated_subgraphs=1, undelegated_ops=0)
 FP32 = ParityRecord(
@@ -26,9 +28,11 @@ INT8 = replace(
 
 
 def test_the_records_become_a_table_and_a_result(tmp_path: Path) -> None:
-    write_json(tmp_path / "bundle.json", {"name": "mobilevit_xxs", "parameters": 950_000})
+    write_bundle_json(tmp_path, samples=1_000)
+    about = read_json(tmp_path / "bundle.json")
+    write_json(tmp_path / "bundle.json", about | {"name": "mobilevit_xxs", "parameters": 950_000})
     write_json(tmp_path / "parity.json", [INT8.to_json(), FP32.to_json()])
-    write_json(tmp_path / "stage.json", {"wall_s": 173.2})
+    write_stage_file(tmp_path, {}, wall_s=173.2)
     programs.main(["--bundle", str(tmp_path), "--out", str(tmp_path / "found")])
     text = (tmp_path / "found.md").read_text()
     assert "| model.int8.pte | 5.59 | 3.9e-07 | 1e-04 | 5.9e-03 | +0.0004 [+0.0000, +0.0000] | 1+0 | passed |" in text

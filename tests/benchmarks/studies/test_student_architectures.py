@@ -21,7 +21,10 @@ from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from student.config import PRESETS
+from teacher.config import VitConfig
+from teacher.record import SavedTeacher
 from teacher.soft_targets import SoftTargets
+from tests.helpers.fine_tuned import fine_tuned
 from tests.helpers.soft_targets import make_teacher
 
 EVERY_5TH, MEAN_OF_5 = Choice("mobilevit_xxs", 5), Choice("mobilevit_xxs", 5, mean=True)
@@ -115,7 +118,8 @@ def test_a_small_table_is_made_and_continued(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_teacher(tiny_run)
-    write_json(tiny_run / "teacher" / "config.json", {"vit": {"stride": 5}})
+    saved = SavedTeacher(VitConfig(stride=5), None, fine_tuned(16))
+    write_json(tiny_run / "teacher" / "config.json", saved)
     lowered: list[str] = []
 
     def lower(choice: Choice, folder: Path, path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from pocketmood.data.run_folder import MAKE_TARGETS, RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import Stage, write_json
+from tests.helpers.saved_student import write_student_config
 
 
 def test_a_finished_data_stage_is_read_once(tiny_run: Path) -> None:
@@ -37,8 +38,8 @@ def test_an_unfinished_stage_counts_as_missing(tmp_path: Path) -> None:
 
 def test_the_students_facts(tmp_path: Path) -> None:
     write_json(tmp_path / "student" / "stage.json", {"record": {}})
-    write_json(tmp_path / "student" / "config.json", {"name": "mobilevit_xxs", "stride": 5})
-    assert RunFolder(tmp_path).student["stride"] == 5
+    saved = write_student_config(tmp_path / "student")
+    assert RunFolder(tmp_path).student == saved and saved.stride == 5
 
 
 def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
