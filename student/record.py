@@ -30,6 +30,7 @@ class StudentRecord:
     warnings: tuple[str, ...]
     """Sentences that a reader of any figure must know."""
     throughput: Throughput
+    """Speed of its training."""
 
 
 @dataclass(frozen=True)

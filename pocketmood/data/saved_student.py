@@ -67,6 +67,7 @@ class SavedStudent(Origin):
     spec: MelSpec
     """The spectrogram that it sees."""
     spec_hash: str
+    """Of that spectrogram."""
     interval_scale: tuple[float, float]
     """Per axis: the factor that calibration put on the head's output; 1 before."""
 
