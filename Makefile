@@ -8,7 +8,21 @@ GPUS      ?= 1
 UNLABELLED ?=
 SONGS     ?= 800
 BUNDLE    ?= $(RUN)/bundle
+# Flags of a stage beyond its preset: TEACHER="--gan.epochs 20 --vit.dropout 0.2".
+TEACHER ?=
+STUDENT ?=
+EXPORT ?=
+BENCHMARKS ?=
 PYTEST_ARGS ?=
+
+# What was asked for first, for messages of the targets that it needs.
+export GOALS ?= $(or $(MAKECMDGOALS),data)
+
+PRESETS := full streamlined demo smoke
+# Every stage knows these and no others: a misspelt one is refused here, not by the third stage hours later.
+ifeq ($(filter $(PRESET),$(PRESETS)),)
+$(error PRESET=$(PRESET) is unknown; choose from $(PRESETS))
+endif
 
 PY := .venv/bin/python
 # Only teacher and student have a gradient to share between GPUs. Without --, torchrun takes --run for its own --run-path.
@@ -17,6 +31,8 @@ TRAIN = $(if $(filter-out 1,$(GPUS)),$(PY) -m torch.distributed.run --standalone
 MEASURED = $(if $(filter file,$(origin RUN)),$(firstword $(wildcard $(RUN)) runs/demo),$(RUN))
 # Two processes, one thread each: libraries that spin while they wait for a core would otherwise slow each other down.
 IN_TWO = --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# Make a stage that a target needs, unless it is there: named goals alone ask whether a finished stage is up to date.
+needs = +@test -f "$(RUN)/$(1)/stage.json" || $(MAKE) --no-print-directory $(or $(2),$(1))
 headline = @printf '\n== %s: %s\n' "$@" "$(1)"
 
 # Where this is set, every process compiles all that it imports anew: 15 s per stage for torch, timm and transformers.
@@ -24,7 +40,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo smoke corpus data teacher student export benchmarks arm64 archive android recordings test check lock clean
+.PHONY: help setup demo smoke corpus all data teacher student export benchmarks arm64 archive android recordings test check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,26 +65,32 @@ corpus: setup ## render a stand-in corpus of SONGS songs into RUN/corpus
 	$(call headline,rendered music with synthetic labels in DEAM's layout)
 	$(PY) -m pocketmood render --songs $(SONGS) --out $(RUN)/corpus
 
+all: teacher student export benchmarks ## the whole road of RUN, from the music under DEAM to the measured programs
+
 data: setup ## decode, label and split the music under DEAM into RUN/data
+	@test -n "$(DEAM)" || { echo 'error: $(RUN)/data needs music. Type `make $(GOALS) DEAM=/path/to/DEAM RUN=$(RUN)`, or make demo' >&2; exit 2; }
 	$(call headline,decode and audit and split the music)
-	@test -n "$(DEAM)" || { echo 'make data: say where DEAM is (make data DEAM=/path/to/DEAM), or run make demo' >&2; exit 2; }
 	$(PY) -m pocketmood data --run $(RUN) --deam "$(DEAM)" --label-fix $(LABEL_FIX)$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)")
 
 teacher: setup ## train GAN and ViT, write the soft targets into RUN/teacher
+	$(if $(filter data,$(MAKECMDGOALS)),,$(if $(DEAM),@$(MAKE) --no-print-directory data,$(call needs,data)))
 	$(call headline,GAN and ViT learn from the ratings)
-	$(TRAIN) teacher --preset $(PRESET) --run $(RUN)
+	$(TRAIN) teacher --preset $(PRESET) --run $(RUN) $(TEACHER)
 
 student: setup ## distil the soft targets into a MobileViT in RUN/student
+	$(call needs,teacher)
 	$(call headline,a MobileViT learns from ratings and teacher)
-	$(TRAIN) student --preset $(PRESET) --run $(RUN)
+	$(TRAIN) student --preset $(PRESET) --run $(RUN) $(STUDENT)
 
 export: setup ## write and prove .pte, .onnx and .mlpackage in RUN/bundle
+	$(call needs,student)
 	$(call headline,one program per runtime and its proof against PyTorch)
-	$(PY) -m export --preset $(PRESET) --run $(RUN)
+	$(PY) -m export --preset $(PRESET) --run $(RUN) $(EXPORT)
 
 benchmarks: setup ## measure accuracy, latency, size and memory into RUN/benchmarks
+	@test -f "$(MEASURED)/bundle/stage.json" || $(MAKE) --no-print-directory export
 	$(call headline,what the phone model lost and won)
-	$(PY) -m benchmarks --preset $(PRESET) --run $(MEASURED)
+	$(PY) -m benchmarks --preset $(PRESET) --run $(MEASURED) $(BENCHMARKS)
 
 arm64: setup ## run the .pte of RUN on an emulated ARM64 processor against its golden pairs
 	$(call headline,the same predictions on ARM64)

@@ -123,8 +123,11 @@ class ExportConfig:
         return {name: value for name, value in vars(self).items() if name not in ("run", "checkpoint", "processes")}
 
 
+_FULL = ExportConfig(run=Path("runs/full"), calibration=128)
 PRESETS = {
-    "full": ExportConfig(run=Path("runs/full"), calibration=128),
+    "full": _FULL,
+    # What is streamlined is the training: its student is exported and proven like any other.
+    "streamlined": _FULL,
     # The packages that only Macs and iPhones run, but for two, are left out to save a minute of a quarter of an hour.
     "demo": ExportConfig(precision=("fp32", "int8")),
     # Nothing is learnt, so there is no CCC to lose.

@@ -234,8 +234,9 @@ _AST_TRAINING = FineTuneConfig(
 _AST_DEMO_TRAINING = FineTuneConfig(schedule=replace(SCHEDULE, epochs=6, learning_rate=7e-4))
 PRESETS = {
     "full": TeacherConfig(gan=GAN_PRESETS["full"], vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING),
+    # The recipe's short form leaves out its optional steps: listening to the GAN, and the baseline.
     "streamlined": TeacherConfig(
-        synthetic=0,
+        listen_s=0.0,
         gan=GAN_PRESETS["streamlined"],
         vit=_BASE,
         training=replace(_BASE_TRAINING, schedule=replace(_BASE_TRAINING.schedule, epochs=30), unfreeze=()),

@@ -140,7 +140,7 @@ def test_config_refuses_what_proves_or_writes_nothing() -> None:
         ExportConfig(golden=0)
     with pytest.raises(ConfigError, match=r"nothing to write: onnx in palette6"):
         ExportConfig(to=("onnx",), precision=("palette6",))
-    assert set(PRESETS) == {"full", "demo", "smoke"}
+    assert set(PRESETS) == {"full", "streamlined", "demo", "smoke"}
     assert PRESETS["smoke"].ccc_drop_limit is None
 
 

@@ -95,7 +95,9 @@ def test_presets_differ_where_they_should() -> None:
     assert (full.vit.size, full.vit.hidden) == ("base", 256)
     assert (full.training.schedule.epochs, full.training.schedule.batch_size) == (24, 12)
     assert (full.training.schedule.learning_rate, full.training.backbone_learning_rate) == (1e-4, 1e-5)
-    assert PRESETS["streamlined"].synthetic == 0 and PRESETS["streamlined"].training.schedule.epochs == 30
+    streamlined = PRESETS["streamlined"]
+    assert (streamlined.synthetic, streamlined.gan.epochs, streamlined.training.schedule.epochs) == (3200, 10, 30)
+    assert not streamlined.baseline and streamlined.listen_s == 0 and streamlined.training.unfreeze == ()
     demo = PRESETS["demo"]
     assert (demo.vit.size, demo.vit.width, demo.vit.layers, demo.training.crop_frames) == ("small", 128, 2, 128)
 
