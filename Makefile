@@ -48,7 +48,7 @@ help: ## list the targets
 	  '$(RUN)' '$(PRESET)' '$(LABEL_FIX)' '$(GPUS)' '$(SONGS)'
 	@printf 'each stage  %s -m teacher --help (or student, export, benchmarks)\n' '$(PY)'
 
-setup: .venv/.ready ## make .venv with the locked packages; every other target does this first
+setup: .venv/.ready ## make .venv with the locked packages; every target but clean and help does this first
 
 .venv/.ready: requirements.lock pyproject.toml tools/setup.sh
 	@bash tools/setup.sh
