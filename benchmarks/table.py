@@ -125,13 +125,15 @@ def legend(songs: int, threads: int | None, seconds: float) -> str:
     cores = f"{threads} thread{'s' if threads != 1 else ''}" if threads else "no threads"
     return (
         f"CCC: agreement with the raters on {songs} test songs (1 is perfect), 95 % interval over songs. drop: what "
-        "the row lost against the teacher, interval over the same songs. parity: largest difference to PyTorch. "
-        "graphs: delegated subgraphs + operators left outside. passed / invalid: equal to PyTorch within its limit, or "
-        "not; failed: it broke; measured: nothing to prove. "
+        "the row lost against the teacher, interval over the same songs. parity: largest difference to what the "
+        "program must repeat: PyTorch; for int8 its own quantised graph, or PyTorch on its own weights. graphs: "
+        "delegated subgraphs + operators left outside. passed / invalid: within all its limits, or not; failed: it "
+        "broke; measured: nothing to prove. ridge floor: ridge regression on band statistics. -: not measured. "
         f"ms: median once warm, waveform of {seconds:g} s in to emotion out, {cores}; p95: 95 % of the calls are "
-        "faster; real time: share of the clip's length; ratio: over the reference kernel timed between the calls; "
-        "first: first call after loading; load: opening the file. MB: file. Mpar: million parameters. RAM: peak in MB "
-        "of a fresh Python process with all its libraries."
+        "faster; real time: share of the clip's length; ratio: a call's time over the reference kernel's around it, "
+        "median; first: first call after loading; load: opening the file; 1 thread, all cores: ms with so many "
+        "(--other-threads). MB: file. Mpar: million parameters. RAM: peak in MB of a fresh Python process with all its "
+        "libraries."
     )
 
 

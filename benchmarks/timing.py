@@ -26,7 +26,12 @@ REFERENCE = "reference kernel"
 def reference_row() -> Record:
     """Return the row of the kernel that all ratios refer to, before it is timed."""
     what = f"a {reference_kernel.SIDE} x {reference_kernel.SIDE} matrix product and a sum over 2 MB arrays"
-    return Record(REFERENCE, "ONNX Runtime", "fp32", reason=f"no model but {what}; ratio: how many of it a row takes")
+    return Record(
+        REFERENCE,
+        "ONNX Runtime",
+        "fp32",
+        reason=f"no model but {what}; ratio: a call's time over this",
+    )
 
 
 def time_start(row: Row, ready: Predictor, wave: NDArray[np.float32], count: int) -> None:
