@@ -52,7 +52,7 @@ def make_stage(config: BenchmarksConfig) -> Stage:
     inputs = {name: run.fingerprint(name) for name in STAGES_READ}
     # Rows of a phone come at any time and belong to no stage: a new one must make the table anew.
     inputs |= {"device": file_hash(run.device_results)} if run.device_results.is_file() else {}
-    return Stage(config.run, "benchmarks", config, inputs, f"python -m benchmarks --run {config.run}")
+    return Stage(config.run, "benchmarks", config, inputs)
 
 
 def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:

@@ -37,7 +37,7 @@ def run(config: ExportConfig) -> int:
         "student": student_fingerprint(config),
         "schema": str(SCHEMA),
     }
-    stage = Stage(config.run, "bundle", config.shaping(), inputs, f"python -m export --run {config.run}")
+    stage = Stage(config.run, "bundle", config.shaping(), inputs)
     if stage.up_to_date():
         return 0
 

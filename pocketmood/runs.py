@@ -62,9 +62,9 @@ class Stage:
     """One step of a run: `parent/name`, made from a config and named inputs.
 
     config: a dataclass or dict of JSON values (paths become text); a field called `run` is left out of the
-    fingerprint, so that a run folder can be moved. inputs: name -> fingerprint of what was read. command: what to type
-    to make this stage, for messages. has_steps: all work is done in nested stages, so that a changed config need not
-    start from nothing: those of the finished or begun stage are offered again, and each knows whether it still fits.
+    fingerprint, so that a run folder can be moved. inputs: name -> fingerprint of what was read. has_steps: all
+    work is done in nested stages, so that a changed config need not start from nothing: those of the finished or begun
+    stage are offered again, and each knows whether it still fits.
     """
 
     def __init__(
@@ -73,11 +73,10 @@ class Stage:
         name: str,
         config: Any,
         inputs: Mapping[str, str] | None = None,
-        command: str = "",
         has_steps: bool = False,
     ) -> None:
         """Describe the stage; nothing is written yet."""
-        self.folder, self.name, self.command, self.has_steps = parent / name, name, command, has_steps
+        self.folder, self.name, self.has_steps = parent / name, name, has_steps
         self.part = parent / f"{name}.part"
         self.config = _plain(asdict(config) if is_dataclass(config) and not isinstance(config, type) else config)
         # A run that was moved or renamed is still the same run.

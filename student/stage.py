@@ -40,7 +40,7 @@ _REFERENCE_FILES = {"teacher": PREDICTIONS_FILE, "floor": FLOOR_FILE}
 def run(config: StudentConfig) -> None:
     """Make `RUN/student`, or say that it is up to date; killed and started again it continues."""
     folder = RunFolder(config.run)
-    stage = Stage(folder.path, "student", config, stage_inputs(folder), folder.command("student"))
+    stage = Stage(folder.path, "student", config, stage_inputs(folder))
     distributed.join()
     if distributed.up_to_date(stage):
         return

@@ -59,7 +59,7 @@ def run(config: TeacherConfig) -> int:
     # A pretrained folder is an input like the songs: other weights in it make another teacher.
     if config.vit.weights and (config.vit.weights / WEIGHTS_FILE).is_file():
         inputs["weights"] = file_hash(config.vit.weights / WEIGHTS_FILE)
-    stage = Stage(config.run, "teacher", config, inputs, folder.command("teacher"), has_steps=True)
+    stage = Stage(config.run, "teacher", config, inputs, has_steps=True)
 
     # Two warnings per import come from torchao's enums, none of them ours to act on.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)

@@ -59,7 +59,7 @@ def write_programs(work: Path, model: str, parts: bool) -> dict[str, tuple[Path,
     made = {}
     for file, write in writers.items():
         settings = {"spec": SPEC.to_dict(), "exporter": exporter()}
-        stage = Stage(work, f"{model}.{file}", settings, {}, "python -m benchmarks.studies.program_latency")
+        stage = Stage(work, f"{model}.{file}", settings)
         # Exporting takes minutes in all: what is there is kept, as long as the exporter is the same.
         if not stage.up_to_date(quiet=True):
             print(f"{stage.name}: exporting", flush=True)

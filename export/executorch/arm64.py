@@ -140,8 +140,7 @@ def run(config: Arm64Config) -> int:
     proof = (*programs, *GOLDEN_FILES, PARITY_FILE)  # whoever changes a tolerance wants another verdict
     inputs = {name: file_hash(bundle / name) for name in proof}
     inputs |= {"runner": native.source_hash(), "executorch": version("executorch")}
-    title = f"python -m export.executorch.arm64 --run {config.run}"
-    stage = Stage(folder.path, ARM64, config, inputs, title)
+    stage = Stage(folder.path, ARM64, config, inputs)
     if stage.up_to_date():
         return 0
 
@@ -150,7 +149,7 @@ def run(config: Arm64Config) -> int:
     except arm64_tools.NotHereError as reason:
         records = [Arm64Record(name, arm64_tools.PLACE, SKIPPED, str(reason)) for name in programs]
         # Made from something else than the proof would be: so it is never taken for one, nor for up to date.
-        stage = Stage(folder.path, ARM64, config, inputs | {SKIPPED: str(reason)}, title)
+        stage = Stage(folder.path, ARM64, config, inputs | {SKIPPED: str(reason)})
     else:
         records = []
 

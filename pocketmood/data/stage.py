@@ -69,7 +69,7 @@ def run(config: DataConfig) -> int:
     inputs = {"corpus": _corpus_fingerprint(files), "unlabelled": fingerprint([_named_hash(path) for path in extra])}
     # Without the folders' own paths: the same music elsewhere is the same data.
     settings = {"label_fix": config.label_fix, "seed": config.seed, "spec": SPEC.to_dict()}
-    stage = Stage(config.run, "data", settings, inputs, f"pocketmood data --run {config.run} --deam {config.deam}")
+    stage = Stage(config.run, "data", settings, inputs)
     if stage.up_to_date():
         return 0
     with stage.work() as folder:

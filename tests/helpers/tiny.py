@@ -35,7 +35,7 @@ def make_data(run: Path, songs: int = SONGS, seed: int = 0) -> Path:
         Clip(str(row + 2), None, Emotion(*map(float, point)), Emotion(0.3, 0.35), f"artist {row}")
         for row, point in enumerate(points)
     ]
-    stage = Stage(run, "data", {"maker": "tests.helpers.tiny", "songs": songs, "seed": seed}, command="make data")
+    stage = Stage(run, "data", {"maker": "tests.helpers.tiny", "songs": songs, "seed": seed})
     with stage.work() as folder:
         ClipStore.write(folder / "store", clips, (wave(clip.label, rng, spec) for clip in clips if clip.label), spec)
         ids, held = [clip.id for clip in clips], max(songs // 6, 1)

@@ -26,7 +26,7 @@ class Config:
 
 
 def make(parent: Path, epochs: int = 3, inputs: dict[str, str] | None = None) -> Stage:
-    return Stage(parent, "teacher", Config(parent, epochs), inputs or {"data": "abc"}, "make teacher")
+    return Stage(parent, "teacher", Config(parent, epochs), inputs or {"data": "abc"})
 
 
 def finish(stage: Stage, text: str = "weights") -> None:
@@ -97,7 +97,7 @@ def test_a_real_kill_loses_no_finished_step(tmp_path: Path) -> None:
         import os, signal
         from pathlib import Path
         from pocketmood.runs import Stage
-        outer = Stage(Path({str(tmp_path)!r}), "teacher", {{}}, command="make teacher")
+        outer = Stage(Path({str(tmp_path)!r}), "teacher", {{}})
         with outer.work() as folder:
             inner = Stage(folder, "gan", {{}})
             if not inner.up_to_date():
