@@ -75,8 +75,7 @@ def kept(run: Path) -> Iterator[str]:
 
 def _wanted(path: PurePosixPath) -> bool:
     """Tell whether a file or folder belongs into the archive."""
-    checkpoint = path.name == "checkpoints" or path.name.startswith("checkpoint-")
-    if checkpoint or path.suffix in _UNFINISHED or str(path) in LEFT_OUT:
+    if path.name == "checkpoints" or path.suffix in _UNFINISHED or str(path) in LEFT_OUT:
         return False
     return path.parts[0] in WEIGHTS_KEPT or path.suffix not in _BULK
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from export import card, stage
+from export.__main__ import main
 from export.config import PRESETS, ExportConfig
 from export.coreml import to_coreml
 from export.golden import golden_pairs
@@ -24,6 +25,13 @@ from pocketmood.runs import file_hash, read_json
 from pocketmood.spec import MelSpec
 from student.mobilevit import Student, save_student
 from tests.helpers import export_fixtures as tiny
+
+
+def test_the_words_of_a_command_line_are_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[ExportConfig] = []
+    monkeypatch.setattr(stage, "run", lambda config: seen.append(config) or 0)
+    assert main(["--preset", "smoke", "--run", str(tmp_path)]) == 0
+    assert seen == [replace(PRESETS["smoke"], run=tmp_path)]
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ KEPT = (
 )  # fmt: skip
 LEFT_OUT = (
     "corpus/DEAM_audio/2.mp3", "corpus/truth.csv", "data/store/clips.i16", "data/store/index.csv",
-    "teacher/model.safetensors", "teacher/vit/model.safetensors", "teacher/vit/checkpoints/a/state.json",
-    "teacher/gan/checkpoint-0004/state.safetensors", "teacher/gan/generator.safetensors",
+    "teacher/model.safetensors", "teacher/vit/model.safetensors", "teacher/vit/checkpoints/step-00000120/state.json",
+    "teacher/gan/checkpoints/step-00000004/state.json", "teacher/gan/generator.safetensors",
     "teacher/synthetic/mels.f16", "teacher/synthetic/synthetic.json", "teacher/soft_targets/soft_targets.safetensors",
     "teacher/listen/index.html", "teacher/listen/neutral-real.wav", "student.part/metrics.jsonl",
     "bundle.old/stage.json", "teacher/metrics.json.tmp",
