@@ -56,7 +56,8 @@ class BenchmarksConfig:
 
 _FULL = BenchmarksConfig(latency_limit_s=45.0, cpu_time_rounds=60, alternatives="all", other_threads=True)
 PRESETS: dict[str, BenchmarksConfig] = {
-    # Whoever asks for the full preset has minutes: all alternatives are made, and every row opened three times.
+    # Takes minutes more than the demo's: all alternatives are made, and every row is timed three times, with two
+    # threads, with one, and with all cores.
     "full": _FULL,
     # What is streamlined is the training: its programs are measured like any other.
     "streamlined": _FULL,

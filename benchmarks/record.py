@@ -37,7 +37,7 @@ class Record:
     name: str
     """What the row is called, in every file."""
     runtime: str | None = None
-    """Whose code computes it."""
+    """The runtime that executes it, as "ONNX Runtime"."""
     precision: str | None = None
     """Of its arithmetic: "fp32", "int8", ..."""
     size_bytes: int | None = None

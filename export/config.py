@@ -71,7 +71,8 @@ class ExportConfig:
     sensitivity: int = 64
     """Validation clips, at most, on which the cost of int8 is measured; of each group alone, on 32 of them at most."""
     int8_drop: float = 0.01
-    """Mean CCC that int8 may cost on these clips; beyond it, the most sensitive groups of operators stay float."""
+    """Mean CCC that int8 may cost on the `--sensitivity` clips; beyond it, the most sensitive groups of operators stay
+    float."""
     int8_prefer: Gain = "size"
     """What int8 is for, where it cannot be everywhere: a small file, or (with int8 dot products only) few float
     multiplications."""
@@ -87,7 +88,8 @@ class ExportConfig:
     int8_fp32_limit: float = 0.03
     """Largest difference allowed between an int8 program and fp32 in PyTorch: an eighth of a point of a 1-9 rating."""
     ccc_drop_limit: float | None = 0.01
-    """Largest loss of mean CCC on the test songs against fp32 in PyTorch; None only reports it."""
+    """Largest loss of mean CCC against fp32 in PyTorch, on the test songs (CoreML: on the compared clips); None only
+    reports it."""
     processes: int = 2
     """Programs written at the same time; each takes about 1.5 GB."""
 

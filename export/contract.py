@@ -15,16 +15,16 @@ Contract = dict[str, int | str]
 
 @dataclass(frozen=True)
 class Labels:
-    """Whose ratings a student learnt, as the data stage recorded it."""
+    """The labels that a student was trained on, from the record of the data stage."""
 
     set: str | None = None
-    """The label set, with its version."""
+    """Name of the label set, as "DEAM static song-level means"."""
     fix: str | None = None
-    """What was mended in it."""
+    """The label fix that was applied to it: "none" or "swap-2013"."""
     synthetic: bool = False
-    """Whether formulas rated the music, and not people."""
+    """Whether the ratings are simulated, and not given by people."""
     corpus: str | None = None
-    """Where the music comes from."""
+    """Name of the corpus that they rate."""
 
     @classmethod
     def of(cls, record: DataRecord) -> Labels:

@@ -46,7 +46,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class DistanceToFp32:
-    """The same for an artefact that was compared with something else: how far fp32 in PyTorch is."""
+    """How far predictions lie from those of fp32 in PyTorch, for an artefact that was compared with something else."""
 
     fp32_max_error: float
     """Largest difference over both outputs."""
@@ -105,9 +105,9 @@ class Facts:
     weights: int | None = None
     """Numbers that a CoreML package stores as floats."""
     compressed_weights: int | None = None
-    """Numbers that it stores in fewer bits."""
+    """Numbers that a CoreML package stores in fewer bits."""
     compressed_tensors: int | None = None
-    """Tensors that these make."""
+    """Weight tensors of a CoreML package whose numbers are stored in fewer bits."""
     float16_ops: int | None = None
     """CoreML operators that compute in float16."""
     delegated_subgraphs: int | None = None
@@ -115,17 +115,17 @@ class Facts:
     undelegated_ops: int | None = None
     """Operators left to portable kernels."""
     left_outside: str | None = None
-    """These, by name."""
+    """The operators left to portable kernels, by name."""
     planned_bytes: int | None = None
     """Memory that ExecuTorch plans for activations."""
     quantised_ops: int | None = None
     """Operators that compute in int8."""
     float_ops: int | None = None
-    """Operators that could have, and compute in float."""
+    """Operators that could compute in int8, and compute in float."""
     quantised: str | None = None
-    """The former by kind."""
+    """Operators in int8, by kind."""
     left_float: str | None = None
-    """The latter by kind."""
+    """Operators that could be int8 and are float, by kind."""
     left_groups: Mapping[str, str] | None = None
     """Groups that the search left in float, each with its reason."""
     calibration_clips: int | None = None

@@ -40,7 +40,7 @@ def conformal_factor(emotion: Array, rater_sd: Array, labels: Array) -> NDArray[
     distribution, if they come from where these come from.
     """
     misses = np.sort(np.abs(labels - emotion.astype(float)) / rater_sd.astype(float), axis=0)
-    # Of one or two songs the quantile would need a third: the largest miss is the best that they can say.
+    # For one or two songs the rank is one more than there are songs: the largest miss is the nearest that they have.
     rank = min(math.ceil(COVERAGE * (len(misses) + 1)), len(misses))
     factor: NDArray[np.float64] = misses[rank - 1]
     return factor

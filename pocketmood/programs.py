@@ -83,5 +83,6 @@ def _require_executorch() -> None:
         import executorch.runtime  # noqa: F401
     except ImportError as error:
         raise BundleError(
-            "the runtime ExecuTorch is not installed: pip install 'pocketmood[export]', or use --runtime onnxruntime"
+            "the runtime ExecuTorch is not installed: pip install 'pocketmood[export]' (in a checkout: pip install "
+            "'.[export]'), or use --runtime onnxruntime"
         ) from error

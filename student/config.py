@@ -93,7 +93,7 @@ class StudentConfig:
     stride: int = 5
     """Every so-many-th frame of the spectrogram is looked at."""
     frames: int = 256
-    """Frames of a whole clip at this stride; a multiple of 64."""
+    """Frames of a whole clip at this stride; a multiple of 64: the network divides by 32, its patches by 2."""
     crop_frames: int = 64
     """Frames of the crops to train on, as the soft targets have them; a multiple of 64."""
     draws: int = 1

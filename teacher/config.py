@@ -29,7 +29,7 @@ class VitConfig:
     stride: int = 5
     """Every so-many-th frame of the spectrogram is looked at; the pretrained sizes resize all of them, so 1 there."""
     frames: int = 256
-    """Frames of a whole clip at this stride; for "small" a multiple of 16, "ast" pads to one."""
+    """Frames of a whole clip at this stride; for "small" a multiple of 16; "ast" pads them to the next multiple."""
     width: int = 128
     """Width of a token ("small" and "ast")."""
     layers: int = 2
@@ -122,7 +122,7 @@ class FineTuneConfig:
     valence_share: float = 0.5
     """Share of valence in 1 - CCC and in the squared error; arousal has the rest."""
     weigh_by_agreement: bool = False
-    """Let ratings whose raters agree count more in both."""
+    """Weigh ratings by how well their raters agree, in 1 - CCC and in the squared error."""
     unfreeze: tuple[tuple[int, int], ...] = ()
     """(epoch, layers) pairs: from that epoch on, counted from 1, so many last encoder layers learn, the rest of the
     backbone never does, and the schedule begins anew. Empty: everything learns from the beginning."""
@@ -154,7 +154,7 @@ class SoftTargetsConfig:
     crops: int = 8
     """Fixed crops beside the whole clip, evenly over it."""
     crop_frames: int = 64
-    """Frames of such a crop."""
+    """Frames of each of these crops, at the stride below; the student trains on crops of as many."""
     frames: int = 256
     """Frames of the whole clip."""
     stride: int = 5
@@ -179,7 +179,7 @@ class TeacherConfig:
     synthetic: int = 3200
     """Spectrograms to draw from the GAN; they join training only if the quality gate accepts them. 0: no GAN at all."""
     listen_s: float = 30.0
-    """Seconds of each of the clips that the generator is listened to by; 0: no listening page."""
+    """Seconds of each clip on the page that plays the generator's clips beside real ones; 0: no page."""
     baseline: bool = True
     """Train the `ast` as well: the plain transformer that the teacher is compared with."""
     gan: GanConfig = field(default_factory=GanConfig)

@@ -1,4 +1,4 @@
-"""Greedy search for the layers that stay float: the fewest with which int8 keeps to its limits.
+"""Bisection over a fixed order, then retries, for the layers that stay float: as few as int8's limits allow.
 
 Three limits bind a choice. The mean CCC on validation clips may drop by no more than one of them; no prediction may
 move further than a gate allows; and the program must predict what its own graph does. The last is hard, because int8 is

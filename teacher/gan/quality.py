@@ -152,7 +152,8 @@ def _stored(synthetic: SyntheticStore, row: int) -> NDArray[np.float32]:
 
 def _band_noise(real: similarity.Description, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
     """Draw clips whose bands have the real means and deviations, and nothing else of music."""
-    # Moments, profile and range take it for music (.94 to 1.0 in results/gan-steps.md), the other three do not.
+    # Moments, profile and range take it for music (.94 to 1.0), the other three do not: see
+    # benchmarks/studies/results/gan-steps.md.
     mean, deviation = real.band_mean.mean(0), real.band_deviation.mean(0)
     while True:
         noise = rng.standard_normal((len(mean), real.frame_mean.shape[1]))

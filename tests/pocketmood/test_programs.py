@@ -64,5 +64,7 @@ def test_executorch_keeps_what_it_predicted_before(tmp_path: Path) -> None:
 
 def test_a_missing_executorch_is_said_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "executorch.runtime", None)
-    with pytest.raises(BundleError, match=r"pip install 'pocketmood\[export\]', or use --runtime onnxruntime"):
+    with pytest.raises(
+        BundleError, match=r"pip install 'pocketmood\[export\]' .*'\.\[export\]'\), or use --runtime onnxruntime"
+    ):
         open_executorch(b"")

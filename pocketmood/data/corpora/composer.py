@@ -100,7 +100,7 @@ class _Writer:
         """Write all parts of one bar."""
         root = self.roots[bar % len(self.roots)]
         chord = [root, root + 2, root + 4] + ([root + 6] if self.rng.random() < 0.15 else [])
-        # Phrases swell and fall by three decibels or so.
+        # A phrase swells and falls by 2.7 units of velocity, just under one decibel.
         swell = 5.0 * math.sin(math.pi * (bar % 4 + 0.5) / 4) - 3.0
         self._lead(bar, start, chord, swell)
         self._chords(start, chord, swell)

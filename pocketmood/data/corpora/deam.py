@@ -140,7 +140,7 @@ def read_table(file: TextIO, needed: Sequence[str]) -> Iterator[dict[str, str]]:
             found = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "nothing"
             raise DataError(
                 f'{Path(file.name).name}: no column "{name}" (found: {found}). Is this DEAM\'s song-level file? '
-                'See README, "Data"'
+                'See docs/data.md, "What it reads"'
             )
     for row in rows:
         if any(cell.strip() for cell in row):
@@ -196,7 +196,9 @@ def ratings(files: Files, rejects: list[Reject]) -> dict[int, Rating]:
     tables = [name for name in STATIC_FILES if name in files.tables]
     if not tables:
         names = " or ".join(STATIC_FILES)
-        raise DataError(f'{files.root}: no {names} in or below it. Is this DEAM\'s folder? See README, "Data"')
+        raise DataError(
+            f'{files.root}: no {names} in or below it. Is this DEAM\'s folder? See docs/data.md, "What it reads"'
+        )
 
     for name, songs in STATIC_FILES.items():
         if name not in files.tables:

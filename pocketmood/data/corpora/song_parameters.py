@@ -33,8 +33,8 @@ LEANING = {
     "articulation": (0.35, 0.35),
     "drums": (0.00, 0.40),
 }
-# How freely the desk balances lead, chords, bass and drums, as standard deviations in dB: what masks the melody in one
-# song leaves it alone in another.
+# Standard deviations, in dB, of the levels of lead, chords, bass and drums, drawn for each song: what masks the melody
+# in one song leaves it alone in another.
 MIX_DB = (1.0, 2.5, 2.0, 3.0)
 
 Generator = np.random.Generator

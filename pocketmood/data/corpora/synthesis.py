@@ -35,15 +35,14 @@ LEAST_RATE = 44_100
 LAYER_DB = 2.5
 # The zero of the filter that tilts a spectrum is at most this: 5 dB more or 3 dB less at 11 kHz than in the bass.
 BRIGHTEST = 0.4
+INSTALL = "pip install 'pocketmood[demo]' (in a checkout: pip install '.[demo]')"
 
 
 def check_tools() -> None:
     """Raise DataError, with what to install, unless everything that rendering needs is there."""
     for package in ("symusic", "pretty_midi", "soundfile"):
         if find_spec(package) is None:
-            raise DataError(
-                f"rendering needs the package {package}, not installed here; pip install 'pocketmood[demo]'"
-            )
+            raise DataError(f"rendering needs the package {package}, not installed here; {INSTALL}")
     try:
         found = version("symusic")
     except PackageNotFoundError:
@@ -60,7 +59,7 @@ def soundfont() -> Path:
     """Return the path of the soundfont, without importing pretty_midi (which takes a second)."""
     spec = find_spec("pretty_midi")
     if spec is None or spec.origin is None:
-        raise DataError("rendering needs the package pretty_midi, not installed here; pip install 'pocketmood[demo]'")
+        raise DataError(f"rendering needs the package pretty_midi, not installed here; {INSTALL}")
     return Path(spec.origin).parent / SOUNDFONT
 
 

@@ -114,7 +114,9 @@ def test_ratings_from_1_to_9_become_minus_1_to_1(rating: str, value: float) -> N
 
 def test_a_missing_column_is_named_with_those_that_are_there() -> None:
     with pytest.raises(
-        DataError, match=r'1_2000\.csv: no column "valence_mean" \(found: song_id, v, a\)\. Is this DEAM'
+        DataError,
+        match=r'1_2000\.csv: no column "valence_mean" \(found: song_id, v, a\)\. Is this DEAM'
+        r'.*See docs/data\.md, "What it reads"',
     ):
         list(deam.read_ratings(table("song_id,v,a\n2,1,1\n")))
     with pytest.raises(DataError, match="found: nothing"):

@@ -211,7 +211,7 @@ def test_impossible_wishes_are_refused(wrong):
 
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(synthesis, "find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"symusic.*pip install 'pocketmood\[demo\]'"):
+    with pytest.raises(DataError, match=r"symusic.*pip install 'pocketmood\[demo\]' .*'\.\[demo\]'"):
         synthesis.check_tools()
 
 
