@@ -52,6 +52,7 @@ class SavedStudent(Origin):
     """The network of a student, and how it came to be."""
 
     schema: int = SCHEMA
+    """Version of these fields; another one is refused."""
     name: str
     """timm's name of the network."""
     stride: int
