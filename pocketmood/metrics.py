@@ -146,12 +146,7 @@ def bootstrap_axis(
 
 
 def paired_difference(
-    pred_a: Array,
-    pred_b: Array,
-    label: Array,
-    songs: Sequence[str] | None = None,
-    repeats: int = 1000,
-    seed: int = 0,
+    pred_a: Array, pred_b: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
 ) -> Paired:
     """Return mean CCC of a less that of b, both [N, 2], with the interval over the same resampled songs."""
     pred_a, label = _checked(pred_a, label, dimensions=2)
@@ -162,12 +157,7 @@ def paired_difference(
 
 
 def paired_ratio(
-    pred_a: Array,
-    pred_b: Array,
-    label: Array,
-    songs: Sequence[str] | None = None,
-    repeats: int = 1000,
-    seed: int = 0,
+    pred_a: Array, pred_b: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
 ) -> Paired:
     """Return mean CCC of a as a share of that of b, both [N, 2]; DataError where a resampling of b scores 0 or less."""
     pred_a, label = _checked(pred_a, label, dimensions=2)
