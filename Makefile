@@ -32,7 +32,8 @@ MEASURED = $(if $(filter file,$(origin RUN)),$(firstword $(wildcard $(RUN)) runs
 # Two processes, one thread each: libraries that spin while they wait for a core would otherwise slow each other down.
 IN_TWO = --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # Make a stage that a target needs, unless it is there: named goals alone ask whether a finished stage is up to date.
-needs = +@test -f "$(RUN)/$(1)/stage.json" || $(MAKE) --no-print-directory $(or $(2),$(1))
+# Arguments: the stage's folder, its target, and the run where that is not RUN.
+needs = +@test -f "$(or $(3),$(RUN))/$(1)/stage.json" || $(MAKE) --no-print-directory $(2) RUN=$(or $(3),$(RUN))
 headline = @printf '\n== %s: %s\n' "$@" "$(1)"
 
 # Where this is set, every process compiles all that it imports anew: 15 s per stage for torch, timm and transformers.
@@ -73,22 +74,22 @@ data: setup ## decode, label and split the music under DEAM into RUN/data
 	$(PY) -m pocketmood data --run $(RUN) --deam "$(DEAM)" --label-fix $(LABEL_FIX)$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)")
 
 teacher: setup ## train GAN and ViT, write the soft targets into RUN/teacher
-	$(if $(filter data,$(MAKECMDGOALS)),,$(if $(DEAM),@$(MAKE) --no-print-directory data,$(call needs,data)))
+	$(if $(filter data,$(MAKECMDGOALS)),,$(if $(DEAM),@$(MAKE) --no-print-directory data,$(call needs,data,data)))
 	$(call headline,GAN and ViT learn from the ratings)
 	$(TRAIN) teacher --preset $(PRESET) --run $(RUN) $(TEACHER)
 
 student: setup ## distil the soft targets into a MobileViT in RUN/student
-	$(call needs,teacher)
+	$(call needs,teacher,teacher)
 	$(call headline,a MobileViT learns from ratings and teacher)
 	$(TRAIN) student --preset $(PRESET) --run $(RUN) $(STUDENT)
 
 export: setup ## write and prove .pte, .onnx and .mlpackage in RUN/bundle
-	$(call needs,student)
+	$(call needs,student,student)
 	$(call headline,one program per runtime and its proof against PyTorch)
 	$(PY) -m export --preset $(PRESET) --run $(RUN) $(EXPORT)
 
 benchmarks: setup ## measure accuracy, latency, size and memory into RUN/benchmarks
-	@test -f "$(MEASURED)/bundle/stage.json" || $(MAKE) --no-print-directory export
+	$(call needs,bundle,export,$(MEASURED))
 	$(call headline,what the phone model lost and won)
 	$(PY) -m benchmarks --preset $(PRESET) --run $(MEASURED) $(BENCHMARKS)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from pocketmood import command
+from pocketmood.runs import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
@@ -33,7 +34,6 @@ ROOMS = (
 """Downhill order: a room may import from itself and from rooms before it."""
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
 MANY_PARAMETERS = 7
-STAGES = ("data", "teacher", "student", "bundle", "benchmarks")
 _DIRECTIVE = re.compile(r"#\s*(noqa|fmt:|type:|pragma|ruff:|!)")
 _NOT_CODE = {
     tokenize.COMMENT,

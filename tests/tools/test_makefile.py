@@ -91,3 +91,10 @@ def test_dials_reach_their_stage(tmp_path: Path) -> None:
     for target in ("teacher", "student", "export", "benchmarks"):
         done = make(target, f"RUN={tmp_path}", f"{target.upper()}=--seed 7")
         assert f"python -m {target} --preset full --run {tmp_path} --seed 7" in done.stdout
+
+
+def test_the_run_that_is_measured_is_the_one_whose_bundle_is_made(tmp_path: Path) -> None:
+    finish(tmp_path, *STAGES[:3])
+    dry = make("benchmarks", f"MEASURED={tmp_path}").stdout
+    assert f"python -m export --preset full --run {tmp_path} " in dry
+    assert f"python -m benchmarks --preset full --run {tmp_path} " in dry
