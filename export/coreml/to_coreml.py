@@ -20,6 +20,7 @@ from torch import nn
 from export.config import Precision
 from export.contract import Contract
 from export.coreml.compress import compressed, compute_precision
+from export.coreml.package import refuse_escapes
 from export.parity_record import Facts
 from pocketmood.errors import ExportError
 from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES, Array, Program
@@ -66,6 +67,7 @@ def write(module: nn.Module, samples: int, path: Path, contract: Contract, preci
 def read(path: Path, threads: int = 0) -> Program:
     """Open a program with Apple's runtime, which exists on macOS only and chooses its own threads."""
     del threads
+    refuse_escapes(path)
     if sys.platform != "darwin":
         raise ExportError(
             f"{path.name}: CoreML runs on macOS only; elsewhere `read_program` and `mil` check the program"
@@ -85,7 +87,11 @@ def read(path: Path, threads: int = 0) -> Program:
 
 
 def read_program(path: Path) -> tuple[Any, dict[str, str]]:
-    """Read a saved package back: its MIL program with all weights, and its user-defined metadata."""
+    """Read a saved package back: its MIL program with all weights, and its user-defined metadata.
+
+    BundleError for a package that names anything outside of itself.
+    """
+    refuse_escapes(path)
     with _quiet():
         import coremltools as ct
         from coremltools.converters.mil.frontend.milproto.load import load
