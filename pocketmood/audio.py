@@ -10,17 +10,15 @@ Every way in which a file can be bad is an AudioError that names the file, what 
 from __future__ import annotations
 
 import math
-import os
 import re
 import stat
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketmood.errors import AudioError
+from pocketmood.sound_file import opened
 from pocketmood.spec import MelSpec
 
 if TYPE_CHECKING:
@@ -50,7 +48,6 @@ _MAGIC = {
     b"RIFF": "WAV", b"RF64": "WAV", b"riff": "W64", b"FORM": "AIFF", b"fLaC": "FLAC", b"OggS": "Ogg",
     b"ID3": "MP3", b".snd": "AU", b"caff": "CAF",
 }  # fmt: skip
-_stderr_lock = threading.Lock()
 
 
 def load(path: Path | str, spec: MelSpec) -> Wave:
@@ -74,21 +71,17 @@ def decode(path: Path | str, seconds: float | None = None) -> tuple[Wave, int]:
         import soundfile
     except ImportError as error:
         raise AudioError(f"{path}: cannot be decoded without soundfile. Type `pip install soundfile soxr`") from error
-    # Given a path, libsndfile prefers a Mac's leftover "._song.mp3" to "song.mp3", and guesses by the name's ending.
-    with path.open("rb") as handle, quiet_decoder():
+    with ExitStack() as stack:
         try:
-            file = soundfile.SoundFile(handle)
+            file = stack.enter_context(opened(path))
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:
             raise AudioError(f"{path}: {_why_not_open(path, error)}") from error
-        with file:
-            try:
-                frames = _frames(path, file)
-                wave = _read_middle(path, file, frames, seconds)
-            except soundfile.LibsndfileError as error:
-                raise AudioError(
-                    f"{path}: damaged or cut short: the decoder stopped ({_decoder_words(error)})"
-                ) from error
-            return wave, int(file.samplerate)
+        try:
+            frames = _frames(path, file)
+            wave = _read_middle(path, file, frames, seconds)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{path}: damaged or cut short: the decoder stopped ({_decoder_words(error)})") from error
+        return wave, int(file.samplerate)
 
 
 def mix_down(wave: NDArray[Any]) -> Wave:
@@ -138,7 +131,7 @@ def _why_not_open(path: Path, error: Exception) -> str:
     kind = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
     if head[4:8] == b"ftyp":
         return "MP4/M4A audio is not supported; convert it to WAV, FLAC, OGG or MP3 first"
-    if isinstance(error, TypeError):
+    if path.suffix.lower() == ".raw":
         return "headerless raw audio is not supported; convert it to WAV first"
     # An MPEG frame begins with eleven set bits; the layer's two bits are never both 0.
     if kind == "MP3" or (head[:1] == b"\xff" and head[1] >= 0xE0 and head[1] & 0x06):
@@ -238,7 +231,8 @@ def _read_middle(path: Path, file: Any, frames: int, seconds: float | None) -> W
     blocks = list(_blocks(file, wanted))
     wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     allowed = max(_SHORTFALL_S * rate, _SHORTFALL_SHARE * frames)
-    missing = wanted - len(wave)
+    # Counted to the end of the file: a share of hours would forgive a clip of which nothing is there.
+    missing = frames - start - len(wave) if len(wave) < wanted else 0
     # The middle may be whole where the end is not: a cut file is refused wherever its clip would lie.
     if not missing and start and file.seekable():
         missing = _missing_at_end(file, frames, math.ceil(2 * allowed))
@@ -276,24 +270,3 @@ def _missing_at_end(file: Any, frames: int, tail: int) -> int:
     """Return how many of the last `tail` frames are not there, without decoding what lies between."""
     file.seek(max(0, frames - tail))
     return min(tail, frames) - sum(len(block) for block in _blocks(file, tail))
-
-
-@contextmanager
-def quiet_decoder() -> Iterator[None]:
-    """Mute the MP3 decoder's C library, which prints on the process's stderr about files that we report ourselves."""
-    # One at a time: descriptor 2 belongs to the process, and two threads would restore each other's.
-    with _stderr_lock:
-        try:
-            sys.stderr.flush()
-            real, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        except (OSError, ValueError, AttributeError):
-            # No stderr to mute (a windowed program): nothing can be printed there either.
-            yield
-            return
-        try:
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(real, 2)
-            os.close(real)
-            os.close(nowhere)

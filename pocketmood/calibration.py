@@ -77,7 +77,7 @@ def expected_inside(emotion: Array, reach: Array, labels: Array, deviations: Arr
 
 def _normal_share(z: Array) -> NDArray[np.float64]:
     """Return the standard normal distribution function."""
-    # By math.erf, because numpy has none and scipy would be one more dependency of `train`.
+    # By math.erf, because numpy has none and scipy would take longer to import than this takes to compute.
     return np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in z.ravel()]).reshape(z.shape)
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from pocketmood import cli
 from tests.helpers import ROOT
@@ -233,49 +230,6 @@ def test_every_command_of_the_readme_is_a_target() -> None:
         text = (ROOT / page).read_text(encoding="utf-8")
         commands = re.findall(r"(?:^|`)make((?: [a-z0-9]+\b(?!=))+)", text, re.MULTILINE)
         assert {word for command in commands for word in command.split()} <= targets
-
-
-def pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    matches = [re.match(r"([A-Za-z0-9._-]+)(?:\[.*\])?==([^ ;\\]+)", line) for line in lines]
-    return {canonicalize_name(match[1]): match[2] for match in matches if match}
-
-
-def test_the_lock_names_no_host_and_hashes_everything() -> None:
-    text = (ROOT / "requirements.lock").read_text()
-    assert "://" not in text
-    assert not re.search(r"^--|\s/", text, re.MULTILINE)  # --index-url, --find-links; paths of some machine
-    blocks = re.split(r"\n(?=[A-Za-z0-9])", text)[1:]
-    assert len(blocks) == len(re.findall(r"^[A-Za-z0-9].*==", text, re.MULTILINE)) > 100
-    assert [block.split("\n")[0] for block in blocks if "--hash=sha256:" not in block] == []
-
-
-def test_the_lock_pins_what_the_project_asks() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [Requirement(line) for line in project["dependencies"]]
-    asked += [Requirement(line) for extra in project["optional-dependencies"].values() for line in extra]
-    locked = pins()
-    assert {requirement.name for requirement in asked if canonicalize_name(requirement.name) not in locked} == set()
-    assert [
-        f"{requirement}"
-        for requirement in asked
-        if locked[canonicalize_name(requirement.name)] not in requirement.specifier
-    ] == []
-
-
-def test_the_list_behind_the_lock_is_the_projects_own() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = (ROOT / "requirements.in").read_text().splitlines()
-    listed = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    assert {requirement.name for requirement in listed} == {
-        Requirement(line).name for group in groups for line in group
-    }
-    assert [
-        f"{requirement}"
-        for requirement in listed
-        if pins()[canonicalize_name(requirement.name)] not in requirement.specifier
-    ] == []
 
 
 def test_nothing_is_unpickled() -> None:

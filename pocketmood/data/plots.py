@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketmood.audio import quiet_decoder
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
 from pocketmood.data.split import PARTS, Split
 from pocketmood.emotion import Emotion, quadrant
+from pocketmood.sound_file import opened
 from pocketmood.spec import MelSpec
 
 if TYPE_CHECKING:
@@ -224,14 +224,11 @@ def levels(store: ClipStore) -> NDArray[np.float64]:
 
 def file_facts(store: ClipStore) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return length in seconds and size in MB of every clip's file that is still there."""
-    import soundfile
-
     seconds, megabytes = [], []
     for clip in store.clips:
         if clip.path is not None and clip.path.is_file():
-            with clip.path.open("rb") as handle, quiet_decoder():
-                info = soundfile.info(handle)
-            seconds.append(info.frames / info.samplerate)
+            with opened(clip.path) as file:
+                seconds.append(file.frames / file.samplerate)
             megabytes.append(clip.path.stat().st_size / 1e6)
     return np.array(seconds), np.array(megabytes)
 

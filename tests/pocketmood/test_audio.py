@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from pocketmood import audio
+from pocketmood import audio, sound_file
 from pocketmood.errors import AudioError
 from pocketmood.spec import MelSpec
 
@@ -35,6 +35,13 @@ def wav(data: bytes, rate: int = RATE, channels: int = 1, bits: int = 16, form: 
     head = struct.pack("<IHHIIHH", 16, form, channels, rate, rate * frame % 2**32, frame % 2**16, bits)
     riff = struct.pack("<I", (36 + size) % 2**32)
     return b"RIFF" + riff + b"WAVEfmt " + head + b"data" + struct.pack("<I", size) + data
+
+
+def mat4(seconds: int) -> bytes:
+    """Make a MAT4 file of 72 bytes at 1 kHz that promises so many seconds in a row of int32, and holds one sample."""
+    rate = struct.pack("<5i", 0, 1, 1, 0, 11) + b"samplerate\0" + struct.pack("<d", 1000)
+    # libsndfile cuts a promise down to the file's size unless its bytes overflow 32 bits, as 4 x 2^30 more do.
+    return rate + struct.pack("<5i", 20, 1, seconds * 1000 - 2**30, 0, 9) + b"wavedata\0" + bytes(4)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +152,7 @@ BAD = {
     "infinite.wav": (wav(np.full(50_000, np.inf, "<f4").tobytes(), bits=32, form=3), "NaN or infinite"),
     "scale.wav": (wav(np.full(50_000, 20_000, "<f4").tobytes(), bits=32, form=3), "samples reach 20,000"),
     "huge_double.wav": (wav(np.full(50_000, 1e300, "<f8").tobytes(), bits=64, form=3), "NaN or infinite"),
+    "two_hours.mat4": (mat4(7200), r"cut short: its header promises 7200\.0 s"),
     "a.m4a": (b"\0\0\0\x20ftypM4A " + bytes(5000), "MP4/M4A audio is not supported"),
     "a.raw": (bytes(90_000), "headerless raw audio is not supported"),
 }
@@ -231,8 +239,34 @@ def test_a_resource_fork_beside_a_file_is_not_taken_for_it(tmp_path: Path) -> No
     assert audio.load(tmp_path / "song.mp3", SPEC).std() > 0.1
 
 
+@pytest.mark.parametrize("left", ["._", ".AppleDouble"])
+@pytest.mark.parametrize("suffix", ["mp3", "wav", "flac", "ogg"])
+def test_what_lies_in_the_working_directory_changes_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str, suffix: str
+) -> None:
+    song = write(tmp_path / f"song.{suffix}", tone(RATE, 2), RATE)
+    wanted = audio.load(song, SPEC)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    if left == "._":
+        (folder / left).write_bytes(b"left by a Mac's archive")
+    else:
+        (folder / left).mkdir()
+    monkeypatch.chdir(folder)
+    np.testing.assert_array_equal(audio.load(song, SPEC), wanted)
+
+
+def test_without_names_of_descriptors_a_file_is_opened_by_its_handle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = write(tmp_path / "song.mp3", tone(RATE, 2), RATE)
+    wanted = audio.load(song, SPEC)
+    monkeypatch.setattr(sound_file, "NAMES_OF_DESCRIPTORS", tmp_path / "none")
+    np.testing.assert_array_equal(audio.load(song, SPEC), wanted)
+
+
 def test_stderr_is_back_after_a_decoder_was_muted(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError), audio.quiet_decoder():
+    with pytest.raises(RuntimeError), sound_file.quiet_decoder():
         os.write(2, b"from a C library")
         raise RuntimeError
     os.write(2, b"ours")
