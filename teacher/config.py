@@ -126,8 +126,9 @@ class FineTuneConfig:
     unfreeze: tuple[tuple[int, int], ...] = ()
     """(epoch, layers) pairs: from that epoch on, counted from 1, so many last encoder layers learn, the rest of the
     backbone never does, and the schedule begins anew. Empty: everything learns from the beginning."""
-    best_by: Literal["ccc", "mse"] = "ccc"
-    """What the kept epoch is best at on validation: mean CCC, which is what counts in the end, or squared error."""
+    best_by: Literal["ccc", "mse", "loss"] = "ccc"
+    """What the kept epoch is best at on validation, and what `patience` waits for: mean CCC, which counts in the end,
+    squared error, or, as in the recipe, the training's own loss, over all validation clips at once."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that train nothing."""
@@ -217,7 +218,16 @@ class TeacherConfig:
 _BASE = VitConfig(size="base", stride=1, frames=1292, hidden=256)
 # The published recipe: heads first, then one, two and three layers, cosines from 1e-4 (backbone 1e-5) down to 1e-6.
 _BASE_TRAINING = FineTuneConfig(
-    schedule=Schedule(epochs=24, batch_size=12, learning_rate=1e-4, patience=5, final_rate=1e-6),
+    schedule=Schedule(
+        epochs=24,
+        batch_size=12,
+        learning_rate=1e-4,
+        warmup=0.0,
+        cosine_end="last",
+        patience=5,
+        final_rate=1e-6,
+        workers=2,
+    ),
     backbone_learning_rate=1e-5,
     crop_frames=1292,
     gain_db=0.0,
@@ -226,6 +236,7 @@ _BASE_TRAINING = FineTuneConfig(
     ccc_weight=0.0,
     valence_share=0.6,
     unfreeze=((1, 0), (8, 1), (12, 2), (16, 3)),
+    best_by="loss",
 )
 # From scratch and without a convolutional stem: a lower rate than the hybrid's, and crops of 7.4 s (320 frames).
 _AST_TRAINING = FineTuneConfig(

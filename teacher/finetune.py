@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketmood.mel import MelFrontEnd
-from pocketmood.metrics import mse, score
+from pocketmood.metrics import score
 from pocketmood.training.crops import Augment, CropDataset, CropGeometry, apply_mask, collate, spectrogram, whole_mels
 from pocketmood.training.device import default_device
 from pocketmood.training.distributed import gather, is_main_process
@@ -118,11 +118,12 @@ def train(
             FineTune(teacher, front, recipe),
             dataset,
             collate,
-            _validation(store, split, front),
+            _validation(store, split, front, recipe),
             folder,
             replace(recipe.schedule, restarts=restarts(recipe)),
             config.seed,
-            metric="ccc_mean" if recipe.best_by == "ccc" else "minus_mse",
+            metric={"ccc": "ccc_mean", "mse": "mse_mean", "loss": "loss"}[recipe.best_by],
+            lowest=recipe.best_by != "ccc",
             groups=parameter_groups(teacher, recipe),
             on_epoch=partial(begin_epoch, teacher, recipe) if recipe.unfreeze else None,
         )
@@ -134,18 +135,25 @@ def train(
     return record
 
 
-def _validation(store: ClipStore, split: Split, front: MelFrontEnd) -> Callable[[nn.Module], dict[str, float]]:
-    """Return the function that scores a `FineTune` on the whole validation clips."""
+def _validation(
+    store: ClipStore, split: Split, front: MelFrontEnd, recipe: FineTuneConfig
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Return the function that scores a `FineTune` on the whole validation clips.
+
+    Beside the scores "loss", the training's own, over all these clips at once: its 1 - CCC is not one of batches.
+    """
     # Validation needs the same spectrograms after every epoch: make them once, keep them where they fit (host memory).
     held = torch.cat([mel.cpu() for _, mel in whole_mels(store, split.validation, front.to(default_device()))])
     labels = store.labels(split.validation)
+    ratings, deviations = torch.from_numpy(labels), torch.from_numpy(store.deviations(split.validation))
 
     def validate(model: nn.Module) -> dict[str, float]:
         network = cast("FineTune", model).teacher
         place = next(network.parameters()).device
-        emotion = np.concatenate([predict_mels(network, part.to(place)).emotion for part in held.split(16)])
-        # Negative, because the best epoch is the one with the highest score.
-        return score(emotion, labels) | {"minus_mse": -mse(emotion.ravel(), labels.ravel())}
+        parts = [predict_mels(network, part.to(place)) for part in held.split(16)]
+        whole = TeacherArrays(*map(np.concatenate, zip(*parts, strict=True)))
+        output = TeacherOutput(*map(torch.from_numpy, whole))
+        return score(whole.emotion, labels) | {"loss": float(emotion_loss(output, ratings, deviations, recipe)["loss"])}
 
     return validate
 

@@ -56,7 +56,9 @@ class Training:
     seed: int = 0
     """Decides the order of items and dropout."""
     metric: str = "ccc_mean"
-    """The score whose highest value makes the best epoch."""
+    """The score whose best value makes the best epoch."""
+    lowest: bool = False
+    """Whether the best value is the lowest: a loss or an error; else it is the highest."""
     groups: Sequence[Mapping[str, Any]] | None = None
     """Parameter groups as torch.optim takes them; decay for matrices only, if left out."""
     on_epoch: Callable[[int], None] | None = None
@@ -115,7 +117,8 @@ def fit(training: Training) -> list[EpochRecord]:
         if accelerator.is_main_process:
             close_epoch(training, state, means, started, (time.perf_counter() - started) / (state.step - before))
         # Only the main process has scores; the others stop when it does.
-        state.finished = agree(out_of_patience(state, schedule)) or state.step >= last_step
+        best = state.best.epoch if state.best else 0
+        state.finished = agree(out_of_patience(len(state.history), best, schedule)) or state.step >= last_step
         if accelerator.is_main_process:
             state.save(folder / "checkpoints")
         if state.finished:
@@ -183,10 +186,11 @@ def close_epoch(training: Training, state: State, terms: dict[str, float], start
         seconds = round(time.perf_counter() - started, 3)
         state.history.append(EpochRecord(epoch, state.step, rate, terms, scores, seconds, round(step_s, 5)))
 
-        # Undefined scores must not win, nor may they leave a training without any weights.
-        value = scores[metric] if math.isfinite(scores[metric]) else -math.inf
-        better = state.best is None or value > state.best.value
+        better = is_better(scores[metric], state.best, training.lowest)
         if better:
+            # JSON knows no NaN; any defined value is better than the worst.
+            worst = math.inf if training.lowest else -math.inf
+            value = scores[metric] if math.isfinite(scores[metric]) else worst
             state.best = BestRecord(epoch, metric, value)
             save_tensors(folder / BEST_WEIGHTS, state.network.state_dict())
             write_json(folder / BEST_RECORD, asdict(state.best))
@@ -194,11 +198,20 @@ def close_epoch(training: Training, state: State, terms: dict[str, float], start
     tqdm.write(epoch_line(training, state.history[-1], better))
 
 
-def out_of_patience(state: State, schedule: Schedule) -> bool:
-    """Tell whether `patience` epochs have passed since the best one; never before the last restart."""
-    # A restart raises the rate again: the epochs after it are to show what they are good for.
-    since = max(state.best.epoch if state.best else 0, *schedule.restarts, 0)
-    return len(state.history) - since >= schedule.patience > 0
+def is_better(value: float, best: BestRecord | None, lowest: bool) -> bool:
+    """Tell whether a score beats that of the best epoch so far; an undefined one beats nothing but no epoch at all."""
+    # The first epoch wins whatever it scores: a training must not be left without any weights.
+    if best is None or not math.isfinite(value):
+        return best is None
+    return value < best.value if lowest else value > best.value
+
+
+def out_of_patience(done: int, best: int, schedule: Schedule) -> bool:
+    """Tell whether training ends after `done` epochs, of which number `best` is the best (0: none yet)."""
+    # A restart raises the rate again, and the epochs after it are to show what they are good for; one that is still to
+    # come is no reason to wait, or the recipe's five epochs could not end anything before its last unfreezing.
+    since = max(best, *(epoch for epoch in schedule.restarts if epoch < done), 0)
+    return done - since >= schedule.patience > 0
 
 
 def epoch_line(training: Training, record: EpochRecord, better: bool) -> str:

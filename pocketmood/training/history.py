@@ -48,7 +48,7 @@ class BestRecord:
     metric: str
     """Name of the score that decides."""
     value: float
-    """The highest value of that score."""
+    """The best value of that score: the lowest of a loss or an error, the highest of any other."""
 
 
 def write_history(folder: Path, history: Sequence[DataclassInstance]) -> None:

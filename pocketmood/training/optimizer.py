@@ -38,7 +38,7 @@ def make_scheduler(optimizer: Any, schedule: Schedule, steps_per_epoch: int) -> 
     total = math.ceil(schedule.epochs * steps_per_epoch)
     warmup = math.ceil(total * schedule.warmup)
     restarts = [epoch * steps_per_epoch for epoch in schedule.restarts]
-    shape = partial(cosine, total=total, warmup=warmup, restarts=restarts)
+    shape = partial(cosine, total=total, warmup=warmup, restarts=restarts, to_last=schedule.cosine_end == "last")
     peaks = [group["lr"] for group in optimizer.param_groups]
     # LambdaLR multiplies each group's own rate, so that the common last rate is another share of each peak.
     # A group whose rate is 0 stands still, and its share of the last rate has no meaning.
@@ -47,15 +47,16 @@ def make_scheduler(optimizer: Any, schedule: Schedule, steps_per_epoch: int) -> 
     return LambdaLR(optimizer, shapes)
 
 
-def cosine(step: int, total: int, warmup: int, restarts: Sequence[int], last: float) -> float:
+def cosine(step: int, total: int, warmup: int, restarts: Sequence[int], last: float, *, to_last: bool = False) -> float:
     """Return the rate of a step as a share of its peak.
 
     A straight line up over `warmup` steps, then half a cosine down to `last`, and another from the peak after each step
-    of `restarts` (SGDR, Loshchilov and Hutter 2017, with cycles as long as they are asked to be).
+    of `restarts` (SGDR, Loshchilov and Hutter 2017, with cycles as long as they are asked to be). to_last: every cosine
+    is stretched over all remaining steps, and a restart cuts it short.
     """
     edges = [0, *restarts, max(total, 1)]
     begin = max((edge for edge in edges[:-1] if edge <= step), default=0)
-    end = next(edge for edge in edges[edges.index(begin) + 1 :])
+    end = edges[-1] if to_last else edges[edges.index(begin) + 1]
     if begin == 0:
         if step < warmup:
             return step / max(warmup, 1)

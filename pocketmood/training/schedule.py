@@ -34,10 +34,14 @@ class Schedule:
     """Largest norm of the gradient; 0 does not clip."""
     restarts: tuple[int, ...] = ()
     """Epochs after which the cosine begins anew at its peak, without a new warm-up."""
+    cosine_end: Literal["restart", "last"] = "restart"
+    """Where a cosine reaches its last rate: at the next restart, or, the recipe's, at the last epoch, so that a restart
+    cuts it short."""
     final_rate: float = 0.0
     """Where each cosine ends: a learning rate, the same for all parameter groups."""
     patience: int = 0
-    """Stop after so many epochs without a better validation, counted from the last restart; 0 never stops early."""
+    """Stop after so many epochs without a better validation, counted from the best epoch or from the last restart that
+    has happened, whichever is later; a restart yet to come holds nothing back. 0 never stops early."""
     workers: int = 0
     """Loader processes; 0 loads in the training process."""
     precision: Precision = "auto"

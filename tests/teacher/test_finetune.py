@@ -15,6 +15,7 @@ from pocketmood.data.split import Split
 from pocketmood.errors import DataError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import ccc
+from pocketmood.runs import read_json
 from pocketmood.training.crops import Augment, CropDataset, CropGeometry, apply_mask, collate, spectrogram, whole_mels
 from pocketmood.training.history import read_history
 from pocketmood.training.schedule import Schedule
@@ -116,6 +117,35 @@ def test_parameters_are_grouped_by_rate_and_decay() -> None:
     assert any(row is teacher.backbone.time for row in groups[1e-5, 0.0])
     teacher.backbone.requires_grad_(False)
     assert len(parameter_groups(teacher, recipe)) == 2  # frozen layers are in no group
+
+
+def test_the_validation_loss_is_the_trainings_over_all_whole_clips(tiny_data: Path, tmp_path: Path) -> None:
+    from teacher import finetune
+
+    store = ClipStore.open(tiny_data / "data" / "store")
+    split = Split.load(tiny_data / "data" / "split.json")
+    schedule = Schedule(epochs=2, batch_size=8)
+    recipe = FineTuneConfig(schedule, crop_frames=32, valence_share=0.6, ccc_weight=0.5, best_by="loss")
+    finetune.train(store, split, replace(TeacherConfig(), vit=SMALL, training=recipe), tmp_path)
+
+    losses = [record.validation["loss"] for record in read_history(tmp_path)]
+    assert read_json(tmp_path / "best.json") == {
+        "epoch": 1 + int(np.argmin(losses)),
+        "metric": "loss",
+        "value": min(losses),
+    }
+    # The same terms, written out on the saved teacher's predictions.
+    teacher, _ = load_teacher(tmp_path)
+    emotion, rater_sd = finetune.predict(teacher, store, split.validation, SMALL)
+    labels, deviations = store.labels(split.validation), store.deviations(split.validation)
+    moment = deviations**2 + (labels - emotion) ** 2
+    likelihood = (np.log(rater_sd) + moment / (2 * rater_sd**2)).mean()
+    by_axis = [
+        0.5 * (1 - ccc(emotion[:, axis], labels[:, axis])) + ((emotion - labels)[:, axis] ** 2).mean()
+        for axis in range(2)
+    ]
+    # 1e-4: float32 moments against float64 ones, on losses near 1.
+    assert 0.6 * by_axis[0] + 0.4 * by_axis[1] + 0.1 * likelihood == pytest.approx(min(losses), rel=0, abs=1e-4)
 
 
 @pytest.mark.slow
