@@ -9,6 +9,7 @@ from typing import Literal
 
 from pocketmood.errors import ConfigError
 from pocketmood.training.schedule import Schedule
+from pocketmood.training.variants import VariantsConfig
 from teacher.gan.config import PRESETS as GAN_PRESETS
 from teacher.gan.config import GanConfig
 
@@ -189,6 +190,8 @@ class TeacherConfig:
     """The network that is fine-tuned."""
     training: FineTuneConfig = field(default_factory=FineTuneConfig)
     """How it is fine-tuned."""
+    variants: VariantsConfig = field(default_factory=VariantsConfig)
+    """Training songs at other tempos and pitches, for the ViT; none unless asked for."""
     ast: VitConfig = AST
     """The baseline."""
     ast_training: FineTuneConfig = field(default_factory=FineTuneConfig)

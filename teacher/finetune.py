@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from pocketmood.data.clips import ClipStore
     from pocketmood.data.split import Split
+    from pocketmood.training.variants import Variants
     from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
     from teacher.gan.synthesis import SyntheticStore
 
@@ -89,11 +90,16 @@ def predict(
 
 
 def train(
-    store: ClipStore, split: Split, config: TeacherConfig, folder: Path, synthetic: SyntheticStore | None = None
+    store: ClipStore,
+    split: Split,
+    config: TeacherConfig,
+    folder: Path,
+    synthetic: SyntheticStore | None = None,
+    variants: Variants | None = None,
 ) -> FineTuned:
     """Train a teacher into `folder` (model.safetensors, config.json, metrics.jsonl); continues after a kill.
 
-    synthetic: clips that the quality gate accepted, or None.
+    synthetic: clips that the quality gate accepted, or None. variants: of all training songs, or None.
     """
     recipe = config.training
     # Before the network is built: its first weights are part of what the seed decides.
@@ -106,7 +112,7 @@ def train(
         store,
         split.train,
         CropGeometry(config.vit.stride, recipe.crop_frames),
-        Augment(recipe.gain_db, recipe.mask_bands, recipe.mask_frames),
+        Augment(recipe.gain_db, recipe.mask_bands, recipe.mask_frames, variants),
         synthetic,
         config.seed,
     )

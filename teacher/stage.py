@@ -1,6 +1,6 @@
 """The teacher stage: its steps in order, each a stage of its own, so that a finished one is never done twice.
 
-    floor  gan  synthetic  quality  listen  ast  vit  soft_targets
+    floor  [variants]  gan  synthetic  quality  listen  ast  vit  soft_targets
 
 Under `torchrun` every process trains the networks; the main one alone does everything else while the others wait.
 """
@@ -25,6 +25,7 @@ from pocketmood.data.run_folder import (
     RIDGE_FILE,
     SOFT_TARGETS,
     SYNTHETIC_STEP,
+    VARIANTS_STEP,
     VIT_STEP,
     WEIGHTS_FILE,
     RunFolder,
@@ -38,6 +39,7 @@ from pocketmood.training.device import default_device, keep_freed_memory
 from pocketmood.training.distributed import is_main_process
 from pocketmood.training.history import read_history
 from pocketmood.training.schedule import BEST_WEIGHTS
+from pocketmood.training.vary import make_variants, open_variants, require_librosa
 from teacher import evaluate, finetune, floor, plots, report, soft_targets
 from teacher.gan.config import GATE
 from teacher.gan.record import QUALITY_FILE, GanRecord, ListeningRecord, Verdict
@@ -70,6 +72,7 @@ def run(config: TeacherConfig) -> int:
     # Read now, although only the report at the very end names it: a run of another version is refused before hours of
     # training, not after.
     _ = folder.data_record
+    require_librosa(config.variants)
     # Again, although the data stage has checked: the split is a file that people can edit.
     refuse_leaks(folder.split, folder.store.clips)
 
@@ -102,6 +105,7 @@ class _Steps:
     def all(self) -> TeacherRecord | None:
         """Do every step and put results in place; return the stage's record, in the main process."""
         self._alone(self._stage(FLOOR_STEP, {"alphas": floor.ALPHAS, "stride": floor.FLOOR_STRIDE}), self._fit_floor)
+        variants = self._variants()
         synthetic, synthesis = self._synthesis()
 
         networks = {}
@@ -109,7 +113,7 @@ class _Steps:
             # Without synthetic clips: the baseline shows what the songs alone teach a plain transformer.
             baseline = replace(self.config, vit=self.config.ast, training=self.config.ast_training)
             networks["ast"] = self._network("ast", baseline)
-        vit = networks[VIT_STEP] = self._network(VIT_STEP, self.config, synthetic)
+        vit = networks[VIT_STEP] = self._network(VIT_STEP, self.config, synthetic, variants)
 
         # The teacher's own fingerprint as input: other weights, other soft targets.
         targets = self._stage(SOFT_TARGETS, self.config.soft_targets, vit=vit.fingerprint)
@@ -184,6 +188,20 @@ class _Steps:
         record = Synthesis(verdict.sentence, verdict.accepted, verdict.forced, facts, listening)
         return (clips if verdict.accepted else None), record
 
+    def _variants(self) -> Stage | None:
+        """Make the variants of the training songs; return their step, None where none were asked for."""
+        config, seed = self.config.variants, self.config.seed
+        if not config.count:
+            return None
+        step, songs = self._stage(VARIANTS_STEP, {"variants": config, "seed": seed}), self.run.split.train
+
+        def make(work: Path) -> None:
+            print(f"variants: {config.count} of each of {len(songs)} training songs", flush=True)
+            make_variants(self.run.store, songs, config, seed, work)
+
+        self._alone(step, make)
+        return step
+
     def _listening_page(self, gan: Stage) -> ListeningRecord | None:
         """Write the page to listen to the generator; return its record, None where none was asked for."""
         if not self.config.listen_s:
@@ -198,16 +216,22 @@ class _Steps:
         self._alone(step, lambda work: audio.write_page(gan.folder, store, split, work, seed, seconds))
         return from_json(ListeningRecord, step.record, str(step.folder))
 
-    def _network(self, name: str, config: TeacherConfig, synthetic: SyntheticStore | None = None) -> Stage:
+    def _network(
+        self, name: str, config: TeacherConfig, synthetic: SyntheticStore | None = None, varied: Stage | None = None
+    ) -> Stage:
         """Fine-tune a network, and predict with it for all rated clips."""
         settings = {"vit": config.vit, "training": config.training, "seed": config.seed}
-        step = self._stage(name, settings, synthetic=synthetic.record.generator if synthetic else "none")
+        inputs = {"synthetic": synthetic.record.generator if synthetic else "none"}
+        # No word of variants where there are none: a step without them is the step that it was before they existed.
+        inputs |= {"variants": varied.fingerprint} if varied else {}
+        step = self._stage(name, settings, **inputs)
         if not distributed.up_to_date(step, quiet=True):
             with distributed.work(step) as work:
                 if is_main_process():
                     extra = f" and {len(synthetic.ids)} synthetic clips" if synthetic else ""
                     print(f"{name}: fine-tuning on {len(self.run.split.train)} songs{extra}", flush=True)
-                trained = finetune.train(self.run.store, self.run.split, config, work, synthetic)
+                variants = open_variants(varied.folder, config.variants) if varied else None
+                trained = finetune.train(self.run.store, self.run.split, config, work, synthetic, variants)
                 step.record |= asdict(trained)
                 if is_main_process():
                     self._predict(config, work)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pocketmood.data.clips import ClipStore
+    from pocketmood.training.variants import Variants
 
 Crop = tuple[int, int]
 """(start_hop, frames): first frame in hops of the spec, number of frames at the stride in use."""
@@ -62,6 +63,8 @@ class Augment:
     """Widest run of mel bands masked per crop (SpecAugment)."""
     frames: int = 0
     """Widest run of frames masked per crop (SpecAugment)."""
+    variants: Variants | None = None
+    """The songs at other tempos and pitches: a crop is taken from one of them or from the song, each as likely."""
 
 
 class SyntheticClips(Protocol):
@@ -102,6 +105,8 @@ class CropDataset(Dataset[dict[str, Any]]):
         self.rows = [store.index(name) for name in ids]
         self.labels = store.labels(ids)
         self.deviations = store.deviations(ids)
+        self.variants = self.augment.variants
+        self.variant_rows = [] if self.variants is None else self.variants.rows(ids)  # [N][K]
         self.total_frames = geometry.spec.frames(store.raw.shape[1])
         if geometry.span > self.total_frames:
             raise DataError(
@@ -128,7 +133,8 @@ class CropDataset(Dataset[dict[str, Any]]):
         item["mask"] = _draw_mask(rng, self.augment, spec.bands, frames)
 
         if index < len(self.rows):
-            wave, gain = self.store.raw[self.rows[index]], 10 ** (gain_db / 20)
+            # Last of all draws: with or without variants an item has the same crop, gain and mask.
+            wave, gain = self._wave(index, rng), 10 ** (gain_db / 20)
             item["context"] = context(wave, start, frames, spec, geometry.stride, gain)
             item["labels"], item["deviations"] = self.labels[index], self.deviations[index]
             return item
@@ -142,6 +148,13 @@ class CropDataset(Dataset[dict[str, Any]]):
         item["labels"] = np.asarray(self.synthetic.labels[row], np.float32)
         item["deviations"] = np.full(2, np.nan, np.float32)
         return item
+
+    def _wave(self, index: int, rng: np.random.Generator) -> NDArray[np.int16]:
+        """Return the song of an item, int16 [S], or one of its variants, which rng then draws."""
+        wave: NDArray[np.int16] = self.store.raw[self.rows[index]]
+        if self.variants is not None and (number := int(rng.integers(self.variants.count + 1))):
+            wave = self.variants.store.raw[self.variant_rows[index][number - 1]]
+        return wave
 
 
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
