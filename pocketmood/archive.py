@@ -1,8 +1,8 @@
 """`pocketmood archive`: what is worth keeping or mailing of a run, in one zip.
 
 Kept: pages, metrics, pictures, records and splits of every finished stage, the student, the bundle, the benchmarks.
-Left out: music and what is made from it sample by sample (corpus, store, synthetic clips), weights and soft targets of
-the teacher, checkpoints, and whatever a stage has not finished. The same run gives the same bytes.
+Left out: music and what is made from it sample by sample (corpus, store, variants, synthetic clips), weights and soft
+targets of the teacher, checkpoints, and whatever a stage has not finished. The same run gives the same bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from pocketmood.errors import RunError
 from pocketmood.runs import STAGE_FILE, STAGES
 
-LEFT_OUT = ("corpus", "data/store", "teacher/synthetic", "teacher/listen")
+LEFT_OUT = ("corpus", "data/store", "teacher/variants", "teacher/synthetic", "teacher/listen")
 """Folders of a run that hold music, in one form or another."""
 WEIGHTS_KEPT = ("student", "bundle")
 """Stages that are the product: small, and nothing without their weights."""
