@@ -64,8 +64,8 @@ def measure(
     scale = similarity.Scale.fit(real, seed=size)
     half = real.rows(scale.first)
     table = (
-        Candidate(REAL_HALF, size, scale.score(real.rows(scale.second)), _mean_ccc(real_read, labels)),
-        Candidate(SYNTHETIC, size, scale.score(fake), _mean_ccc(fake_read, asked)),
+        Candidate(REAL_HALF, size, scale.score(real.rows(scale.second)), mean_ccc(real_read, labels)),
+        Candidate(SYNTHETIC, size, scale.score(fake), mean_ccc(fake_read, asked)),
         # What the score must not be fooled by: no variety, no structure in time, nothing at all.
         Candidate(REPEATED, size, scale.score(half.rows(np.zeros(size, np.int64)))),
         Candidate(BAND_NOISE, size, scale.score(_described(_band_noise(half, rng), size))),
@@ -166,5 +166,6 @@ def _plain_noise(real: similarity.Description, rng: np.random.Generator) -> Iter
         yield rng.uniform(-1, 1, (1, 1, real.band_mean.shape[1], real.frame_mean.shape[1])).astype(np.float32)
 
 
-def _mean_ccc(read: NDArray[np.float64], wanted: NDArray[np.float32]) -> float:
+def mean_ccc(read: NDArray[np.float64], wanted: NDArray[np.float32]) -> float:
+    """Return the mean CCC of valence and arousal of emotions [N, D] read and wanted."""
     return float(np.mean([ccc(read[:, axis], wanted[:, axis]) for axis in range(2)]))
