@@ -50,7 +50,7 @@ class Played:
         """Sum up the turns of an epoch; strong: accuracy above which the adversary has won for now."""
 
         def mean(name: str) -> float:
-            return sum(getattr(turn, name) for turn in turns) / len(turns)
+            return float(sum(getattr(turn, name) for turn in turns) / len(turns))
 
         return cls(
             epoch,

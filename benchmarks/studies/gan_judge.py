@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pocketmood.data.split import Split
     from teacher.gan.config import GanConfig
     from teacher.gan.model import Generator
+    from teacher.gan.record import Measures
 
 _BATCH, _SEED = 16, 1
 
@@ -142,7 +143,7 @@ def _ridge(run: RunFolder, folder: Path) -> floor.Ridge:
     return ridge
 
 
-def _flat(measures: similarity.Measures) -> dict[str, Any]:
+def _flat(measures: Measures) -> dict[str, Any]:
     """Lay out a score and its parts in one level."""
     parts = {f"similarity_{name}": value for name, value in asdict(measures.similarity).items()}
     return {"score": measures.score, **parts, **{f"distance_{k}": v for k, v in asdict(measures.distance).items()}}

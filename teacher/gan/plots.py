@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from teacher.gan.record import Candidate
+    from teacher.gan.record import Verdict
     from teacher.gan.similarity import Description
     from teacher.gan.turns import TurnRecord
 
@@ -111,8 +111,9 @@ def distributions(real: Description, fake: Description, path: Path) -> None:
     _save(figure, "statistics of real and synthetic clips", path)
 
 
-def score_bars(table: Sequence[Candidate], least: float, path: Path) -> None:
+def score_bars(verdict: Verdict, least: float, path: Path) -> None:
     """Draw the score of each candidate with the gate's limit, and the similarities that it is made of."""
+    table = verdict.table
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     scores, parts = figure.subplots(1, 2, width_ratios=(1, 1.6))
     names = [row.candidate for row in table]
@@ -121,6 +122,8 @@ def score_bars(table: Sequence[Candidate], least: float, path: Path) -> None:
     bars = scores.barh(names, [row.measures.score for row in table], color=colours)
     scores.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
     scores.axvline(least, color="black", ls=":", label=f"gate at {least:.0f}")
+    # What so many songs can reach at all: a score is read against this line, not against 100.
+    scores.axvline(verdict.reference, color=REAL, ls="--", label=f"real halves, mean: {verdict.reference:.0f}")
     scores.set(xlim=(0, 112), xlabel="quality score")
     scores.invert_yaxis()
     scores.legend(fontsize=8, loc="lower right")
@@ -133,7 +136,7 @@ def score_bars(table: Sequence[Candidate], least: float, path: Path) -> None:
     parts.set_xticks(np.arange(len(WEIGHTS)) + 0.4 - width / 2, list(WEIGHTS))
     parts.set(ylabel="similarity", ylim=(0, 1.35))  # up to 1; the legend stands above
     parts.legend(fontsize=8, ncols=3, loc="upper center")
-    _save(figure, "quality of synthetic clips", path)
+    _save(figure, f"quality of synthetic clips: {verdict.grade}", path)
 
 
 def conditioning(asked: NDArray[np.float32], read: NDArray[np.float64], ccc: float, path: Path) -> None:

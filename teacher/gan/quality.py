@@ -5,6 +5,10 @@ no strength pays for a failure. Every candidate is compared with the same half o
 numbers: the other real half (should be near 100), the synthetic clips, one real clip over and over (a collapsed
 generator), noise with the real bands' means and deviations, and plain noise (should be near 0).
 
+Scores of few clips are uncertain, those of real ones too: the level that can be reached is the mean score of several
+random real halves. Where that stays below `LEAST_REFERENCE`, a low score says as much about the songs as about the
+generator, and the gate does not judge: it refuses, unless it is forced.
+
 The conditioning check asks whether a reader that was fitted on real training songs reads back the emotions that the
 generator was given (mean CCC of valence and arousal).
 """
@@ -21,7 +25,20 @@ from tqdm import tqdm
 from pocketmood.errors import DataError
 from pocketmood.metrics import ccc
 from teacher.gan import plots, similarity
-from teacher.gan.record import BAND_NOISE, NOISE, REAL_HALF, REPEATED, SYNTHETIC, WEIGHTS, Candidate, Verdict
+from teacher.gan.record import (
+    BAND_NOISE,
+    EXCELLENT,
+    GOOD,
+    NOISE,
+    NOT_JUDGED,
+    POOR,
+    REAL_HALF,
+    REPEATED,
+    SYNTHETIC,
+    WEIGHTS,
+    Candidate,
+    Verdict,
+)
 from teacher.gan.training_songs import TrainingSongs
 
 if TYPE_CHECKING:
@@ -39,6 +56,9 @@ if TYPE_CHECKING:
 
 LEAST_CLIPS = 4
 """Clips of each half, at least."""
+LEAST_REFERENCE = 80.0
+"""Mean score of real halves below which the gate does not judge."""
+_GRADES = ((70.0, EXCELLENT), (50.0, GOOD), (0.0, POOR))
 _SHOWN = 4
 
 
@@ -71,40 +91,57 @@ def measure(
         Candidate(BAND_NOISE, size, scale.score(_described(_band_noise(half, rng), size))),
         Candidate(NOISE, size, scale.score(_described(_plain_noise(half, rng), size))),
     )
-    verdict = judge(table, scale.name, config)
+    reference = float(np.mean(scale.half_scores(seed=size)))
+    verdict = judge(table, scale.name, reference, config)
     verdict.save(folder)
 
     pictures = folder / "plots"
     pictures.mkdir(parents=True, exist_ok=True)
     _draw_examples(songs, chosen, synthetic, picked, pictures / "real-and-synthetic.png")
     plots.distributions(real, fake, pictures / "distributions.png")
-    plots.score_bars(table, config.min_quality, pictures / "quality.png")
+    plots.score_bars(verdict, config.min_quality, pictures / "quality.png")
     plots.conditioning(asked, fake_read, verdict.conditioning_ccc, pictures / "conditioning.png")
     print(f"{format_table(table)}\n{verdict.sentence}", flush=True)
     return verdict
 
 
-def judge(table: Sequence[Candidate], embedding: str, config: GanConfig) -> Verdict:
-    """Accept the table's synthetic row if its score and conditioning reach the config's limits, or if forced."""
-    # Both, or a generator that draws one fine clip, or fine clips of any emotion, would pass.
+def judge(table: Sequence[Candidate], embedding: str, reference: float, config: GanConfig) -> Verdict:
+    """Accept the table's synthetic row if its score and conditioning reach the config's limits, or if forced.
+
+    reference: mean score of real halves; below `LEAST_REFERENCE` nothing is accepted that is not forced.
+    """
     row = next(row for row in table if row.candidate == SYNTHETIC)
     score, read_back = row.measures.score, row.conditioning_ccc
     if read_back is None:
         raise DataError(f"the quality table has no conditioning of its {SYNTHETIC!r} row, so the gate cannot judge it")
-    good = score >= config.min_quality and read_back >= config.min_conditioning
+    can_judge = reference >= LEAST_REFERENCE
+    # Both, or a generator that draws one fine clip, or fine clips of any emotion, would pass.
+    good = can_judge and score >= config.min_quality and read_back >= config.min_conditioning
+    forced = config.force_synthetic and not good
+
+    share = score / max(reference, 1e-6)
+    grade = next(name for least, name in _GRADES if score >= least) if can_judge else NOT_JUDGED
     facts = (
-        f"quality {score:.0f} of 100 (needs {config.min_quality:.0f}; other real half {table[0].measures.score:.0f}), "
+        f"quality {score:.0f} of 100, {grade} (needs {config.min_quality:.0f}; real halves of {row.clips} clips reach "
+        f"{reference:.0f}, of which this is {share:.0%}), "
         f"emotions read back at CCC {read_back:.2f} (needs {config.min_conditioning:.2f})"
     )
+    sentence = f"{_outcome(good, forced, can_judge)}: {facts}"
+    return Verdict(good or forced, forced, score, reference, share, grade, read_back, sentence, embedding, tuple(table))
 
+
+def _outcome(good: bool, forced: bool, can_judge: bool) -> str:
+    """Say what becomes of the clips, and on whose word."""
     if good:
-        sentence = f"synthetic clips ACCEPTED into the teacher's training data: {facts}"
-    elif config.force_synthetic:
-        sentence = f"synthetic clips REFUSED by the quality gate but FORCED into the teacher's training data: {facts}"
-    else:
-        sentence = f"synthetic clips REFUSED, the teacher trains on real clips only: {facts}"
-    forced = config.force_synthetic and not good
-    return Verdict(good or forced, forced, score, read_back, sentence, embedding, tuple(table))
+        return "synthetic clips ACCEPTED into the teacher's training data"
+    why = "by the quality gate"
+    if not can_judge:
+        why = (
+            f"because the gate cannot judge where real halves stay below {LEAST_REFERENCE:.0f}, as with these few songs"
+        )
+    if forced:
+        return f"synthetic clips REFUSED {why}, but FORCED into the teacher's training data"
+    return f"synthetic clips REFUSED {why}, the teacher trains on real clips only"
 
 
 def format_table(table: Sequence[Candidate]) -> str:

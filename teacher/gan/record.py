@@ -12,6 +12,8 @@ from teacher.gan.config import GanConfig
 QUALITY_FILE = "quality.json"
 WEIGHTS = {"frechet": 0.3, "kernel": 0.2, "moments": 0.15, "smoothness": 0.15, "profile": 0.1, "range": 0.1}
 """Exponents of the similarities in the score; they sum to 1. The two distances of whole distributions weigh most."""
+EXCELLENT, GOOD, POOR, NOT_JUDGED = "excellent", "good", "poor", "not judged"
+"""Grades of a score; the thresholds, 70 and 50, are the published recipe's."""
 REAL_HALF, SYNTHETIC = "real, other half", "synthetic"
 REPEATED, BAND_NOISE, NOISE = "one real clip repeated", "noise in real bands", "noise"
 
@@ -121,6 +123,12 @@ class Verdict:
     """True where they join against the gate's word."""
     score: float
     """Quality from 0 to 100."""
+    reference: float
+    """Mean score of random halves of the real clips, of the same size: what can be reached with so many songs."""
+    share: float
+    """`score` as a share of `reference`."""
+    grade: str
+    """Of the score, in the recipe's words; "not judged" where real halves do not reach what a judgement needs."""
     conditioning_ccc: float
     """Mean CCC of emotions asked for and read back."""
     sentence: str

@@ -44,7 +44,7 @@ def predictions(noise: float, songs: int = 40) -> Predictions:
 
 
 def quality(accepted: bool = False, forced: bool = False, sentence: str = REFUSED) -> Verdict:
-    return Verdict(accepted, forced, 1.0, 0.0, sentence, "pca-12", TABLE)
+    return Verdict(accepted, forced, 1.0, 98.0, 0.01, "poor", 0.0, sentence, "pca-12", TABLE)
 
 
 def save_facts(folder: Path, *warnings: str) -> None:

@@ -17,7 +17,11 @@ from pocketmood.errors import DataError
 from teacher.gan import quality, similarity
 from teacher.gan.config import GanConfig
 from teacher.gan.record import (
+    EXCELLENT,
+    GOOD,
     NOISE,
+    NOT_JUDGED,
+    POOR,
     REAL_HALF,
     REPEATED,
     SYNTHETIC,
@@ -56,6 +60,22 @@ def test_frechet_distance_by_hand() -> None:
     # Twice the deviation: v + 4 v - 2 * 2 v = v per dimension, plus the moved mean.
     wanted = variances.sum() + (a.mean(0) ** 2).sum()
     np.testing.assert_allclose(similarity.frechet(a, 2 * a), wanted, rtol=1e-9, atol=0)
+
+
+def test_frechet_distance_equals_scipys_root_where_covariances_do_not_commute() -> None:
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(5)
+    a = rng.standard_normal((300, 4)) @ rng.standard_normal((4, 4))
+    b = rng.standard_normal((200, 4)) @ rng.standard_normal((4, 4)) + 0.5
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # Else the root of the product is the product of the roots, and a formula that takes one for the other passes.
+    assert np.abs(cov_a @ cov_b - cov_b @ cov_a).max() > 1
+    root = sqrtm(cov_a @ cov_b).real
+    wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root)
+    np.testing.assert_allclose(similarity.frechet(a, b), wanted, rtol=1e-9, atol=1e-9)
+    commuting = np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(np.trace(cov_a) * np.trace(cov_b))
+    assert abs(commuting - wanted) > 0.1 * wanted
 
 
 def test_kernel_distance_equals_its_slow_twin() -> None:
@@ -134,18 +154,53 @@ def row(candidate: str, score: float, read_back: float = 0.0) -> Candidate:
     ("score", "read_back", "force", "accepted", "word"),
     [
         (50.0, 0.3, False, True, "ACCEPTED"),
-        (49.9, 0.9, False, False, "REFUSED, the teacher trains on real clips only"),
-        (90.0, 0.29, False, False, "REFUSED, the teacher trains on real clips only"),
-        (10.0, 0.0, True, True, "REFUSED by the quality gate but FORCED"),
+        (49.9, 0.9, False, False, "REFUSED by the quality gate, the teacher trains on real clips only"),
+        (90.0, 0.29, False, False, "REFUSED by the quality gate, the teacher trains on real clips only"),
+        (10.0, 0.0, True, True, "REFUSED by the quality gate, but FORCED"),
         (90.0, 0.9, True, True, "ACCEPTED"),
     ],
 )
 def test_the_gate(score: float, read_back: float, force: bool, accepted: bool, word: str) -> None:
     table = [row(REAL_HALF, 98.0), row(SYNTHETIC, score, read_back)]
-    verdict = quality.judge(table, "space", replace(CONFIG, force_synthetic=force))
+    verdict = quality.judge(table, "space", 80.0, replace(CONFIG, force_synthetic=force))
     assert verdict.accepted is accepted
     assert verdict.forced is ("FORCED" in word)
     assert word in verdict.sentence and f"CCC {read_back:.2f}" in verdict.sentence
+
+
+@pytest.mark.parametrize(("force", "end"), [(False, "the teacher trains on real clips only"), (True, "but FORCED")])
+def test_the_gate_cannot_judge_where_real_halves_are_not_alike(force: bool, end: str) -> None:
+    table = [row(REAL_HALF, 0.9), row(SYNTHETIC, 60.0, 0.9)]
+    verdict = quality.judge(table, "space", 79.9, replace(CONFIG, force_synthetic=force))
+    assert (verdict.accepted, verdict.forced, verdict.grade) == (force, force, NOT_JUDGED)
+    assert verdict.sentence.startswith(
+        f"synthetic clips REFUSED because the gate cannot judge where real halves stay below 80, as with these few "
+        f"songs, {end}"
+    )
+
+
+@pytest.mark.parametrize(("score", "grade"), [(70.0, EXCELLENT), (69.9, GOOD), (50.0, GOOD), (49.9, POOR), (0.0, POOR)])
+def test_the_recipes_grades_and_the_share_of_what_real_halves_reach(score: float, grade: str) -> None:
+    verdict = quality.judge([row(SYNTHETIC, score, 0.9)], "space", 80.0, CONFIG)
+    assert (verdict.grade, verdict.share, verdict.reference) == (grade, score / 80, 80)
+    share = f"{score / 80:.0%}"
+    assert f"{score:.0f} of 100, {grade} (needs 50; real halves of 4 clips reach 80, of which this is {share})" in (
+        verdict.sentence
+    )
+
+
+def test_the_reference_is_steadier_than_one_half_and_the_first_is_the_tables() -> None:
+    real = similarity.describe(music(48, 0))
+    scale = similarity.Scale.fit(real, seed=0)
+    scores = scale.half_scores(seed=0)
+    assert len(scores) == similarity.HALVES == 9 and len(set(scores)) == 9
+    assert scores[0] == scale.score(real.rows(scale.second)).score
+    assert scores == scale.half_scores(seed=0) != scale.half_scores(seed=1)
+    # Songs of one tone each lie all apart: nothing can be told from so few, and the reference says it.
+    pure = np.full((16, 1, 24, 60), -1.0, np.float32)
+    pure[np.arange(16), 0, np.arange(16)] = 1
+    apart = similarity.Scale.fit(similarity.describe(pure), seed=0)
+    assert np.mean(apart.half_scores(seed=0)) < quality.LEAST_REFERENCE < np.mean(scores)
 
 
 def write_store(folder: Path, mels: Any, labels: Any) -> SyntheticStore:
