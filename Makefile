@@ -9,6 +9,7 @@ UNLABELLED ?=
 SONGS     ?= 800
 BUNDLE    ?= $(RUN)/bundle
 # Flags of a stage beyond its preset: TEACHER="--gan.epochs 20 --vit.dropout 0.2".
+DATA ?=
 TEACHER ?=
 STUDENT ?=
 EXPORT ?=
@@ -71,7 +72,7 @@ all: teacher student export benchmarks ## the whole road of RUN, from the music 
 data: setup ## decode, label and split the music under DEAM into RUN/data
 	@test -n "$(DEAM)" || { echo 'error: $(RUN)/data needs music. Type `make $(GOALS) DEAM=/path/to/DEAM RUN=$(RUN)`, or make demo' >&2; exit 2; }
 	$(call headline,decode and audit and split the music)
-	$(PY) -m pocketmood data --run $(RUN) --deam "$(DEAM)" --label-fix $(LABEL_FIX)$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)")
+	$(PY) -m pocketmood data --run $(RUN) --deam "$(DEAM)" --label-fix $(LABEL_FIX)$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)") $(DATA)
 
 teacher: setup ## train GAN and ViT, write the soft targets into RUN/teacher
 	$(if $(filter data,$(MAKECMDGOALS)),,$(if $(DEAM),@$(MAKE) --no-print-directory data,$(call needs,data,data)))

@@ -63,7 +63,7 @@ def _data(about: Mapping[str, Any]) -> list[str]:
     return [
         "## Data",
         f"- Corpus: {labels.corpus or 'unknown'}. Labels: {labels.sentence()}.",
-        "- Split 70/15/15 by artist where known, else by song; all figures are of the test part.",
+        "- Split into training, validation and test songs, by artist where known; all figures are of the test songs.",
         "",
     ]
 

@@ -10,7 +10,7 @@ import csv
 import io
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pocketmood import audio, command
@@ -20,7 +20,7 @@ from pocketmood.data.corpora import deam, deam_audit
 from pocketmood.data.corpora.deam import Files, Reject
 from pocketmood.data.record import DataRecord, SplitSizes
 from pocketmood.data.run_folder import REJECTS_FILE, SPLIT_FILE, TRUTH_FILE
-from pocketmood.data.split import PARTS, Split, artist_key, natural, refuse_leaks, split_clips
+from pocketmood.data.split import PARTS, Shares, Split, artist_key, natural, refuse_leaks, split_clips
 from pocketmood.errors import ConfigError, DataError
 from pocketmood.runs import Stage, file_hash, fingerprint, write_text
 from pocketmood.spec import MelSpec
@@ -45,6 +45,8 @@ class DataConfig:
     """Folder of more music without ratings, for distillation."""
     seed: int = 0
     """Seed of the split."""
+    split: Shares = field(default_factory=Shares)
+    """How many songs train, and how many are held out."""
     workers: int = 0
     """Processes that decode; 0 means one per core."""
 
@@ -68,7 +70,12 @@ def run(config: DataConfig) -> int:
     extra = unlabelled_files(config.unlabelled)
     inputs = {"corpus": _corpus_fingerprint(files), "unlabelled": fingerprint([_named_hash(path) for path in extra])}
     # Without the folders' own paths: the same music elsewhere is the same data.
-    settings = {"label_fix": config.label_fix, "seed": config.seed, "spec": SPEC.to_dict()}
+    settings = {
+        "label_fix": config.label_fix,
+        "seed": config.seed,
+        "split": asdict(config.split),
+        "spec": SPEC.to_dict(),
+    }
     stage = Stage(config.run, "data", settings, inputs)
     if stage.up_to_date():
         return 0
@@ -121,7 +128,7 @@ def _fill(config: DataConfig, files: Files, extra: Sequence[Path], folder: Path)
     _refuse_nothing(labelled, rejects, files, folder)
     rejects.sort(key=lambda reject: (natural(reject.id), reject.file, reject.reason))
     _write_rejects(folder / REJECTS_FILE, rejects)
-    split = split_clips(labelled, config.seed)
+    split = split_clips(labelled, config.seed, config.split)
     refuse_leaks(split, store.clips)
     split.save(folder / SPLIT_FILE)
 

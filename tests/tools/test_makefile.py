@@ -91,6 +91,8 @@ def test_dials_reach_their_stage(tmp_path: Path) -> None:
     for target in ("teacher", "student", "export", "benchmarks"):
         done = make(target, f"RUN={tmp_path}", f"{target.upper()}=--seed 7")
         assert f"python -m {target} --preset full --run {tmp_path} --seed 7" in done.stdout
+    done = make("data", "DEAM=/music", f"RUN={tmp_path}", "DATA=--split.train .8 --split.validation .1")
+    assert "--label-fix none --split.train .8 --split.validation .1\n" in done.stdout
 
 
 def test_the_run_that_is_measured_is_the_one_whose_bundle_is_made(tmp_path: Path) -> None:

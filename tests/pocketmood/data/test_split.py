@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pocketmood.data.clips import Clip
-from pocketmood.data.split import PARTS, Split, refuse_leaks, split_clips
+from pocketmood.data.split import PARTS, Shares, Split, refuse_leaks, split_clips
 from pocketmood.emotion import Emotion
-from pocketmood.errors import DataError
+from pocketmood.errors import ConfigError, DataError
 from pocketmood.runs import write_json
 
 
@@ -68,11 +68,23 @@ def test_only_real_labelled_clips_are_split() -> None:
     assert split_clips(clips).by == "song"
 
 
-def test_too_little_music_and_odd_shares_are_refused() -> None:
+def test_other_shares_are_kept_to() -> None:
+    assert sizes(split_clips(songs(100), shares=Shares(0.8, 0.1))) == [80, 10, 10]
+    by_artist = sizes(split_clips(songs(1000, artists=300), shares=Shares(0.5, 0.2)))
+    assert np.allclose(by_artist, [500, 200, 300], rtol=0, atol=6)
+
+
+def test_too_little_music_is_refused() -> None:
     with pytest.raises(DataError, match="5 labelled songs by 2 artists cannot be split three ways"):
         split_clips([song(str(n), f"artist {n % 2}") for n in range(5)])
-    with pytest.raises(DataError, match="must be positive and sum to 1"):
-        split_clips(songs(20), fractions=(0.8, 0.2, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "left"), [(0.8, 0.2, "0"), (0.9, 0.2, "-0.1"), (0, 0.5, "0.5"), (0.5, float("nan"), "nan")]
+)
+def test_shares_that_leave_a_part_empty_are_refused(train: float, validation: float, left: str) -> None:
+    with pytest.raises(ConfigError, match=rf"leave {left}\S* for the test part; .* --split.train .8"):
+        Shares(train, validation)
 
 
 def test_a_split_survives_the_disk(tmp_path: Path) -> None:

@@ -129,6 +129,18 @@ def test_another_fix_seed_or_table_is_another_stage(
     assert (tmp_path / "data" / "truth.csv").read_text().startswith("song_id,true_valence")
 
 
+def test_other_shares_are_another_stage(
+    mini: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plots, "draw", lambda *_: [])
+    words = ["--run", str(tmp_path), "--deam", str(mini.root), "--workers", "1"]
+    sizes = []
+    for more in ([], ["--split.train", ".4", "--split.validation", ".3"]):
+        assert stage.main([*words, *more]) == 0
+        sizes.append(len(RunFolder(tmp_path).split.train))
+    assert sizes[1] < sizes[0] and "up to date" not in capsys.readouterr().out
+
+
 def test_stopped_while_drawing_it_continues_without_decoding_again(
     mini: Miniature, run: Path, more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
