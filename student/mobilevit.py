@@ -24,6 +24,7 @@ from pocketmood.errors import RunError
 from pocketmood.runs import write_json
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
+from pocketmood.training.weights import FirstWeights, Published
 from student.config import require_size
 
 _STEM = "stem.conv.weight"
@@ -134,37 +135,29 @@ def load_student(folder: Path) -> tuple[Student, SavedStudent]:
     return student.eval(), saved
 
 
-def load_imagenet(student: Student, weights: str) -> str | None:
-    """Start the body from ImageNet weights; return None, or the warning to record when it stays random.
+def published(name: str, weights: str) -> Published | None:
+    """Say which published weights a student asks for; None for "random".
 
-    weights: "random" for none, "imagenet" for the model hub (or its local cache), else a safetensors file or a folder
-    with model.safetensors. A path that does not fit is an error; a hub that does not answer is a warning.
+    weights: "imagenet" for timm's own on the model hub, else a safetensors file or a folder with model.safetensors.
     """
     if weights == "random":
         return None
     if weights != "imagenet":
-        path = Path(weights)
-        _adopt(student.body, path / WEIGHTS_FILE if path.is_dir() else path)
-        return None
-    try:
-        path = _from_hub(student.name)
-    except Exception as error:  # the hub client raises many kinds, from DNS to HTTP to a missing cache entry
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return (
-            f"{student.name}: ImageNet weights could not be had from the hub ({reason}); training starts from RANDOM "
-            "weights and will be worse. Pass --weights FILE.safetensors, or --weights random to choose this"
-        )
-    _adopt(student.body, path)
-    return None
-
-
-def _from_hub(name: str) -> Path:
-    """Fetch timm's published safetensors of a network, or find them in the local cache."""
+        return Published(name, "", Path(weights))
     import timm
-    from huggingface_hub import hf_hub_download
 
-    repository = timm.get_pretrained_cfg(name).hf_hub_id
-    return Path(hf_hub_download(repository, WEIGHTS_FILE, etag_timeout=10))
+    return Published(name, timm.get_pretrained_cfg(name).hf_hub_id)
+
+
+def load_imagenet(student: Student, first: FirstWeights) -> str | None:
+    """Start the body from published weights; return None, or the warning to record when it stays random."""
+    if not first.place:
+        return (
+            f"{student.name}: ImageNet weights could not be had ({first.reason}); training starts from RANDOM weights "
+            "and will be worse. Pass --weights FILE.safetensors, or --weights random to choose this"
+        )
+    _adopt(student.body, Path(first.place))
+    return None
 
 
 def _adopt(body: nn.Module, path: Path) -> None:

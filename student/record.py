@@ -25,6 +25,8 @@ class StudentRecord:
 
     model: str
     """timm's name of the network."""
+    weights: str
+    """Where its first weights came from: "folder ...", "cache ...", "hub ..." or "random"."""
     metrics: dict[str, Any]
     """The scores, as in metrics.json."""
     warnings: tuple[str, ...]

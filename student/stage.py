@@ -20,12 +20,13 @@ from pocketmood.data.saved_student import Labelling, Origin
 from pocketmood.metrics import AXES
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, write_json
-from pocketmood.training import distributed
+from pocketmood.training import distributed, weights
 from pocketmood.training.device import keep_freed_memory
+from pocketmood.training.weights import Published
 from student import metrics
 from student.config import StudentConfig
 from student.metrics import PartMetrics, StudentMetrics
-from student.mobilevit import Student, save_student
+from student.mobilevit import Student, published, save_student
 from student.plots import plot_all
 from student.predict import predict_clips
 from student.record import StudentRecord, Throughput
@@ -40,18 +41,29 @@ _REFERENCE_FILES = {"teacher": PREDICTIONS_FILE, "floor": FLOOR_FILE}
 def run(config: StudentConfig) -> None:
     """Make `RUN/student`, or say that it is up to date; killed and started again it continues."""
     folder = RunFolder(config.run)
-    stage = Stage(folder.path, "student", config, stage_inputs(folder))
+    inputs = stage_inputs(folder)
     distributed.join()
-    if distributed.up_to_date(stage):
+    asked = published(config.model, config.weights)
+    wanted: dict[str, Published] = {config.model: asked} if asked else {}
+    found = weights.resolve_once(wanted)
+    if distributed.up_to_date(_described(config, inputs | weights.identities(found, folder.folder("student")))):
         return
 
+    found = weights.fetch_once(wanted, found)
     keep_freed_memory()
     data = TrainingData.open(folder)
+    stage = _described(config, inputs | weights.identities(found))
     with distributed.work(stage) as work:
         if distributed.is_main_process():
             fill(config, data, work, stage)
         else:
             train_student(data, config, work / TRAINING_FOLDER)
+
+
+def _described(config: StudentConfig, inputs: dict[str, str]) -> Stage:
+    """Describe the stage; of first weights its inputs say what they are, so that its config need not say where."""
+    known = config if config.weights == "random" else replace(config, weights="published")
+    return Stage(config.run, "student", known, inputs)
 
 
 def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) -> None:
@@ -70,7 +82,9 @@ def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) ->
     save(config, trained, run_folder.data_record, work)
     plot_all(work / "plots", trained.history, student.only("test"), references["teacher"].only("test"))
     speed = Throughput(found.step_seconds, found.examples_per_second)
-    stage.record |= asdict(StudentRecord(config.model, found.as_json(), trained.warnings, speed))
+    asked = published(config.model, config.weights)
+    first = str(weights.find(asked)) if asked else weights.RANDOM
+    stage.record |= asdict(StudentRecord(config.model, first, found.as_json(), trained.warnings, speed))
     print(metrics.table(config.model, found), flush=True)
     keep_history(work)
 

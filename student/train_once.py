@@ -17,9 +17,10 @@ from pocketmood.runs import Stage
 from pocketmood.spec import MelSpec
 from pocketmood.training.distributed import is_main_process
 from pocketmood.training.history import HISTORY, EpochRecord
+from pocketmood.training.weights import find
 from student.config import StudentConfig
 from student.distill import distill
-from student.mobilevit import Student, load_imagenet, save_student
+from student.mobilevit import Student, load_imagenet, published, save_student
 from student.predict import predict_clips
 from student.record import TrainingRecord
 from student.training_set import TrainingData
@@ -69,7 +70,8 @@ def train_student(
     torch.manual_seed(config.seed)
     student = Student(config.model, config.stride, config.frames, MelSpec(), config.layers)
     student = adapt(student) if adapt else student
-    warning = load_imagenet(student, config.weights)
+    wanted = published(config.model, config.weights)
+    warning = load_imagenet(student, find(wanted)) if wanted else None
 
     # The main process alone: the others would make the work folder before its owner has.
     if is_main_process():

@@ -10,6 +10,7 @@ from typing import Literal
 from pocketmood.errors import ConfigError
 from pocketmood.training.schedule import Schedule
 from pocketmood.training.variants import VariantsConfig
+from pocketmood.training.weights import FOLDER_FILES, Published
 from teacher.gan.config import PRESETS as GAN_PRESETS
 from teacher.gan.config import GanConfig
 
@@ -17,6 +18,8 @@ PATCH = 16
 """Bands and frames that one token of "small" and of "ast" stands for."""
 HUB_NAMES = {"base": "google/vit-base-patch16-224-in21k", "ast-base": "MIT/ast-finetuned-audioset-10-10-0.4593"}
 """The pretrained sizes, with the names that their weights were published under."""
+TITLES = {"base": "ViT-B/16", "ast-base": "AST"}
+"""What people call them."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,14 @@ class VitConfig:
         """Tell whether the size starts from published weights."""
         return self.size in HUB_NAMES
 
-    @property
-    def hub_name(self) -> str:
-        """The name to ask the hub for; "" for never asking."""
-        return HUB_NAMES.get(self.size, "") if self.hub is None else self.hub
+    def without_place(self) -> VitConfig:
+        """Leave out where first weights lie: what they are is an input of its own (`pocketmood.training.weights`)."""
+        return replace(self, weights=None, hub=None)
+
+    def published(self, part: str = "vit") -> Published:
+        """Say what the weights of a pretrained size are, and where to look; part: the flags' first word."""
+        hub_name = HUB_NAMES[self.size] if self.hub is None else self.hub
+        return Published(TITLES[self.size], hub_name, self.weights, FOLDER_FILES, f"--{part}.weights")
 
 
 # 1296 frames are 81 patches, the whole clip of 1292 padded to one more: no position in time repeats.
@@ -216,6 +223,11 @@ class TeacherConfig:
         lengths = (self.training.crop_frames, self.soft_targets.crop_frames * scale)
         if self.vit.size == "small" and any(length % PATCH for length in lengths):
             raise ConfigError(f"the small ViT takes crops in multiples of {PATCH} frames, not {lengths}")
+
+    def published(self) -> dict[str, Published]:
+        """Step's name -> the published weights that its network asks for; from scratch, none."""
+        networks = {"vit": self.vit, "ast": self.ast} if self.baseline else {"vit": self.vit}
+        return {name: network.published(name) for name, network in networks.items() if network.pretrained}
 
 
 _BASE = VitConfig(size="base", stride=1, frames=1292, hidden=256)

@@ -1,7 +1,8 @@
 """Backbones with published weights: ViT-B/16 on a picture, and an audio spectrogram transformer (AST).
 
-Both map the front end's spectrogram [B, 1, M, T] in [-1, 1] to features [B, width]. Their weights come by three tiers:
-a local folder, the model hub, or random numbers with a loud warning. Safetensors only: a pickle runs code when read.
+Both map the front end's spectrogram [B, 1, M, T] in [-1, 1] to features [B, width]. Where their weights come from is
+found out by `pocketmood.training.weights`; here they are read from a folder: safetensors only, a pickle runs code when
+read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json
+from pocketmood.training.weights import FirstWeights
+from teacher.config import TITLES
 
 _IMAGE_MEAN, _IMAGE_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AUDIO_MEAN, AUDIO_DEVIATION = -0.47, 0.38
@@ -66,7 +69,7 @@ class Pretrained(nn.Module):
 class ImageVit(Pretrained):
     """A vision transformer that sees the spectrogram as a picture; its features are the CLS token."""
 
-    title = "ViT-B/16"
+    title = TITLES["base"]
     model_name, config_name = "ViTModel", "ViTConfig"
     # Features are the CLS token: a pooling layer behind it would only be there to stay random.
     options: ClassVar[dict[str, Any]] = {"add_pooling_layer": False}
@@ -97,7 +100,7 @@ class AudioAst(Pretrained):
     features as they are mean little.
     """
 
-    title = "AST"
+    title = TITLES["ast-base"]
     model_name, config_name = "ASTModel", "ASTConfig"
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -121,24 +124,15 @@ def bare_backbone(size: str, architecture: dict[str, Any] | None = None) -> Pret
     return kind(getattr(transformers, kind.model_name)(config, **kind.options))
 
 
-def pretrained_backbone(size: str, weights: Path | None, hub: str) -> Pretrained:
-    """Load weights by three tiers: the folder `weights`, the hub's `hub`, else random with a loud warning.
+def pretrained_backbone(size: str, first: FirstWeights) -> Pretrained:
+    """Build a backbone with the weights that were found, or with random ones and a loud warning.
 
-    The result's `source` is "folder ...", "hub ..." or "random". A folder that is named must work (RunError); only an
-    unreachable hub falls through.
+    The result's `source` says which, in a phrase.
     """
     kind = _KINDS[size]
-    if weights is not None:
-        return kind(_from_folder(weights, size), f"folder {weights.name}")
-    if hub:
-        try:
-            return kind(_from_pretrained(kind, hub, local=False), f"hub {hub}")
-        # What transformers raises for no network, no such name and a damaged download alike.
-        except OSError as error:
-            reason = str(error).strip().splitlines()[0]
-    else:
-        reason = "no folder and no hub name were given"
-    _shout(f"{kind.title} STARTS FROM RANDOM WEIGHTS ({reason})")
+    if first.place:
+        return kind(_from_folder(Path(first.place).parent, size), str(first))
+    _shout(f"{kind.title} STARTS FROM RANDOM WEIGHTS ({first.reason})")
     return bare_backbone(size)
 
 
@@ -147,25 +141,23 @@ def _from_folder(weights: Path, size: str) -> nn.Module:
     import transformers
 
     kind = _KINDS[size]
-    if not (weights / "config.json").is_file():
-        raise RunError(f"{weights}: no config.json, so no {kind.title} weights; give a folder made by save_pretrained")
     # transformers would load the weights of another network with a warning and leave most layers random.
     wanted = getattr(transformers, kind.config_name).model_type
     found = read_json(weights / "config.json").get("model_type")
     if found != wanted:
         raise RunError(f"{weights}: holds a {found!r}, size {size!r} needs a {wanted!r}; give another folder or size")
-    return _from_pretrained(kind, str(weights), local=True)
+    return _from_pretrained(kind, str(weights))
 
 
-def _from_pretrained(kind: type[Pretrained], name: str, local: bool) -> nn.Module:
+def _from_pretrained(kind: type[Pretrained], folder: str) -> nn.Module:
     """Load safetensors weights only, and refuse a checkpoint that leaves part of the network random."""
     import transformers
 
     model, report = getattr(transformers, kind.model_name).from_pretrained(
-        name, **kind.options, use_safetensors=True, local_files_only=local, output_loading_info=True
+        folder, **kind.options, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
     if report["missing_keys"]:
-        raise RunError(f"{name}: the checkpoint lacks {len(report['missing_keys'])} of the {kind.title}'s tensors")
+        raise RunError(f"{folder}: the checkpoint lacks {len(report['missing_keys'])} of the {kind.title}'s tensors")
     return cast("nn.Module", model)
 
 

@@ -30,7 +30,7 @@ class FineTuned:
     """Facts of a training, for the stage's record and beside the weights."""
 
     weights: str
-    """Where the backbone's first weights came from: "folder ...", "hub ..." or "random"."""
+    """Where the backbone's first weights came from: "folder ...", "cache ...", "hub ..." or "random"."""
     warnings: tuple[str, ...]
     """Sentences that a reader of any figure must know."""
     training_clips: int

@@ -33,8 +33,8 @@ from pocketmood.data.run_folder import (
 from pocketmood.data.split import refuse_leaks
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.records import from_json
-from pocketmood.runs import Stage, file_hash, link_or_copy, write_json
-from pocketmood.training import distributed
+from pocketmood.runs import Stage, link_or_copy, write_json
+from pocketmood.training import distributed, weights
 from pocketmood.training.device import default_device, keep_freed_memory
 from pocketmood.training.distributed import is_main_process
 from pocketmood.training.history import read_history
@@ -58,16 +58,18 @@ def run(config: TeacherConfig) -> int:
     """Bring the teacher stage up to date with the config and the run's data; return the exit code 0."""
     folder = RunFolder(config.run)
     inputs = {"data": folder.fingerprint("data")}
-    # A pretrained folder is an input like the songs: other weights in it make another teacher.
-    if config.vit.weights and (config.vit.weights / WEIGHTS_FILE).is_file():
-        inputs["weights"] = file_hash(config.vit.weights / WEIGHTS_FILE)
-    stage = Stage(config.run, "teacher", config, inputs, has_steps=True)
-
     # Two warnings per import come from torchao's enums, none of them ours to act on.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     distributed.join()
-    if distributed.up_to_date(stage):
+
+    # Before the GAN's hours, not after them: by then the network may be gone, or never have been there.
+    wanted = config.published()
+    first = weights.resolve_once(wanted)
+    finished = folder.folder("teacher")
+    if distributed.up_to_date(_described(config, inputs | weights.identities(first, finished))):
         return 0
+    first = weights.fetch_once(wanted, first)  # a download that fails leaves random ones
+    stage = _described(config, inputs | weights.identities(first))
     keep_freed_memory()
     # Read now, although only the report at the very end names it: a run of another version is refused before hours of
     # training, not after.
@@ -77,7 +79,7 @@ def run(config: TeacherConfig) -> int:
     refuse_leaks(folder.split, folder.store.clips)
 
     with distributed.work(stage) as work:
-        steps = _Steps(config, inputs, folder, work)
+        steps = _Steps(config, inputs, folder, work, first)
         record = steps.all()
         if is_main_process() and record is not None:
             stage.record |= asdict(record)
@@ -87,6 +89,12 @@ def run(config: TeacherConfig) -> int:
     return 0
 
 
+def _described(config: TeacherConfig, inputs: dict[str, str]) -> Stage:
+    """Describe the stage; of first weights its inputs say what they are, so that its config need not say where."""
+    known = replace(config, vit=config.vit.without_place(), ast=config.ast.without_place())
+    return Stage(config.run, "teacher", known, inputs, has_steps=True)
+
+
 @dataclass(frozen=True)
 class _Steps:
     """The steps of one teacher, with what all of them share."""
@@ -94,11 +102,13 @@ class _Steps:
     config: TeacherConfig
     """Settings of the stage."""
     inputs: dict[str, str]
-    """Of the stage, and so of each step."""
+    """Of every step."""
     run: RunFolder
     """The run that the teacher belongs to."""
     folder: Path
     """The work folder of the stage."""
+    first: dict[str, weights.FirstWeights]
+    """Step's name -> the weights that its network begins with; for pretrained networks only."""
     used: list[str] = field(default_factory=list)
     """Names of the steps that this config has."""
 
@@ -220,10 +230,12 @@ class _Steps:
         self, name: str, config: TeacherConfig, synthetic: SyntheticStore | None = None, varied: Stage | None = None
     ) -> Stage:
         """Fine-tune a network, and predict with it for all rated clips."""
-        settings = {"vit": config.vit, "training": config.training, "seed": config.seed}
+        settings = {"vit": config.vit.without_place(), "training": config.training, "seed": config.seed}
         inputs = {"synthetic": synthetic.record.generator if synthetic else "none"}
         # No word of variants where there are none: a step without them is the step that it was before they existed.
         inputs |= {"variants": varied.fingerprint} if varied else {}
+        # An input of this step alone: other weights must not train another GAN.
+        inputs |= {"weights": self.first[name].identity} if name in self.first else {}
         step = self._stage(name, settings, **inputs)
         if not distributed.up_to_date(step, quiet=True):
             with distributed.work(step) as work:

@@ -21,6 +21,7 @@ from pocketmood.emotion import RATER_SD_FLOOR, TYPICAL_RATER_SD
 from pocketmood.errors import RunError
 from pocketmood.runs import write_json
 from pocketmood.training.checkpoints import load_tensors, save_tensors
+from pocketmood.training.weights import find
 from teacher.ast import Ast
 from teacher.config import PATCH, VitConfig
 from teacher.pretrained import Pretrained, bare_backbone, pretrained_backbone
@@ -100,7 +101,7 @@ def build_teacher(config: VitConfig, architecture: dict[str, Any] | None = None)
     elif architecture is not None:
         backbone = bare_backbone(config.size, architecture)
     else:
-        backbone = pretrained_backbone(config.size, config.weights, config.hub_name)
+        backbone = pretrained_backbone(config.size, find(config.published()))
     return Teacher(backbone, config.hidden, config.dropout)
 
 

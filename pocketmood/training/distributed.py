@@ -86,6 +86,20 @@ def agree(flag: bool) -> bool:
     return bool(shared)
 
 
+def share(text: str) -> str:
+    """Return the main process's text in every process."""
+    if not distributed.is_initialized():
+        return text
+    place = default_device() if distributed.get_backend() == "nccl" else torch.device("cpu")
+    # Bytes in a tensor, its length first: torch's own broadcast of objects pickles them.
+    data = torch.tensor(list(text.encode()), dtype=torch.uint8, device=place)
+    length = torch.tensor([len(data)], device=place)
+    distributed.broadcast(length, 0)
+    shared = data if is_main_process() else torch.empty(int(length), dtype=torch.uint8, device=place)
+    distributed.broadcast(shared, 0)
+    return bytes(shared.tolist()).decode()
+
+
 def gather(rows: Tensor) -> Tensor:
     """Join the rows of all processes to the whole batch, with gradients; unchanged in a single process.
 

@@ -14,9 +14,11 @@ from pocketmood.errors import PocketmoodError, RunError
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
+from pocketmood.training.weights import FirstWeights, find
 from student import mobilevit
 from student.config import StudentConfig, require_size
 from student.mobilevit import Student, load_imagenet, load_student, save_student
+from tests.helpers import fake_hub
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +132,18 @@ def published(path: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+def adopt(student: Student, weights: str | Path) -> str | None:
+    """Find the weights that a flag names, and load them."""
+    wanted = mobilevit.published(student.name, str(weights))
+    assert wanted is not None
+    return load_imagenet(student, find(wanted))
+
+
 def test_weights_from_a_file_or_folder(tmp_path: Path) -> None:
     weights = published(tmp_path / "model.safetensors")
     for source in (tmp_path, tmp_path / "model.safetensors"):
         student = Student("mobilevit_xxs", frames=64)
-        assert load_imagenet(student, str(source)) is None
+        assert adopt(student, source) is None
         found = student.body.state_dict()
         for name, value in found.items():
             expected = weights[name].sum(1, keepdim=True) if name == "stem.conv.weight" else weights[name]
@@ -144,7 +153,7 @@ def test_weights_from_a_file_or_folder(tmp_path: Path) -> None:
 def test_a_grey_picture_gives_the_same_features_as_in_three_channels(tmp_path: Path) -> None:
     weights = published(tmp_path / "model.safetensors")
     student = Student("mobilevit_xxs", frames=64).eval()
-    load_imagenet(student, str(tmp_path))
+    adopt(student, tmp_path)
     three = timm.create_model("mobilevit_xxs", pretrained=False, in_chans=3, num_classes=0).eval()
     three.load_state_dict({name: value for name, value in weights.items() if not name.startswith("head.fc")})
     with torch.no_grad():
@@ -155,35 +164,27 @@ def test_a_grey_picture_gives_the_same_features_as_in_three_channels(tmp_path: P
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     published(tmp_path / "model.safetensors")
     with pytest.raises(RunError, match="is this file for another network"):
-        load_imagenet(Student("mobilevit_xs", frames=64), str(tmp_path))
-    with pytest.raises(RunError, match="no such weights"):
-        load_imagenet(Student("mobilevit_xxs", frames=64), str(tmp_path / "absent"))
+        adopt(Student("mobilevit_xs", frames=64), tmp_path)
+    with pytest.raises(RunError, match="so no weights of mobilevit_xxs"):
+        adopt(Student("mobilevit_xxs", frames=64), tmp_path / "absent")
 
 
-def test_a_silent_hub_is_a_loud_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(name: str) -> Path:
-        raise OSError("no route to the hub\nand more")
-
-    monkeypatch.setattr(mobilevit, "_from_hub", silent)
+def test_a_silent_hub_is_a_loud_warning() -> None:
     student = Student("mobilevit_xxs", frames=64)
     before = student.body.state_dict()["stem.conv.weight"].clone()
-    warning = load_imagenet(student, "imagenet")
+    warning = load_imagenet(student, FirstWeights("none", reason="no route to the hub"))
     assert warning is not None and "(no route to the hub)" in warning and "RANDOM" in warning
     assert torch.equal(student.body.state_dict()["stem.conv.weight"], before)
-    assert load_imagenet(student, "random") is None
+    assert mobilevit.published("mobilevit_xxs", "random") is None
 
 
 def test_the_hub_is_asked_for_safetensors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    published(tmp_path / "model.safetensors")
-    asked: list[tuple[str, str]] = []
-
-    def download(repository: str, name: str, **kwargs: object) -> str:
-        asked.append((repository, name))
-        return str(tmp_path / name)
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    repository = tmp_path / "timm" / "mobilevit_xxs.cvnets_in1k"
+    repository.mkdir(parents=True)
+    published(repository / "model.safetensors")
     student = Student("mobilevit_xxs", frames=64)
-    assert load_imagenet(student, "imagenet") is None
-    assert asked == [("timm/mobilevit_xxs.cvnets_in1k", "model.safetensors")]
-    expected = load_tensors(tmp_path / "model.safetensors")["stem.bn.weight"]
+    with fake_hub.serve(tmp_path) as address:
+        fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
+        assert adopt(student, "imagenet") is None
+    expected = load_tensors(repository / "model.safetensors")["stem.bn.weight"]
     assert torch.equal(student.body.state_dict()["stem.bn.weight"], expected)

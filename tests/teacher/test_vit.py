@@ -11,8 +11,9 @@ from torch import nn
 
 from pocketmood.emotion import RATER_SD_FLOOR
 from pocketmood.errors import PocketmoodError, RunError
+from pocketmood.training.weights import FirstWeights, find
 from teacher.config import HUB_NAMES, VitConfig
-from teacher.pretrained import pretrained_backbone
+from teacher.pretrained import Pretrained, pretrained_backbone
 from teacher.vit import (
     StemVit,
     build_teacher,
@@ -22,12 +23,12 @@ from teacher.vit import (
     save_teacher,
     weights_source,
 )
+from tests.helpers import fake_hub
 from tests.helpers.fine_tuned import fine_tuned
 from tests.helpers.tiny_weights import write_weights
 
 SMALL = VitConfig(width=32, layers=1, heads=2, period_frames=64)
 TITLES = {"base": "ViT-B/16", "ast-base": "AST"}
-MODELS = {"base": "ViTModel", "ast-base": "ASTModel"}
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_time_positions_repeat_after_their_period() -> None:
 def test_base_sees_a_normalised_picture_and_predicts_through_the_class_token(tiny_weights: Path) -> None:
     config = VitConfig(size="base", stride=1, frames=1292, hidden=8, weights=tiny_weights)
     teacher = build_teacher(config).eval()
-    assert weights_source(teacher) == "folder tiny-vit"
+    assert weights_source(teacher).startswith("folder tiny-vit, SHA-256 ")
     seen: list[torch.Tensor] = []
     teacher.backbone.backbone.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True
@@ -102,24 +103,28 @@ def test_base_sees_a_normalised_picture_and_predicts_through_the_class_token(tin
     torch.testing.assert_close(output.emotion, expected, rtol=1e-5, atol=1e-6)
 
 
+def from_folder(size: str, folder: Path) -> Pretrained:
+    return pretrained_backbone(size, find(VitConfig(size=size, stride=1, frames=1292, weights=folder).published()))
+
+
 @pytest.mark.parametrize("size", HUB_NAMES)
 def test_first_tier_loads_the_folder_and_refuses_a_missing_one(size: str, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     folder = write_weights(tmp_path / "tiny", size)
-    backbone = pretrained_backbone(size, folder, hub="")
+    backbone = from_folder(size, folder)
     stored = load_file(folder / "model.safetensors")
     # The class token keeps its name over versions of transformers; layer names do not.
     (token,) = [value for name, value in stored.items() if name.endswith("cls_token")]
     torch.testing.assert_close(backbone.backbone.embeddings.cls_token, token, rtol=0, atol=0)
-    assert backbone.source == "folder tiny" and token.abs().max() > 0
+    assert backbone.source.startswith("folder tiny, SHA-256 ") and token.abs().max() > 0
     with pytest.raises(RunError, match=r"nowhere: no config\.json"):
-        pretrained_backbone(size, tmp_path / "nowhere", hub="")
+        from_folder(size, tmp_path / "nowhere")
 
 
 def test_weights_of_the_other_network_are_refused(tiny_weights: Path) -> None:
     with pytest.raises(RunError, match="holds a 'vit', size 'ast-base' needs a 'audio-spectrogram-transformer'"):
-        pretrained_backbone("ast-base", tiny_weights, hub="")
+        from_folder("ast-base", tiny_weights)
 
 
 def test_a_checkpoint_that_leaves_layers_random_is_refused(tiny_weights: Path) -> None:
@@ -129,43 +134,27 @@ def test_a_checkpoint_that_leaves_layers_random_is_refused(tiny_weights: Path) -
     tensors = {name: value for name, value in load_file(path).items() if "layernorm_before" not in name}
     save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(RunError, match="lacks 4 of the ViT-B/16's tensors"):
-        pretrained_backbone("base", tiny_weights, hub="")
+        from_folder("base", tiny_weights)
 
 
 @pytest.mark.parametrize("size", HUB_NAMES)
-@pytest.mark.parametrize("hub", [None, "someone/some-weights"])
-def test_second_tier_asks_the_hub_for_safetensors_only(
-    size: str, hub: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", [None, "someone/some-weights"])
+def test_second_tier_fetches_safetensors_from_the_hub(
+    size: str, name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import transformers
-
-    asked: list[tuple[str, dict[str, object]]] = []
-    folder, model = write_weights(tmp_path / "tiny", size), getattr(transformers, MODELS[size])
-    local = model.from_pretrained
-
-    def fake_hub(name: str, **options: object) -> object:
-        asked.append((name, options))
-        return local(str(folder), **options)
-
-    monkeypatch.setattr(model, "from_pretrained", fake_hub)
-    teacher = build_teacher(VitConfig(size=size, stride=1, frames=1292, hub=hub))
-    wanted = hub or HUB_NAMES[size]
-    assert weights_source(teacher) == f"hub {wanted}" and asked[0][0] == wanted
-    assert asked[0][1]["use_safetensors"] is True
+    wanted = name or HUB_NAMES[size]
+    write_weights(tmp_path / "hub" / wanted, size)
+    with fake_hub.serve(tmp_path / "hub") as address:
+        fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
+        teacher = build_teacher(VitConfig(size=size, stride=1, frames=1292, hub=name))
+    assert weights_source(teacher).startswith(f"hub {wanted} at 0123456, SHA-256 ")
+    assert len(encoder_layers(teacher)) == 2  # those of the hub's network, not the 12 of a random one
 
 
 @pytest.mark.parametrize("size", HUB_NAMES)
-def test_third_tier_is_random_and_cannot_be_missed(
-    size: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import transformers
-
-    def unreachable(*args: object, **options: object) -> object:
-        raise OSError("We couldn't connect")
-
-    monkeypatch.setattr(getattr(transformers, MODELS[size]), "from_pretrained", unreachable)
+def test_third_tier_is_random_and_cannot_be_missed(size: str, capsys: pytest.CaptureFixture[str]) -> None:
     with torch.device("meta"), pytest.warns(UserWarning, match="RANDOM WEIGHTS"):  # the real size, without its memory
-        backbone = pretrained_backbone(size, None, HUB_NAMES[size])
+        backbone = pretrained_backbone(size, FirstWeights("none", reason="We couldn't connect"))
     assert backbone.source == "random"
     config = backbone.backbone.config
     assert (config.hidden_size, config.num_hidden_layers, config.patch_size) == (768, 12, 16)

@@ -1,0 +1,119 @@
+"""First weights: three tiers, one identity by whichever way they came, and a hub that is asked only briefly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from pocketmood.errors import RunError
+from pocketmood.training import weights
+from pocketmood.training.weights import FOLDER_FILES, FirstWeights, Published
+from tests.helpers import fake_hub
+
+NAME = "someone/some-vit"
+NOWHERE = "http://127.0.0.1:9"  # the port of "discard", where nobody listens
+
+
+def published(path: Path | None = None, repository: str = NAME) -> Published:
+    return Published("ViT-B/16", repository, path, FOLDER_FILES, "--vit.weights")
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    """Return the folder of a hub with one repository."""
+    folder = tmp_path / "hub" / NAME
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"seven b")
+    return tmp_path / "hub"
+
+
+def test_hub_then_cache_then_folder_are_the_same_weights(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, asked = hashlib.sha256(b"seven b").hexdigest(), list[str]()
+    with fake_hub.serve(hub, asked) as address:
+        fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
+        at_hub = weights.resolve(published())
+        # Metadata alone, 346 MB can wait; the client asks the hub for things of its own beside it.
+        assert [line for line in asked if NAME in line] == [f"HEAD /{NAME}/resolve/main/model.safetensors"]
+        assert (at_hub.tier, at_hub.digest, at_hub.size, at_hub.place) == ("hub", digest, 7, "")
+        fetched = weights.fetch(published(), at_hub)
+        assert Path(fetched.place).read_bytes() == b"seven b"
+        assert (Path(fetched.place).parent / "config.json").is_file()
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        asked.clear()
+        cached = weights.resolve(published())
+        assert asked == [] and cached.tier == "cache" and cached.place == fetched.place
+    folder = weights.resolve(published(hub / NAME))
+    assert folder.tier == "folder" and folder.source == "some-vit"
+    assert at_hub.identity == fetched.identity == cached.identity == folder.identity == digest
+    assert str(fetched) == f"hub {NAME} at 0123456, SHA-256 {digest[:12]}"
+    assert str(folder) == f"folder some-vit, SHA-256 {digest[:12]}"
+    assert weights.fetch(published(), cached) is cached
+
+
+def test_without_any_the_reason_is_said_and_the_identity_is_random(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_hub.point_to(monkeypatch, NOWHERE, tmp_path / "cache")
+    silent = weights.resolve(published())
+    assert (silent.tier, silent.identity, str(silent)) == ("none", "random", "random") and silent.reason
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in weights.resolve(published()).reason
+    assert weights.resolve(published(repository="")).reason == "no folder and no hub name were given"
+    with fake_hub.serve(hub) as address:
+        fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
+        assert weights.resolve(published(repository="someone/else")).tier == "none"
+
+
+def test_a_hub_that_goes_away_or_changes_between_question_and_download(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_hub.serve(hub) as address:
+        fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
+        found = weights.resolve(published())
+        (hub / NAME / "model.safetensors").write_bytes(b"other")
+        with pytest.raises(RunError, match=f"{NAME}: the hub has just replaced these weights"):
+            weights.fetch(published(), found)
+
+
+def test_a_download_that_fails_leaves_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **options: object) -> str:
+        raise OSError("connection reset\nand more")
+
+    # In the client's place: it tries for half a minute, which is right where the hub has just answered.
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", broken)
+    gone = weights.fetch(published(), FirstWeights("hub", NAME, "0123456", "ab", 7))
+    assert gone == FirstWeights("none", NAME, reason="connection reset")
+
+
+def test_a_folder_that_is_named_must_hold_the_files(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"nowhere: no config\.json, so no weights of ViT-B/16; --vit\.weights takes"):
+        weights.resolve(published(tmp_path / "nowhere"))
+    file = tmp_path / "other-name.safetensors"
+    file.write_bytes(b"x")
+    assert weights.resolve(Published("mobilevit_s", "", file)).place == str(file)
+    with pytest.raises(RunError, match=r"absent\.safetensors: no absent\.safetensors, so no weights of mobilevit_s"):
+        weights.resolve(Published("mobilevit_s", "", tmp_path / "absent.safetensors"))
+
+
+def test_a_finished_stage_is_not_thrown_away_for_random_weights(tmp_path: Path) -> None:
+    none, some = FirstWeights("none", reason="no network"), FirstWeights("folder", "x", digest="ab")
+    assert weights.identities({"vit": none}) == {"weights of vit": "random"}
+    finished = {"name": "teacher", "fingerprint": "f", "config": {}, "inputs": {"weights of vit": "cd"}, "record": {}}
+    finished |= {"versions": {}, "wall_s": 1.0, "peak_rss_bytes": None, "continued_after_a_stop": False}
+    (tmp_path / "stage.json").write_text(json.dumps(finished))
+    assert weights.identities({"vit": none}, tmp_path) == {"weights of vit": "cd"}
+    assert weights.identities({"vit": some}, tmp_path) == {"weights of vit": "ab"}  # found: they decide
+    assert weights.identities({"ast": none}, tmp_path) == {"weights of ast": "random"}
+
+
+def test_in_one_process_all_are_resolved_and_fetched_by_name(hub: Path) -> None:
+    wanted = {"vit": published(hub / NAME), "ast": published(repository="")}
+    found = weights.resolve_once(wanted)
+    assert {name: first.tier for name, first in found.items()} == {"vit": "folder", "ast": "none"}
+    assert weights.fetch_once(wanted, found) == found
