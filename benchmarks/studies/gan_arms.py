@@ -25,6 +25,12 @@ _ARMS = (
     Arm("resize", "resize, then convolve", {"upsampling": "resize"}),
     Arm("rate-1", "adversary at the generator's rate", {"discriminator_rate": 1.0}),
     Arm("rate-quarter", "adversary at a quarter of the generator's rate", {"discriminator_rate": 0.25}),
+    Arm("r1", "R1 penalty of 1", {"r1": 1.0}),
+    Arm("projection", "projection of the condition", {"projection": True}),
+    Arm("spectral", "spectral loss of 10", {"spectral": 10.0}),
+    Arm("bands-4", "4 bands at first", {"first_bands": 4}),
+    Arm("bands-16", "16 bands at first", {"first_bands": 16}),
+    Arm("carried", "the adversary's steps carried from turn to turn", {"carry_steps": True}),
 )
 ARMS = {arm.name: arm for arm in _ARMS}
 """By the name of their folder in RUN/gan_training."""

@@ -16,7 +16,7 @@ from pocketmood.training.checkpoints import save_tensors
 from teacher import floor
 from teacher.gan import audio, plots, quality, similarity
 from teacher.gan.model import WEIGHTS_FILE
-from teacher.gan.train import sample_sheet
+from teacher.gan.progress import sample_sheet
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, draw_conditions
 
 if TYPE_CHECKING:

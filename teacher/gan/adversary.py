@@ -42,6 +42,8 @@ class Lesson(NamedTuple):
     loss: float
     accuracy_real: float
     accuracy_fake: float
+    penalty: float = 0.0
+    """Mean squared gradient on real clips; 0 in a step that was not asked for it."""
 
     @property
     def accuracy(self) -> float:
@@ -55,6 +57,9 @@ class Balance:
 
     Below `weak` the adversary steps again, up to `most` times per generator step. Above `strong` it has won for now and
     the generator takes `catch_up` steps (1 in the recipe). Otherwise one step each.
+
+    carry: the number of the adversary's steps goes on from turn to turn instead, one more after a turn below `weak`,
+    one fewer after a turn above `strong`.
     """
 
     weak: float = 0.6
@@ -65,10 +70,18 @@ class Balance:
     """Most steps of the adversary per step of the generator."""
     catch_up: int = 1
     """Steps of the generator where the adversary is too strong."""
+    carry: bool = False
+    """Whether the number of steps is kept from turn to turn."""
 
-    def again(self, accuracy: float, taken: int) -> bool:
+    def again(self, accuracy: float, taken: int, carried: int = 1) -> bool:
         """Tell whether the adversary, after so many steps, takes another before the generator's turn."""
-        return accuracy < self.weak and taken < self.most
+        return taken < carried if self.carry else accuracy < self.weak and taken < self.most
+
+    def next_carried(self, accuracy: float, carried: int) -> int:
+        """Return the adversary's steps of the next turn, where they are carried."""
+        if accuracy < self.weak:
+            return min(carried + 1, self.most)
+        return max(carried - 1, 1) if accuracy > self.strong else carried
 
     def generator_steps(self, accuracy: float) -> int:
         """Tell how many steps the generator takes before the adversary's next turn."""
@@ -88,17 +101,24 @@ class Adversary:
         # DCGAN's .5 for the first moment: adversarial training oscillates with the usual .9 (Radford et al. 2016).
         self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.999))
 
-    def train(self, pairs: Iterable[Pair], passes: int) -> Lesson:
-        """Take one step on the mean gradient of `passes` pairs, which are made one at a time."""
+    def train(self, pairs: Iterable[Pair], passes: int, r1: float = 0.0) -> Lesson:
+        """Take one step on the mean gradient of `passes` pairs, which are made one at a time.
+
+        r1: weight of the squared gradient on real clips in this step; 0 leaves it out.
+        """
         self.network.requires_grad_(True)  # `judge` has frozen it
         self.network.advance()
 
-        totals = torch.zeros(3, device=self.accelerator.device)
+        totals = torch.zeros(4, device=self.accelerator.device)
         for index, pair in enumerate(pairs):
+            if r1:
+                penalty = gradient_penalty(self.network, pair.real, pair.real_condition)
+                self.accelerator.backward(r1 / 2 * penalty / passes)
+                totals[3] += penalty.detach() / passes
             with synchronised(self.accelerator, self.trained, index == passes - 1), self.accelerator.autocast():
                 loss, facts = discriminator_loss(self.trained, pair)
                 self.accelerator.backward(loss / passes)
-            totals += facts / passes
+            totals[:3] += facts / passes
 
         self.accelerator.clip_grad_norm_(self.network.parameters(), self.clip)
         self.optimizer.step()
@@ -137,3 +157,14 @@ def discriminator_loss(network: nn.Module, pair: Pair) -> tuple[Tensor, Tensor]:
     right = ((logits > 0) == (is_real > 0)).float().detach()
     facts = torch.stack([loss.detach(), right[: len(pair.real)].mean(), right[len(pair.real) :].mean()])
     return loss, facts
+
+
+def gradient_penalty(network: nn.Module, real: Tensor, condition: Tensor) -> Tensor:
+    """Return R1: the mean over clips of the squared norm of the logit's gradient by the clip (Mescheder et al. 2018).
+
+    Near the songs the judgement then stays flat: an adversary that is sure of every real clip pays for it.
+    """
+    real = real.detach().requires_grad_()
+    logits: Tensor = network(real, condition)[0]
+    (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return slope.square().flatten(1).sum(1).mean()

@@ -7,6 +7,9 @@ from typing import Literal
 
 from pocketmood.errors import ConfigError
 
+STRONG = 0.95
+"""The recipe's accuracy above which the discriminator has won."""
+
 
 @dataclass(frozen=True)
 class GanConfig:
@@ -21,6 +24,10 @@ class GanConfig:
     """Channels next to the image in both networks; deeper layers have up to four times as many."""
     upsampling: Literal["transpose", "resize"] = "transpose"
     """Transposed convolutions, or nearest-neighbour resizing before each convolution (no checkerboard, slower)."""
+    first_bands: Literal[4, 8, 16] = 8
+    """Mel bands of the generator's first, coarsest spectrogram: five, four or three doublings make 128 of them."""
+    projection: bool = False
+    """Let the discriminator also judge by the inner product of features and condition (Miyato and Koyama 2018)."""
     # Their training. Where the discriminator wins, the generator's gradient vanishes: a lower rate, extra steps, noise
     # and feature matching are all there to keep the two level (measured: benchmarks/studies/results/gan-steps.md).
     batch_size: int = 24
@@ -41,10 +48,14 @@ class GanConfig:
     """Largest norm of a gradient."""
     weak: float = 0.6
     """Accuracy of the discriminator below which it may step again before the generator does."""
-    strong: float = 0.95
-    """Accuracy of the discriminator above which it has won for now."""
+    strong: float = STRONG
+    """Accuracy of the discriminator above which it has won for now: the generator catches up, where it may take more
+    than one step, and carried steps become fewer. Without either it decides nothing, and must be left alone."""
     most_discriminator_steps: int = 3
     """Discriminator steps per generator step while it is weak."""
+    carry_steps: bool = False
+    """Carry the number of discriminator steps from turn to turn: one more after a turn that it was weak in, one fewer
+    after a strong one. Otherwise every turn begins with one, and repeats while it is weak."""
     catch_up_steps: int = 1
     """Generator steps per discriminator step while that is strong; 1 is the recipe's."""
     band_bias: bool = True
@@ -53,6 +64,13 @@ class GanConfig:
     """Deviation of the noise on what the discriminator sees, falling to zero over the training."""
     feature_matching: float = 0.0
     """Weight of the distance between mean discriminator features of real and generated clips."""
+    r1: float = 0.0
+    """Weight of the discriminator's squared gradient on real clips (R1); one process only."""
+    r1_every: int = 8
+    """Turns from one R1 penalty to the next, which weighs so many times as much."""
+    spectral: float = 0.0
+    """Weight of the distance between real and generated bands: their means, deviations and changes over time, at
+    several resolutions. The quality score looks at the same bands, so that it flatters such a generator."""
     # The emotions that synthetic clips are drawn for.
     conditions: Literal["density", "uniform"] = "density"
     """Draw conditions from the training songs' own valence-arousal density, or uniformly from the square."""
@@ -73,12 +91,20 @@ class GanConfig:
     def __post_init__(self) -> None:
         """Refuse numbers that cannot train."""
         positive = ("latent", "embedding", "width", "batch_size", "accumulation", "epochs", "most_discriminator_steps")
-        for name in (*positive, "catch_up_steps", "plot_epochs", "learning_rate", "clip"):
+        for name in (*positive, "catch_up_steps", "plot_epochs", "learning_rate", "clip", "r1_every"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"gan: {name} is {getattr(self, name)}, must be above 0")
         # With weak above strong, one accuracy would give both sides extra steps.
         if not 0 <= self.weak < self.strong <= 1:
             raise ConfigError(f"gan: need 0 <= weak < strong <= 1, not weak {self.weak} and strong {self.strong}")
+        if min(self.r1, self.spectral, self.feature_matching, self.instance_noise) < 0:
+            raise ConfigError("gan: r1, spectral, feature_matching and instance_noise must not be negative")
+        # Nothing would look at it: every turn then begins with one step of each network, however strong one is.
+        if self.strong != STRONG and self.catch_up_steps == 1 and not self.carry_steps:
+            raise ConfigError(
+                f"gan: strong {self.strong} decides nothing here; add --gan.catch-up-steps 2 or --gan.carry-steps, or "
+                "leave it out"
+            )
         if self.quality_clips < 8:
             raise ConfigError(f"gan: quality_clips is {self.quality_clips}, two halves to compare need at least 8")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE, RECORD_FILE = "generator.safetensors", "gan.json"
 STAGES = 4
-"""Doublings of the generator and halvings of the discriminator: 16 bands by 81 frames grow to 128 by 1292."""
+"""Doublings of the recipe's generator and halvings of the discriminator: 8 bands by 81 frames grow to 128 by 1292."""
 _GROWTH = (4, 4, 2, 1)
 """Channels after each stage of the generator, as multiples of the width; the discriminator's are these reversed."""
 _EDGE = 0.999
@@ -87,8 +87,9 @@ class Generator(nn.Module):
         upsampling: str = "transpose",
         bands: int = 128,
         frames: int = 1292,
+        stages: int = STAGES,
     ) -> None:
-        """Build a dense layer and four doublings to exactly `bands` x `frames`."""
+        """Build a dense layer and so many doublings to exactly `bands` x `frames`."""
         super().__init__()
         self.options = {
             "latent": latent,
@@ -97,27 +98,30 @@ class Generator(nn.Module):
             "upsampling": upsampling,
             "bands": bands,
             "frames": frames,
+            "stages": stages,
         }
         self.bands, self.frames = bands, frames
 
         # 1292 is no multiple of 16: one column more is grown, and the last stage cuts the surplus off both sides.
-        scale = 2**STAGES
+        scale = 2**stages
         columns = -(-frames // scale)
         extra = columns * scale - frames
         if bands % scale or extra % 2:
-            raise RunError(f"a spectrogram of {bands} x {frames} cannot be reached by {STAGES} doublings")
+            raise RunError(f"a spectrogram of {bands} x {frames} cannot be reached by {stages} doublings")
         self.latent = latent
 
-        channels = [factor * width for factor in _GROWTH]
+        # Deeper ones begin with as many channels for longer, shallower ones leave the first stages out.
+        growth = (_GROWTH[0],) * max(stages - STAGES, 0) + _GROWTH[max(STAGES - stages, 0) :]
+        channels = [factor * width for factor in growth]
         self.seed_shape = (channels[0], bands // scale, columns)
         self.condition = nn.Sequential(
             nn.Linear(2, embedding), nn.LeakyReLU(_SLOPE), nn.Linear(embedding, embedding), nn.LeakyReLU(_SLOPE)
         )
         self.dense = nn.Linear(latent + embedding, channels[0] * self.seed_shape[1] * columns)
-        stages = [nn.Sequential(_norm(channels[0]), nn.ReLU())]
+        grown = [nn.Sequential(_norm(channels[0]), nn.ReLU())]
         for inputs, outputs in pairwise(channels):
-            stages.append(_stage(inputs, outputs, upsampling))
-        self.stages = nn.Sequential(*stages)
+            grown.append(_stage(inputs, outputs, upsampling))
+        self.stages = nn.Sequential(*grown)
         self.image = Up(channels[-1], 1, upsampling, trim=extra // 2)
         # One bias per band, so that `start_from` can set the songs' mean spectrum: after 20 steps the profile's
         # similarity is .98 with it and .00 without (benchmarks/studies/results/gan-steps.md).
@@ -141,8 +145,11 @@ class Discriminator(nn.Module):
     real, generated and accumulated clips of a step all meet the same weights.
     """
 
-    def __init__(self, width: int = 64, embedding: int = 64, bands: int = 128) -> None:
-        """Build the map of the condition, four halvings, and a linear judge that knows a feature's band."""
+    def __init__(self, width: int = 64, embedding: int = 64, bands: int = 128, projection: bool = False) -> None:
+        """Build the map of the condition, four halvings, and a linear judge that knows a feature's band.
+
+        projection: judge by the inner product of features and embedded condition as well.
+        """
         super().__init__()
         scale = 2**STAGES
         if bands % scale:
@@ -160,14 +167,27 @@ class Discriminator(nn.Module):
             layers += [spectral_norm(conv), nn.LeakyReLU(_SLOPE)]
         self.layers = nn.Sequential(*layers)
         # Mean over time but not over bands: the judge must know in which band a feature lies, but not when.
-        self.judge = spectral_norm(nn.Linear(channels[-1] * (bands // scale), 1))
+        features = channels[-1] * (bands // scale)
+        self.judge = spectral_norm(nn.Linear(features, 1))
+        # Last, so that the weights above are drawn alike with it and without.
+        self.project: nn.Module | None = None
+        if projection:
+            self.project = nn.Sequential(
+                spectral_norm(nn.Linear(2, embedding)),
+                nn.LeakyReLU(_SLOPE),
+                spectral_norm(nn.Linear(embedding, features)),
+            )
         self.train()
 
     def forward(self, mel: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [B] and the features [B, F] that they were read from."""
         plane = self.condition(condition)[:, None, :, None].expand(-1, -1, -1, mel.shape[-1])  # [B, 1, M, T]
         features = self.layers(torch.cat([mel, plane], 1)).mean(3).flatten(1)
-        return self.judge(features)[:, 0], features
+        logits = self.judge(features)[:, 0]
+        if self.project is not None:
+            # Whether the clip fits what was asked for is then one product away, not four layers of mixing.
+            logits = logits + (self.project(condition) * features).sum(1)
+        return logits, features
 
     def _norms(self) -> list[nn.Module]:
         """List the modules that hold the power iterations."""

@@ -21,11 +21,12 @@ from pocketmood.training.checkpoints import Parts, newest_checkpoint, read_state
 from pocketmood.training.device import has_bf16
 from pocketmood.training.distributed import make_accelerator, synchronised
 from pocketmood.training.history import read_records, write_history
-from teacher.gan import plots
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair
 from teacher.gan.model import Discriminator, Generator, save_generator
+from teacher.gan.progress import draw_progress
 from teacher.gan.record import GanRecord
-from teacher.gan.training_songs import LANDMARKS, TrainingSongs, add_jitter, draw_conditions
+from teacher.gan.spectral import spectral_distance
+from teacher.gan.training_songs import TrainingSongs, add_jitter, draw_conditions
 from teacher.gan.turns import TurnRecord
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def train(store: ClipStore, split: Split, config: GanConfig, folder: Path, seed:
         turns += training.epoch(epoch)
         if accelerator.is_main_process:
             write_history(folder, turns)
-            _draw_progress(training, turns, epoch, folder)
+            draw_progress(training, turns, epoch, folder)
             training.save(folder / "checkpoints", epoch + 1)
         accelerator.wait_for_everyone()
 
@@ -82,14 +83,22 @@ class GanTraining:
             raise RunError(
                 f"gan: batch_size {config.batch_size} does not divide by {accelerator.num_processes} processes"
             )
+        if config.r1 and accelerator.num_processes > 1:
+            # Its second derivative goes past the wrapper that averages gradients.
+            raise RunError(
+                f"gan: r1 {config.r1} needs one process, not {accelerator.num_processes}; leave out torchrun"
+            )
         self.songs, self.config, self.accelerator, self.seed = songs, config, accelerator, seed
         spec = songs.front.spec
         frames = spec.frames(spec.samples)
         # Forked, so that the steps before and after draw the same numbers with a GAN as without.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator = Generator(config.latent, config.embedding, config.width, config.upsampling, spec.bands, frames)
-            discriminator = Discriminator(config.width, config.embedding, spec.bands)
+            # A doubling from one number of bands to the next.
+            stages = (spec.bands // config.first_bands).bit_length() - 1
+            shape = (config.upsampling, spec.bands, frames, stages)
+            generator = Generator(config.latent, config.embedding, config.width, *shape)
+            discriminator = Discriminator(config.width, config.embedding, spec.bands, config.projection)
         if config.band_bias:
             generator.start_from(songs.band_means(BIAS_SONGS, seed).cpu())
         # With channels last the convolutions take half the time on a CPU: 52 against 89 ms a clip at width 8.
@@ -100,7 +109,9 @@ class GanTraining:
         # The slower discriminator is the recipe's: with equal rates it had won by step 41 of a demo.
         rate = config.learning_rate * config.discriminator_rate
         self.adversary = Adversary(discriminator.to(**place), accelerator, rate, config.clip)
-        self.balance = Balance(config.weak, config.strong, config.most_discriminator_steps, config.catch_up_steps)
+        limits = (config.weak, config.strong, config.most_discriminator_steps, config.catch_up_steps)
+        self.balance = Balance(*limits, carry=config.carry_steps)
+        self._carried = 1
         self._latest: tuple[tuple[int, ...], tuple[Tensor, Tensor]] = ((), (torch.empty(0), torch.empty(0)))
         self.steps = config.steps_per_epoch or max(len(songs.ids) // (config.batch_size * config.accumulation), 1)
 
@@ -118,8 +129,10 @@ class GanTraining:
     def _turn(self, epoch: int, step: int) -> TurnRecord:
         """Let the adversary learn, then the generator, as often as the balance says."""
         lesson, taken = self._adversary_step(epoch, step, 0), 1
-        while self.balance.again(lesson.accuracy, taken):
+        penalty = lesson.penalty
+        while self.balance.again(lesson.accuracy, taken, self._carried):
             lesson, taken = self._adversary_step(epoch, step, taken), taken + 1
+        self._carried = self.balance.next_carried(lesson.accuracy, self._carried)
         turns = self.balance.generator_steps(lesson.accuracy)
         terms: dict[str, float] = {}
         for turn in range(turns):
@@ -130,6 +143,8 @@ class GanTraining:
             discriminator_loss=lesson.loss,
             generator_loss=terms["adversarial"],
             feature_distance=terms.get("features"),
+            spectral_distance=terms.get("spectral"),
+            gradient_penalty=penalty,
             loss_ratio=terms["adversarial"] / max(lesson.loss, 1e-8),
             accuracy_real=lesson.accuracy_real,
             accuracy_fake=lesson.accuracy_fake,
@@ -138,8 +153,11 @@ class GanTraining:
         )
 
     def _adversary_step(self, epoch: int, step: int, turn: int) -> Lesson:
-        """Train the adversary on new pairs."""
-        return self.adversary.train(self._pairs(epoch, step, turn), self.config.accumulation)
+        """Train the adversary on new pairs; every so many turns with R1, which then weighs as much as all of them."""
+        # By the number of the turn, so that a continued training takes its penalties where it would have.
+        due = turn == 0 and (epoch * self.steps + step) % self.config.r1_every == 0
+        r1 = self.config.r1 * self.config.r1_every if due else 0.0
+        return self.adversary.train(self._pairs(epoch, step, turn), self.config.accumulation, r1)
 
     def _pairs(self, epoch: int, step: int, turn: int) -> Iterator[Pair]:
         """Draw this process's share of the pairs of one step, one pass at a time."""
@@ -159,15 +177,18 @@ class GanTraining:
     def _generator_step(self, epoch: int, step: int, turn: int) -> dict[str, float]:
         """Take one generator step on the mean gradient of all passes; return its mean terms."""
         passes, totals = self.config.accumulation, dict[str, Tensor]()
+        weights = {"adversarial": 1.0, "features": self.config.feature_matching, "spectral": self.config.spectral}
         for index in range(passes):
             where = (epoch, step, turn, index)
             noise, condition = self._seeds(_GENERATOR, where)
             # The songs that the adversary has just seen: their spectrograms are kept, not made again.
-            real = self._real(where) if self.config.feature_matching else None
+            real = self._real(where) if self.config.feature_matching or self.config.spectral else None
             with synchronised(self.accelerator, self.trained, index == passes - 1), self.accelerator.autocast():
                 fake = self.trained(noise, condition).float()
-                terms = self.adversary.judge(fake, condition, real)
-                loss = terms["adversarial"] + self.config.feature_matching * terms.get("features", 0.0)
+                terms = self.adversary.judge(fake, condition, real if self.config.feature_matching else None)
+                if real is not None and self.config.spectral:
+                    terms["spectral"] = spectral_distance(fake, real[0])
+                loss = sum((weights[name] * term for name, term in terms.items()), torch.zeros(()))
                 self.accelerator.backward(loss / passes)
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + value.detach() / passes
@@ -231,7 +252,7 @@ class GanTraining:
 
         No random state is stored: every draw is a function of (seed, epoch, step).
         """
-        self._parts.save(folder, done, {"epochs_done": done})
+        self._parts.save(folder, done, {"epochs_done": done, "carried": self._carried})
 
     def resume(self, folder: Path) -> int:
         """Take over the newest checkpoint in place and return its number of epochs; 0 where there is none."""
@@ -239,7 +260,9 @@ class GanTraining:
         if found is None:
             return 0
         self._parts.load(found)
-        return int(read_state(found)["epochs_done"])
+        state = read_state(found)
+        self._carried = int(state.get("carried", 1))
+        return int(state["epochs_done"])
 
     @property
     def _parts(self) -> Parts:
@@ -247,30 +270,6 @@ class GanTraining:
             {"generator": self.generator, "discriminator": self.adversary.network},
             {"generator.optimizer": self.optimizer, "discriminator.optimizer": self.adversary.optimizer},
         )
-
-
-def sample_sheet(generator: Generator, device: torch.device, seed: int, rows: int = 2) -> Tensor:
-    """Draw the landmarks' spectrograms [rows * landmarks, 1, M, T], each row from the same noise in every epoch."""
-    rng = np.random.default_rng([seed, rows])
-    noise = np.repeat(rng.standard_normal((rows, generator.latent), np.float32), len(LANDMARKS), 0)
-    # A row per noise, a column per emotion: along a row only the condition changes, down a column only the noise.
-    conditions = np.tile(np.array(list(LANDMARKS.values()), np.float32), (rows, 1))
-    with torch.no_grad():
-        mels: Tensor = generator(torch.from_numpy(noise).to(device), torch.from_numpy(conditions).to(device))
-    return mels.cpu()
-
-
-def _draw_progress(training: GanTraining, turns: list[TurnRecord], epoch: int, folder: Path) -> None:
-    """Draw the curves after the last epoch, and a sheet of samples every few epochs."""
-    config, pictures = training.config, folder / "plots"
-    pictures.mkdir(parents=True, exist_ok=True)
-    last = epoch + 1 == config.epochs
-    if last or (epoch + 1) % config.plot_epochs == 0:
-        mels = sample_sheet(training.generator, training.accelerator.device, training.seed)
-        path = pictures / f"samples-epoch-{epoch + 1:03d}.png"
-        plots.sheet(mels.numpy()[:, 0], list(LANDMARKS), f"generator after epoch {epoch + 1}", path)
-    if last:
-        plots.training_curves(turns, training.steps, pictures / "training.png")
 
 
 def _summary(training: GanTraining, turns: list[TurnRecord], seed: int) -> GanRecord:

@@ -19,6 +19,10 @@ class TurnRecord:
     """Binary cross-entropy of its last step, without the feature distance."""
     feature_distance: float | None
     """Distance of mean features, of the last step; None without feature matching."""
+    spectral_distance: float | None
+    """Distance of real and generated bands, of the last step; None without a spectral loss."""
+    gradient_penalty: float
+    """Squared gradient of the discriminator on real clips, in its first step; 0 where R1 was not due."""
     loss_ratio: float
     """The generator's loss over the discriminator's."""
     accuracy_real: float

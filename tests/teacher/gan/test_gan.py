@@ -17,7 +17,7 @@ from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
 from pocketmood.errors import ConfigError, DataError, RunError
 from pocketmood.training.history import HISTORY, read_records
-from teacher.gan import train
+from teacher.gan import progress, train
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair, discriminator_loss
 from teacher.gan.config import PRESETS, GanConfig
 from teacher.gan.model import ChannelAttention, Discriminator, Generator, load_generator
@@ -197,7 +197,7 @@ class ScriptedAdversary:
         self.accuracies = accuracies
         self.optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
 
-    def train(self, pairs: Any, passes: int) -> Lesson:
+    def train(self, pairs: Any, passes: int, r1: float = 0.0) -> Lesson:
         assert len(list(pairs)) == passes
         accuracy = self.accuracies.pop(0)
         return Lesson(0.5, accuracy, accuracy)
@@ -294,4 +294,4 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
     assert [path.name for path in (killed / "checkpoints").iterdir()] == ["step-00000002"]
     generator, saved = load_generator(killed)
     assert saved.songs == 16 and generator.latent == TINY.latent
-    assert train.sample_sheet(generator, torch.device("cpu"), 0).shape == (2 * len(LANDMARKS), 1, 128, 1292)
+    assert progress.sample_sheet(generator, torch.device("cpu"), 0).shape == (2 * len(LANDMARKS), 1, 128, 1292)
