@@ -1,4 +1,4 @@
-"""Predictions of a trained teacher for audio files: one line per file, and a picture of the plane.
+"""Predictions of a trained teacher for audio files: one line per file, the plane, and where the teacher looked.
 
 python -m teacher.predict SONG... [--run RUN] [--out PNG]
 """
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pocketmood.spec import MelSpec
 
 DESCRIPTION = """Print one line per file: valence and arousal in [-1, 1], each with the standard deviation expected of
-one listener's rating and its place on the 1-9 scale, then mood word and quadrant; and draw them on the plane."""
+one listener's rating and its place on the 1-9 scale, then mood word and quadrant; draw them on the plane, and where in
+each spectrogram the teacher looked (attention rollout)."""
 LONGEST_NAME = 32
 """Characters of a name in the picture; longer ones lose their middle."""
 
@@ -39,11 +40,16 @@ class PredictConfig:
     """Run with a trained teacher."""
     out: Path | None = None
     """Picture to write (PNG); RUN/predict.png if left out."""
+    attention: int = 6
+    """Songs, from the first on, for which a second picture shows where the teacher looked: attention rollout over the
+    spectrogram, in seconds and Hz, beside the first as ...-attention.png. 0: no such picture."""
 
     def __post_init__(self) -> None:
         """Refuse to predict for nothing."""
         if not self.songs:
             raise ConfigError("no song was named; type: python -m teacher.predict SONG... --run RUN")
+        if self.attention < 0:
+            raise ConfigError(f"attention {self.attention} must not be negative")
 
 
 class Prediction(NamedTuple):
@@ -61,14 +67,15 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def run(config: PredictConfig) -> int:
-    """Predict file by file and draw the plane; return 1 if a file could not be read, else 0.
+    """Predict file by file and draw both pictures; return 1 if a file could not be read, else 0.
 
     A file that is no music gets a line on stderr, and the others go on. RunError where RUN has no trained teacher.
     """
     from pocketmood.data.run_folder import RunFolder
 
     # The folder, not `made`: a copied teacher without its stage.json predicts as well.
-    spec, predict = open_teacher(RunFolder(config.run).folder("teacher"))
+    folder = RunFolder(config.run).folder("teacher")
+    spec, predict = open_teacher(folder)
     predictions = predict_files(config.songs, spec, predict)
     if predictions:
         import numpy as np
@@ -81,6 +88,10 @@ def run(config: PredictConfig) -> int:
         out = config.out or config.run / "predict.png"
         plots.predictions_on_plane(names, emotion, rater_sd, out)
         print(f"drawn: {out}", flush=True)
+        if config.attention:
+            looked = out.with_name(f"{out.stem}-attention.png")
+            draw_attention(folder, [prediction.file for prediction in predictions[: config.attention]], looked)
+            print(f"drawn: {looked}", flush=True)
     return int(len(predictions) < len(config.songs))
 
 
@@ -126,6 +137,22 @@ def predict_files(files: Sequence[Path], spec: MelSpec, predict: Predictor) -> l
         predictions.append(Prediction(file, *predict(wave)))
         print(line(predictions[-1], width), flush=True)
     return predictions
+
+
+def draw_attention(folder: Path, files: Sequence[Path], out: Path) -> None:
+    """Draw where the teacher of a folder looked in the spectrograms of audio files that can be decoded."""
+    from pocketmood.audio import load
+    from pocketmood.training.device import default_device
+    from teacher import attention_picture
+    from teacher.vit import load_teacher
+
+    # Decoded once more: a list of a thousand songs must not wait in memory for a picture of six.
+    teacher, saved = load_teacher(folder)
+    teacher.to(default_device())
+    looks = [
+        attention_picture.look(teacher, saved, load(file, saved.training.spec), short(file.stem)) for file in files
+    ]
+    attention_picture.draw(looks, out, saved.training.spec)
 
 
 def line(prediction: Prediction, width: int = 0) -> str:

@@ -45,6 +45,11 @@ _CAPTIONS = {
     "errors": ("Errors", "A mean off zero is a bias; a tail is a kind of song that is missed."),
     "confusion": ("Quadrants", "Rows: where raters put the songs. Columns: where the teacher puts them."),
     "plane": ("The plane of emotion", "A thin line leads from each song's raters to the teacher's prediction."),
+    "attention": (
+        "Where it looked",
+        "Attention rollout over the spectrogram of a decidedly rated test song per quadrant: what is red or yellow has "
+        "more than an even share in the features. It tells where the teacher looked, not what it made of it.",
+    ),
     "training": ("Adversarial training", "Losses, accuracy of the discriminator, and steps that the balance gave."),
     "quality": ("Quality score", "Beside what real halves, a collapsed generator and noise reach."),
     "conditioning": ("Conditioning", "What a reader fitted on real songs reads back of the emotion asked for."),

@@ -40,7 +40,7 @@ from pocketmood.training.distributed import is_main_process
 from pocketmood.training.history import read_history
 from pocketmood.training.schedule import BEST_WEIGHTS
 from pocketmood.training.vary import make_variants, open_variants, require_librosa
-from teacher import evaluate, finetune, floor, plots, report, soft_targets
+from teacher import attention_picture, evaluate, finetune, floor, plots, report, soft_targets
 from teacher.gan.config import GATE
 from teacher.gan.record import QUALITY_FILE, GanRecord, ListeningRecord, Verdict
 from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord
@@ -294,7 +294,9 @@ class _Steps:
         write_json(self.folder / evaluate.METRICS_FILE, asdict(comparison))
 
         histories = {name: read_history(step.folder) for name, step in networks.items()}
-        plots.teacher_pictures(models["teacher"].only("test"), histories, self.folder / "plots")
+        test, pictures = models["teacher"].only("test"), self.folder / "plots"
+        plots.teacher_pictures(test, histories, pictures)
+        attention_picture.draw_quadrants(vit, self.run.store, test, pictures / "attention.png")
         print(evaluate.table(comparison), flush=True)
         report.write(self.folder)
         return comparison

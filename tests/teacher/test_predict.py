@@ -71,8 +71,12 @@ def test_a_bad_file_gets_a_line_and_the_others_a_prediction(
     printed, complained = capsys.readouterr()
     lines = printed.splitlines()
     assert [line.split("  ")[0] for line in lines[:2]] == [str(path) for path in good]
-    assert lines[0].index("valence") == lines[1].index("valence") and lines[2:] == [f"drawn: {out}"]
+    assert lines[0].index("valence") == lines[1].index("valence") and lines[2:] == [
+        f"drawn: {out}",
+        f"drawn: {tmp_path / 'plane-attention.png'}",
+    ]
     assert out.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "plane-attention.png").read_bytes().startswith(b"\x89PNG")
     complaints = complained.splitlines()
     assert len(complaints) == 2 and complaints[0].startswith(f"error: {bad}: is not audio")
     assert complaints[1] == f"error: {tmp_path / 'absent.wav'}: does not exist"
@@ -85,7 +89,8 @@ def test_good_files_exit_0_and_only_bad_ones_draw_nothing(
     monkeypatch.setattr(plots, "predictions_on_plane", lambda *what: drawn.append(what))
     assert predict.main([str(tmp_path / "absent.wav"), "--run", str(run)]) == 1 and drawn == []
     name = "a name of many more characters than fit beside a picture.wav"
-    assert predict.main([str(tone(tmp_path / name)), "--run", str(run)]) == 0
+    assert predict.main([str(tone(tmp_path / name)), "--run", str(run), "--attention", "0"]) == 0
+    assert not list(run.glob("*.png"))
     names, emotion, rater_sd, path = drawn[0]
     assert names == ["a name of many …eside a picture"] and path == run / "predict.png"
     assert np.shape(emotion) == np.shape(rater_sd) == (1, 2) and np.all(np.abs(emotion) < 1) and np.min(rater_sd) > 0
@@ -122,3 +127,5 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_command_line_without_songs_is_refused() -> None:
     with pytest.raises(PocketmoodError, match="no song was named"):
         predict.main([])
+    with pytest.raises(PocketmoodError, match="attention -1 must not be negative"):
+        predict.main(["a.wav", "--attention", "-1"])
