@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketmood.data.run_folder import (
-    CONFIG_FILE,
-    FLOOR_FILE,
     FLOOR_STEP,
     PREDICTIONS_FILE,
     RIDGE_FILE,
@@ -27,22 +25,20 @@ from pocketmood.data.run_folder import (
     SYNTHETIC_STEP,
     VARIANTS_STEP,
     VIT_STEP,
-    WEIGHTS_FILE,
     RunFolder,
 )
 from pocketmood.data.split import refuse_leaks
-from pocketmood.predictions import Predictions, read_predictions, write_predictions
+from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.records import from_json
-from pocketmood.runs import Stage, link_or_copy, write_json
+from pocketmood.runs import Stage
 from pocketmood.training import distributed, weights
 from pocketmood.training.device import default_device, keep_freed_memory
 from pocketmood.training.distributed import is_main_process
-from pocketmood.training.history import read_history
 from pocketmood.training.schedule import BEST_WEIGHTS
 from pocketmood.training.vary import make_variants, open_variants, require_librosa
-from teacher import attention_picture, evaluate, finetune, floor, plots, report, soft_targets
+from teacher import evaluate, finetune, floor, publish, soft_targets
 from teacher.gan.config import GATE
-from teacher.gan.record import QUALITY_FILE, GanRecord, ListeningRecord, Verdict
+from teacher.gan.record import GanRecord, ListeningRecord, Verdict
 from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord
 from teacher.vit import load_teacher
 
@@ -131,7 +127,9 @@ class _Steps:
 
         record = None
         if is_main_process():
-            comparison = self._publish(networks)
+            folders = {name: step.folder for name, step in networks.items()}
+            # By the steps of this config: a work folder may hold the GAN of an earlier one.
+            comparison = publish.publish(self.folder, folders, self.run.store, judged="quality" in self.used)
             trained = from_json(FineTuned, vit.record, str(vit.folder))
             sentence = evaluate.sentence(comparison)
             record = TeacherRecord(**vars(trained), **vars(synthesis), metrics=comparison, sentence=sentence)
@@ -273,30 +271,3 @@ class _Steps:
         teacher, _ = load_teacher(vit.folder)
         source = soft_targets.Source(teacher.to(default_device()), self.config.vit, vit.fingerprint)
         soft_targets.build(source, self.run.store, ids, self.config.soft_targets, work)
-
-    def _publish(self, networks: dict[str, Stage]) -> evaluate.Comparison:
-        """Put the results of the steps in the stage's folder, score and draw them, and write the report."""
-        # Copies, so that the next stage needs no knowledge of steps; the weights as a link, being 350 MB for ViT-B.
-        vit = networks[VIT_STEP].folder
-        for name in (PREDICTIONS_FILE, CONFIG_FILE):
-            shutil.copyfile(vit / name, self.folder / name)
-        link_or_copy(vit / WEIGHTS_FILE, self.folder / WEIGHTS_FILE)
-        # By the steps of this config: a work folder may hold the GAN of an earlier one.
-        if "quality" in self.used:
-            shutil.copyfile(self.folder / "quality" / QUALITY_FILE, self.folder / QUALITY_FILE)
-
-        files = {"floor": FLOOR_FILE} | {name: f"{name}.csv" for name in networks if name != VIT_STEP}
-        for name, file in files.items():
-            shutil.copyfile(self.folder / name / PREDICTIONS_FILE, self.folder / file)
-        models = {name: read_predictions(self.folder / file) for name, file in files.items()}
-        models["teacher"] = read_predictions(self.folder / PREDICTIONS_FILE)
-        comparison = evaluate.compare(models)
-        write_json(self.folder / evaluate.METRICS_FILE, asdict(comparison))
-
-        histories = {name: read_history(step.folder) for name, step in networks.items()}
-        test, pictures = models["teacher"].only("test"), self.folder / "plots"
-        plots.teacher_pictures(test, histories, pictures)
-        attention_picture.draw_quadrants(vit, self.run.store, test, pictures / "attention.png")
-        print(evaluate.table(comparison), flush=True)
-        report.write(self.folder)
-        return comparison

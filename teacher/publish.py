@@ -1,0 +1,50 @@
+"""The last step of the teacher's stage: results into its folder, scores, pictures and the page."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pocketmood.data.run_folder import CONFIG_FILE, FLOOR_FILE, PREDICTIONS_FILE, VIT_STEP, WEIGHTS_FILE
+from pocketmood.predictions import read_predictions
+from pocketmood.runs import link_or_copy, write_json
+from pocketmood.training.history import read_history
+from teacher import attention_picture, evaluate, plots, report
+from teacher.gan.record import QUALITY_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pocketmood.data.clips import ClipStore
+
+
+def publish(folder: Path, networks: Mapping[str, Path], store: ClipStore, judged: bool) -> evaluate.Comparison:
+    """Put the results of the steps in the stage's folder, score and draw them, and write the report.
+
+    networks: the folder of each network's step, by name. judged: whether a gate has judged synthetic clips.
+    """
+    # Copies, so that the next stage needs no knowledge of steps; the weights as a link, being 350 MB for ViT-B.
+    vit = networks[VIT_STEP]
+    for name in (PREDICTIONS_FILE, CONFIG_FILE):
+        shutil.copyfile(vit / name, folder / name)
+    link_or_copy(vit / WEIGHTS_FILE, folder / WEIGHTS_FILE)
+    if judged:
+        shutil.copyfile(folder / "quality" / QUALITY_FILE, folder / QUALITY_FILE)
+
+    files = {"floor": FLOOR_FILE} | {name: f"{name}.csv" for name in networks if name != VIT_STEP}
+    for name, file in files.items():
+        shutil.copyfile(folder / name / PREDICTIONS_FILE, folder / file)
+    models = {name: read_predictions(folder / file) for name, file in files.items()}
+    models[evaluate.MAIN] = read_predictions(folder / PREDICTIONS_FILE)
+    comparison = evaluate.compare(models)
+    write_json(folder / evaluate.METRICS_FILE, asdict(comparison))
+
+    histories = {name: read_history(step) for name, step in networks.items()}
+    test, pictures = models[evaluate.MAIN].only("test"), folder / "plots"
+    plots.teacher_pictures(test, histories, pictures)
+    attention_picture.draw_quadrants(vit, store, test, pictures / "attention.png")
+    print(evaluate.table(comparison), flush=True)
+    report.write(folder)
+    return comparison
