@@ -37,6 +37,8 @@ class GateConfig:
     """Largest difference to PyTorch."""
     max_latency_ratio: float | None = None
     """Longest median latency, in times of the reference kernel."""
+    min_speedup_over_teacher: float | None = None
+    """Smallest speed, in times of the teacher's on its own input."""
     max_size_mb: float | None = None
     """Largest file in MB."""
     max_memory_mb: float | None = None
@@ -60,6 +62,7 @@ LIMITS = (
     Limit("min_ccc", "ccc_mean", "mean CCC", is_least=True),
     Limit("max_parity_error", "parity_error", "difference to PyTorch"),
     Limit("max_latency_ratio", "latency_ratio", "latency over the reference kernel's"),
+    Limit("min_speedup_over_teacher", "speedup_over_teacher", "speed over the teacher's", is_least=True),
     Limit("max_size_mb", "size_bytes", "size in MB", 1e6),
     Limit("max_memory_mb", "peak_rss_bytes", "peak memory in MB", 1e6),
 )

@@ -87,6 +87,9 @@ class Record:
     """Processor time on one thread over the reference kernel's, median of `cpu_time_ratios`."""
     cpu_time_ratios: list[float] | None = None
     """Round by round, so that a later run can be compared with this one beyond noise (see `benchmarks.cpu_time`)."""
+    speedup_over_teacher: float | None = None
+    """How many times faster than the teacher on its own input: median of the teacher's time over the row's, both of
+    the same round; below 1 is slower."""
 
     def note(self, why: str) -> None:
         """Add a sentence to the reason, once."""

@@ -29,7 +29,10 @@ COLUMNS = (
 """What was lost: agreement, and proof."""
 COSTS = (
     NAME,
-    *(Column(heading) for heading in ("ms", "p95", "real time", "ratio", "first", "load", "1 thread", "all cores")),
+    *(
+        Column(heading)
+        for heading in ("ms", "p95", "real time", "ratio", "faster", "first", "load", "1 thread", "all cores")
+    ),
     *(Column(heading) for heading in ("MB", "Mpar", "RAM")),
 )
 """What was won: time, size and memory."""
@@ -48,6 +51,13 @@ def time_ms(value: float | None) -> str:
     """Format milliseconds: a decimal below 100, none above."""
     # More digits would be noise.
     return number(value, 0 if value is not None and value >= 100 else 1)
+
+
+def times_faster(value: float | None) -> str:
+    """Format how many times faster something is, with three digits: "0.63x", "12.3x", "123x"; "-" for none."""
+    if value is None:
+        return NOTHING
+    return f"{number(value, 2 if value < 10 else 1 if value < 100 else 0)}x"
 
 
 def status_word(record: Record) -> str:
@@ -92,6 +102,7 @@ def costs(record: Record) -> tuple[str, ...]:
         # As a fraction: "1/300 of the clip's length" is read faster than .0033.
         NOTHING if not record.real_time_factor else f"1/{1 / record.real_time_factor:.0f}",
         number(record.latency_ratio, 2),
+        times_faster(record.speedup_over_teacher),
         *(time_ms(value) for value in (record.first_ms, record.load_ms)),
         *(time_ms(by_threads.get(str(count))) for count in (1, most)),
         number(_scaled(record.size_bytes, 1e6), 1),
@@ -131,9 +142,9 @@ def legend(songs: int, threads: int | None, seconds: float) -> str:
         "broke; measured: nothing to prove. ridge floor: ridge regression on band statistics. -: not measured. "
         f"ms: median once warm, waveform of {seconds:g} s in to emotion out, {cores}; p95: 95 % of the calls are "
         "faster; real time: share of the clip's length; ratio: a call's time over the reference kernel's around it, "
-        "median; first: first call after loading; load: opening the file; 1 thread, all cores: ms with so many "
-        "(--other-threads). MB: file. Mpar: million parameters. RAM: peak in MB of a fresh Python process with all its "
-        "libraries."
+        "median; faster: times faster than the teacher on its own input in the same round, median; first: first call "
+        "after loading; load: opening the file; 1 thread, all cores: ms with so many (--other-threads). MB: file. "
+        "Mpar: million parameters. RAM: peak in MB of a fresh Python process with all its libraries."
     )
 
 

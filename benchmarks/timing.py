@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks import latency, reference_kernel, threads
 from benchmarks.config import BenchmarksConfig
 from benchmarks.record import Record
+from benchmarks.rows import TEACHER
 from pocketmood.errors import RunError
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def time_steady(
     for record in records:
         if record.name in timings:
             fill(record, timings[record.name], config)
+            # The kernel is no model that could take the teacher's place.
+            if record.name != REFERENCE:
+                record.speedup_over_teacher = speedup(timings.get(TEACHER), timings[record.name])
 
 
 def fill(record: Record, timing: latency.Timing, config: BenchmarksConfig) -> None:
@@ -79,6 +83,14 @@ def fill(record: Record, timing: latency.Timing, config: BenchmarksConfig) -> No
     record.latency_ratio = statistics.median(timing.ratios)
     if len(timing.times_ms) < config.repeats:
         record.note(f"only {len(timing.times_ms)} timed calls (--latency-limit-s {config.latency_limit_s:g})")
+
+
+def speedup(teacher: latency.Timing | None, row: latency.Timing) -> float | None:
+    """Return how many times faster a row is than the teacher, median over rounds; None where one of them failed."""
+    if teacher is None or teacher.failure is not None or row.failure is not None:
+        return None
+    # Within a round: what the machine does meanwhile falls on both.
+    return statistics.median(slow / fast for slow, fast in zip(teacher.times_ms, row.times_ms, strict=True))
 
 
 class OtherThreads:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
+from pocketmood.audio import fit
 from pocketmood.bundle import Predictor
-from pocketmood.data.run_folder import SOFT_TARGETS, RunFolder
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.emotion import Emotion
 from pocketmood.spec import MelSpec
 
@@ -62,14 +63,19 @@ def torch_row(model: nn.Module, spec: MelSpec, stride: int, frames: int) -> Open
 
 
 def open_teacher(run: RunFolder) -> OpenedRow:
-    """Open the teacher behind the front end, with the frames it was trained on."""
-    from teacher.soft_targets import Index
+    """Open the teacher behind the front end, on the clip, stride and frames that it was trained on itself."""
     from teacher.vit import load_teacher
 
-    folder = run.made("teacher")
-    model, _ = load_teacher(folder)
-    seen = Index.load(folder / SOFT_TARGETS)
-    return torch_row(model, run.bundle.spec, seen.stride, seen.frames)
+    # Its own, not those of its soft targets: the student looks at a fifth of what a ViT-B/16 is shown.
+    model, saved = load_teacher(run.made("teacher"))
+    spec = saved.training.spec
+    opened = torch_row(model, spec, saved.vit.stride, saved.vit.frames)
+
+    def predict(waveform: Array) -> tuple[Emotion, Emotion]:
+        # A bundle's window may be shorter than the clip: silence behind it would be another song.
+        return opened.predict(fit(waveform, spec.samples))
+
+    return opened._replace(predict=predict)
 
 
 def open_student(run: RunFolder) -> OpenedRow:

@@ -20,6 +20,7 @@ ROWS = ("model.fp32.pte", "model.int8.pte")
 
 def row(name: str, **figures: object) -> Record:
     known = {"ccc_mean": 0.64, "ccc_drop": 0.03, "latency_ratio": 3.0, "size_bytes": 5_000_000, "parity_error": 1e-6}
+    known["speedup_over_teacher"] = 5.0
     return Record(name, status="passed", **{**known, **figures})  # type: ignore[arg-type]
 
 
@@ -30,7 +31,9 @@ def write_run(run: Path, *records: Record) -> Path:
 
 
 def test_green_where_every_limit_is_kept() -> None:
-    config = GateConfig(rows=ROWS, max_drop=0.03, min_ccc=0.64, max_latency_ratio=3, max_size_mb=5)
+    config = GateConfig(
+        rows=ROWS, max_drop=0.03, min_ccc=0.64, max_latency_ratio=3, max_size_mb=5, min_speedup_over_teacher=5
+    )
     assert broken_limits(config, [row(name) for name in ROWS]) == []  # a limit itself is allowed
 
 
@@ -40,6 +43,11 @@ def test_green_where_every_limit_is_kept() -> None:
         ({"max_drop": 0.02}, {}, "CCC drop against the teacher is 0.03 (max-drop 0.02)"),
         ({"min_ccc": 0.65}, {}, "mean CCC is 0.64 (min-ccc 0.65)"),
         ({"max_latency_ratio": 2.9}, {}, "latency over the reference kernel's is 3 (max-latency-ratio 2.9)"),
+        (
+            {"min_speedup_over_teacher": 5.1},
+            {},
+            "speed over the teacher's is 5 (min-speedup-over-teacher 5.1)",
+        ),
         ({"max_size_mb": 4.9}, {}, "size in MB is 5 (max-size-mb 4.9)"),
         ({"max_parity_error": 1e-7}, {}, "difference to PyTorch is 1e-06 (max-parity-error 1e-07)"),
         ({"max_memory_mb": 900}, {}, "peak memory in MB was not measured (max-memory-mb 900)"),

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks import latency, machine, memory
+from benchmarks import latency, machine, memory, timing
 from benchmarks.latency import Turns
 from benchmarks.studies import cli_startup
 from pocketmood.errors import RunError
@@ -63,6 +63,15 @@ def test_each_call_is_compared_with_the_reference_around_it():
     found = latency.take_turns(rows, Turns(1, 2), reference, clock)["row"]
     assert found.beside_ms == pytest.approx([3, 5], abs=1e-6)
     assert found.ratios == pytest.approx([10, 10], abs=1e-6)
+
+
+def test_the_speed_over_the_teacher_is_the_median_of_the_rounds() -> None:
+    # 10 / 2, 12 / 4, 40 / 4: a median of times would say 12 / 4 and hide that the machine was slow in the last round
+    teacher, row = latency.Timing([10.0, 12.0, 40.0]), latency.Timing([2.0, 4.0, 4.0])
+    assert timing.speedup(teacher, row) == pytest.approx(5, rel=1e-12)
+    assert timing.speedup(teacher, teacher) == 1
+    broken = latency.Timing([1.0], failure="ValueError: no such operator")
+    assert timing.speedup(None, row) is timing.speedup(broken, row) is timing.speedup(teacher, broken) is None
 
 
 def test_a_broken_row_keeps_its_message_and_the_others_go_on():

@@ -37,12 +37,20 @@ def test_what_a_row_lost_by_hand():
 def test_what_a_row_costs_by_hand():
     row = full_row()
     row.real_time_factor, row.latency_ratio, row.first_ms, row.load_ms = 8.71e-3 / 30, 1.874, 11.26, 104.6
-    row.latency_ms_by_threads = {"1": 15.04, "8": 6.02}
+    row.latency_ms_by_threads, row.speedup_over_teacher = {"1": 15.04, "8": 6.02}, 2.574
     assert table.costs(row) == (
-        *("model.int8.pte", "8.7", "9.6", "1/3444", "1.87", "11.3", "105", "15.0", "6.0", "2.9", "0.95", "412"),
+        *("model.int8.pte", "8.7", "9.6", "1/3444", "1.87", "2.57x", "11.3", "105"),
+        *("15.0", "6.0", "2.9", "0.95", "412"),
     )
     row.latency_ms_by_threads = {"1": 15.04}  # two cores: all of them are what was timed first
-    assert table.costs(row)[7:9] == ("15.0", "8.7")
+    assert table.costs(row)[8:10] == ("15.0", "8.7")
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"), [(None, "-"), (0.634, "0.63x"), (1.0, "1.00x"), (12.34, "12.3x"), (432.2, "432x")]
+)
+def test_how_many_times_faster_has_three_digits(value, cell):
+    assert table.times_faster(value) == cell
 
 
 def test_nothing_measured_is_a_dash_and_never_a_zero():
@@ -74,6 +82,22 @@ def test_statuses_fit_the_column(status, word):
 
 def test_the_table_fits_120_columns_and_lines_up():
     rows = [full_row(), Record("librosa + mobilevit_xxs", status="failed", reason="word " * 60)]
+    rows.append(
+        Record(
+            "librosa + mobilevit_xxs 128x256.pte",
+            latency_ms_median=123.4,
+            latency_ms_p95=234.5,
+            params=86_200_000,
+            real_time_factor=1e-4,
+            latency_ratio=123.45,
+            speedup_over_teacher=0.12,
+            first_ms=1234.5,
+            load_ms=1234.5,
+            latency_ms_by_threads={"1": 1234.5, "8": 123.4},
+            size_bytes=345_000_000,
+            peak_rss_bytes=1_234_000_000,
+        )
+    )
     rows.append(Record("a name that is much longer than any sensible name of a row", ccc_drop=-0.123, load_ms=1234.5))
     text = table.plain_text(rows, table.legend(130, 2, 30.0))
     lines = text.splitlines()

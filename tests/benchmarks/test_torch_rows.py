@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from benchmarks.rows import SHIPPED, artefacts, rows_of, size_of
-from pocketmood.data.run_folder import RunFolder
+from benchmarks.rows import SHIPPED, TEACHER, artefacts, rows_of, size_of
+from pocketmood.data.run_folder import SOFT_TARGETS, RunFolder
+from pocketmood.mel import MelFrontEnd
+from teacher.config import VitConfig
+from teacher.soft_targets import Index
+from teacher.vit import build_teacher, save_teacher
 from tests.helpers import benchmark_runs
+from tests.helpers.fine_tuned import fine_tuned
 
 KINDS = (" 128x256", " 128x256.pte")
 
@@ -68,3 +76,27 @@ def test_size_of_a_folder_is_that_of_its_files(tmp_path):
     (tmp_path / "c").write_bytes(b"4567")
     assert size_of(tmp_path) == 7
     assert size_of(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(("stride", "frames"), [(1, 22), (2, 11)])
+def test_the_teacher_is_shown_what_it_was_trained_on_and_not_what_the_student_sees(run, stride, frames):
+    # Half a second has 22 frames; the soft targets of this run speak of 256 at stride 5.
+    seen = Index.load(run.folder("teacher") / SOFT_TARGETS)
+    assert (seen.stride, seen.frames) == (5, 256)
+    own = VitConfig(size="ast", width=16, layers=1, heads=2, stride=stride, frames=frames, period_frames=32)
+    training = replace(fine_tuned(), spec=benchmark_runs.SPEC, spec_hash=benchmark_runs.SPEC.hash)
+    torch.manual_seed(0)
+    model = build_teacher(own).eval()
+    save_teacher(run.folder("teacher"), model, own, training)
+    wave = np.random.default_rng(0).standard_normal(benchmark_runs.SPEC.samples).astype(np.float32) / 10
+    with torch.inference_mode():
+        wanted = model(MelFrontEnd(benchmark_runs.SPEC, stride, frames)(torch.from_numpy(wave[None])))
+
+    emotion, width = next(row for row in rows_of(run) if row.name == TEACHER).open(1).predict(wave)
+    # The same operations in the same order on the same processor: bit by bit.
+    assert tuple(emotion) == tuple(wanted.emotion[0].tolist()) and tuple(width) == tuple(wanted.rater_sd[0].tolist())
+
+    # A bundle whose window is shorter gives less of the clip, which is then repeated, as a shorter file is.
+    shorter = wave[:5000]
+    again = next(row for row in rows_of(run) if row.name == TEACHER).open(1).predict
+    assert again(shorter) == again(np.resize(shorter, len(wave)))
