@@ -13,7 +13,8 @@ import numpy as np
 from export.card import card
 from export.golden import write_golden
 from export.job import MEL, PREDICTIONS, REFERENCE, SEARCH, SENSITIVITY, Job, Subject
-from export.parity_record import ParityRecord
+from export.parity import failures
+from export.parity_record import PARITY_FILE, ParityRecord
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.clips import ClipStore
 from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES
@@ -27,10 +28,15 @@ UNITS = "1 unit = 4 points of the 1-9 rating scale"
 def write(
     folder: Path, job: Job, store: ClipStore, metrics: Mapping[str, Any], records: Sequence[ParityRecord]
 ) -> None:
-    """Fill `folder` from the finished steps of a job."""
-    for artefact in job.config.artefacts:
+    """Fill `folder` from the finished steps of a job: what passed ships, the rest is named with its reason."""
+    shipped = [record for record in records if record.passed]
+    files = {record.artefact for record in shipped}
+    ships = [artefact for artefact in job.config.artefacts if artefact.file in files]
+    for artefact in ships:
         _copy(job.folder / artefact.step / artefact.file, folder / artefact.file)
-    if (job.folder / SEARCH / SENSITIVITY).is_file():
+    # Whoever reads parity.json looks for tolerances: what does not ship has none.
+    write_json(folder / PARITY_FILE, [record.to_json() for record in shipped])
+    if any(artefact.is_searched for artefact in ships):
         _copy(job.folder / SEARCH / SENSITIVITY, folder / SENSITIVITY)
 
     golden, reference = job.clips.golden, job.folder / REFERENCE
@@ -38,8 +44,8 @@ def write(
     mel = np.load(reference / MEL, allow_pickle=False)
     write_golden(folder, store.waveforms(golden), predictions, mel)
 
-    about = describe(job.subject, metrics)
-    write_text(folder / "MODEL_CARD.md", card(about, records))
+    about = describe(job.subject, metrics) | {"left_out": failures(records)}
+    write_text(folder / "MODEL_CARD.md", card(about, shipped))
     about["golden"] = {"ids": list(golden), "clips": len(golden), "mel_clip": golden[0]}
     about["files"] = hashes(folder)  # last of all: a hash of everything else
     write_json(folder / "bundle.json", about)
@@ -78,9 +84,7 @@ def hashes(folder: Path) -> dict[str, str]:
     """Map the path of every file of a bundle to its SHA-256."""
     files = (file for file in sorted(folder.rglob("*")) if file.is_file())
     named = {file.relative_to(folder).as_posix(): file for file in files}
-    return {
-        name: file_hash(file) for name, file in named.items() if name not in OWN_FILES and not name.startswith("steps/")
-    }
+    return {name: file_hash(file) for name, file in named.items() if name not in OWN_FILES}
 
 
 def _output(name: str, range_: list[float | None], unit: str) -> dict[str, Any]:

@@ -16,13 +16,13 @@ SYNTHETIC_WARNING = (
 
 
 def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
-    """Write the card of a bundle; `about` is what bundle.json says."""
+    """Write the card of a bundle; `about` is what bundle.json says, the records are those of its programs."""
     return "\n".join(
         [
             *_summary(about),
             *_data(about),
             *_quality(about["metrics"]),
-            *_programs(records),
+            *_programs(records, about.get("left_out", {})),
             *_front_end(about),
             "## Limits",
             f"- One prediction per {about['spec']['seconds']:g} s; shorter music must be repeated to that length, "
@@ -80,13 +80,14 @@ def _quality(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _programs(records: Sequence[ParityRecord]) -> list[str]:
+def _programs(records: Sequence[ParityRecord], left_out: Mapping[str, str]) -> list[str]:
     return [
         "## Programs",
         "| file | MB | largest error | against | limit | from fp32 | CCC drop [95 %] | verdict |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(_program(record) for record in records),
         "",
+        *(f"- `{name}` was left out: {reason}." for name, reason in left_out.items()),
         *(f"- `{record.artefact}`: {record.reason}." for record in records if record.reason),
         *(_in_int8(record) for record in records if record.facts.quantised_ops is not None),
         "",
@@ -127,7 +128,7 @@ def _program(record: ParityRecord) -> str:
     return (
         f"| `{record.artefact}` | {size / 1e6:.2f} | {distance.max_error:.1e} | {record.against} | "
         f"{gates.limit:.0e} | {record.fp32_max_error:.1e} | {drop_in_words(record.ccc, 'not measured')} | "
-        f"{record.verdict} |"
+        f"{record.verdict_in_words} |"
     )
 
 

@@ -47,6 +47,9 @@ ARTEFACTS = (
     Artefact("onnx", "fp32", "model.fp32.onnx"),
 )
 """What can be written, slowest first: two processes share the work best in this order."""
+ALWAYS_REQUIRED = ("model.fp32.pte", "model.fp32.onnx")
+"""What phones and everything else can run without rounding: a bundle without them is none."""
+_NOT_SHAPING = ("run", "checkpoint", "required", "strict", "processes", "step_limit_s")
 
 
 @dataclass(frozen=True)
@@ -88,23 +91,37 @@ class ExportConfig:
     int8_fp32_limit: float = 0.03
     """Largest difference allowed between an int8 program and fp32 in PyTorch: an eighth of a point of a 1-9 rating."""
     ccc_drop_limit: float | None = 0.01
-    """Largest loss of mean CCC against fp32 in PyTorch, on the test songs (CoreML: on the compared clips); None only
-    reports it."""
+    """Largest loss of mean CCC against fp32 in PyTorch, on the test songs (CoreML: on the compared clips): its 95 %
+    interval must lie within. One that lies across the limit cannot be told, and ships with that word; None only reports
+    the loss."""
+    required: tuple[str, ...] = ()
+    """Programs without which there is no bundle, as "model.int8.pte"; of those that are written, model.fp32.pte and
+    model.fp32.onnx always. Any other that fails is left out, and named with its reason."""
+    strict: bool = False
+    """Whether there is no bundle as soon as a single program fails."""
     processes: int = 2
-    """Programs written at the same time; each takes about 1.5 GB."""
+    """Programs written at the same time; each takes about 1.5 GB. 0 writes them in this process, one after the other
+    and without --step-limit-s."""
+    step_limit_s: float = 7200.0
+    """Seconds that writing and proving a program may take; then it is ended, and left out."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that prove nothing and choices that write nothing."""
         # Ranges of noise mean nothing, so int8 without calibration clips is refused, not guessed.
-        if min(self.golden, self.calibration, self.sensitivity, self.processes) < 1:
-            raise ConfigError("golden, calibration, sensitivity and processes must be at least 1")
-        if min(self.held_out, self.qat_steps) < 0:
-            raise ConfigError("held_out and qat_steps must be at least 0")
+        if min(self.golden, self.calibration, self.sensitivity) < 1:
+            raise ConfigError("golden, calibration and sensitivity must be at least 1")
+        if min(self.held_out, self.qat_steps, self.processes) < 0:
+            raise ConfigError("held_out, qat_steps and processes must be at least 0")
+        if not self.step_limit_s > 0:
+            raise ConfigError(f"step_limit_s is {self.step_limit_s:g}: no program is written in no time")
         if not self.artefacts:
             wish = f"{', '.join(self.to) or 'no format'} in {', '.join(self.precision) or 'no precision'}"
             raise ConfigError(
                 f"nothing to write: {wish}; there are {', '.join(artefact.step for artefact in ARTEFACTS)}"
             )
+        written = [artefact.file for artefact in self.artefacts]
+        if missing := [name for name in self.required if name not in written]:
+            raise ConfigError(f"--required {' '.join(missing)}: not among what is written: {', '.join(written)}")
 
     @property
     def artefacts(self) -> tuple[Artefact, ...]:
@@ -120,9 +137,13 @@ class ExportConfig:
             return self.int8_limit
         return self.fp16_limit if artefact.precision == "fp16" else self.fp32_limit
 
+    def is_required(self, file: str) -> bool:
+        """Tell whether there is no bundle without this program."""
+        return self.strict or file in self.required or file in ALWAYS_REQUIRED
+
     def shaping(self) -> dict[str, Any]:
-        """Return the fields that shape the result: not where it is made, nor how many processes make it."""
-        return {name: value for name, value in vars(self).items() if name not in ("run", "checkpoint", "processes")}
+        """Return the fields that shape the programs: not where they are made, by whom, nor which must be there."""
+        return {name: value for name, value in vars(self).items() if name not in _NOT_SHAPING}
 
 
 _FULL = ExportConfig(run=Path("runs/full"), calibration=128)

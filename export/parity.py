@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from export.parity_record import FAILED, PASSED, CccChange, Distance, DistanceToFp32, Gates, ParityRecord
+from export.parity_record import FAILED, PASSED, UNTOLD, CccChange, Distance, DistanceToFp32, Gates, ParityRecord
 from pocketmood.metrics import paired_difference, score
 
 Outputs = NDArray[np.float32]
@@ -92,7 +92,7 @@ def judge(
 
     fp32_limit: for an artefact that was compared with something else, how far it may lie from fp32 in PyTorch.
     """
-    reasons = []
+    reasons, open_questions = [], []
     # Every test is "not within" rather than "beyond", which a NaN would pass.
     error = math.nan if record.distance is None else record.distance.max_error
     if not error <= limit:
@@ -103,20 +103,35 @@ def judge(
         if not to_fp32 <= fp32_limit:
             reasons.append(f"largest error to fp32 {to_fp32:.2g} is beyond the limit of {fp32_limit:.0e}")
 
+    ccc_verdict = None
     if ccc_drop_limit is not None and record.ccc is not None:
-        drop = record.ccc.ccc_drop
-        if drop is None or not drop <= ccc_drop_limit:
-            lost = "cannot be computed" if drop is None else f"of {drop:.3f} is beyond the limit of {ccc_drop_limit}"
-            reasons.append(f"the CCC drop {lost}")
+        ccc_verdict = judge_drop(record.ccc, ccc_drop_limit)
+        lost = f"the CCC drop of {drop_in_words(record.ccc, 'NaN')} on {record.ccc.ccc_songs} songs"
+        if ccc_verdict == FAILED:
+            reasons.append(f"{lost} is beyond the limit of {ccc_drop_limit}")
+        elif ccc_verdict == UNTOLD:
+            open_questions.append(f"{lost} cannot be told from the limit of {ccc_drop_limit}")
 
-    notes = [*reasons, *([record.facts.caveat] if record.facts.caveat else [])]
+    notes = [*reasons, *open_questions, *([record.facts.caveat] if record.facts.caveat else [])]
     return replace(
         record,
         verdict=FAILED if reasons else PASSED,
         reason="; ".join(notes),
+        ccc_verdict=ccc_verdict,
         gates=Gates(limit, tolerance(limit, record.to_fp32), fp32_limit, ccc_drop_limit),
         facts=replace(record.facts, caveat=None),
     )
+
+
+def judge_drop(ccc: CccChange, limit: float) -> str:
+    """Judge a CCC drop by its 95 % interval: "passed" within the limit, "failed" beyond it, else "cannot be told".
+
+    A drop that is no number has failed. Few songs give a wide interval, where one figure is red or green by chance.
+    """
+    low, high = ccc.ccc_drop_low, ccc.ccc_drop_high
+    if low is None or high is None or not math.isfinite(low + high) or low > limit:
+        return FAILED
+    return PASSED if high <= limit else UNTOLD
 
 
 def not_written(artefact: str, reason: str) -> ParityRecord:
@@ -124,9 +139,9 @@ def not_written(artefact: str, reason: str) -> ParityRecord:
     return ParityRecord(artefact, FAILED, reason)
 
 
-def failures(records: Sequence[ParityRecord]) -> list[str]:
-    """List the artefacts whose gate is red, each with its reason."""
-    return [f"{record.artefact}: {record.reason}" for record in records if not record.passed]
+def failures(records: Sequence[ParityRecord]) -> dict[str, str]:
+    """Map each artefact that may not ship to its reason."""
+    return {record.artefact: record.why_not for record in records if not record.passed}
 
 
 def worst(records: Sequence[ParityRecord]) -> str | None:
@@ -173,7 +188,7 @@ def _row(record: ParityRecord) -> tuple[str, ...]:
         drop_in_words(record.ccc, "-"),
         _cell(facts.delegated_subgraphs, str),
         _cell(facts.undelegated_ops, str),
-        record.verdict,
+        record.verdict_in_words,
     )
 
 

@@ -15,7 +15,7 @@ from pocketmood.errors import BundleError
 from pocketmood.runs import read_json
 
 PARITY_FILE = "parity.json"
-PASSED, FAILED = "passed", "failed"
+PASSED, FAILED, UNTOLD = "passed", "failed", "cannot be told"
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,12 @@ class ParityRecord:
     artefact: str
     """Its file in the bundle."""
     verdict: str
-    """"passed" or "failed"."""
+    """"passed": it may ship; or "failed"."""
     reason: str = ""
     """Which gate is red; else what the proof leaves open."""
+    ccc_verdict: str | None = None
+    """Of the CCC alone: "passed", "failed", or "cannot be told" where the drop's interval lies across the limit, which
+    closes no gate; None without a limit."""
     diverges: str | None = None
     """For a red one: where along the graph it leaves PyTorch."""
     against: str | None = None
@@ -186,6 +189,16 @@ class ParityRecord:
     def passed(self) -> bool:
         """Whether the artefact may ship."""
         return self.verdict == PASSED
+
+    @property
+    def verdict_in_words(self) -> str:
+        """The verdict as pages show it, with what it leaves open."""
+        return f"{self.verdict}, CCC {UNTOLD}" if self.passed and self.ccc_verdict == UNTOLD else self.verdict
+
+    @property
+    def why_not(self) -> str:
+        """Why it may not ship, in one line; empty where it may."""
+        return "" if self.passed else "; ".join(filter(None, (self.reason, self.diverges)))
 
     @property
     def fp32_max_error(self) -> float | None:

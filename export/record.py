@@ -11,7 +11,9 @@ class BundleRecord:
     """What the stage says of its result."""
 
     parity: tuple[dict[str, Any], ...]
-    """The parity record of each program, flat as in parity.json."""
+    """The parity record of each program that ships, flat as in parity.json."""
+    left_out: tuple[dict[str, Any], ...] = ()
+    """The parity record of each that was to be written and does not ship, with its reason."""
     warnings: tuple[str, ...] = ()
     """Sentences that a reader of any figure must know."""
 

@@ -1,4 +1,7 @@
-"""The export stage: choose clips, run the steps in processes, judge, and make a bundle if all gates are green."""
+"""The export stage: choose clips, run the steps in processes, judge, and make a bundle of what passed.
+
+A required program that fails leaves no bundle; any other is left out of it, and named with its reason.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,17 @@ from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE, RunFolder
 from pocketmood.data.split import Split
 from pocketmood.errors import ExportError, RunError
 from pocketmood.metrics import bootstrap, score
-from pocketmood.runs import Stage, file_hash, write_json
+from pocketmood.runs import STAGE_FILE, Stage, file_hash, write_json
 
-STEPS = "steps"
+EXIT_LEFT_OUT = 3
+"""Exit code of an export whose bundle lacks programs that were asked for."""
 
 
 def run(config: ExportConfig) -> int:
-    """Make `RUN/bundle`, or say that it is up to date; return 1 where a gate is red, and leave no bundle then."""
+    """Make `RUN/bundle`, or say that it is up to date.
+
+    Returns 0 for all programs, 3 for a bundle without some that are not required, 1 where there is no new bundle.
+    """
     # The schema is an input: a bundle of an older one is made anew, whatever else is unchanged.
     inputs = {
         "data": RunFolder(config.run).fingerprint("data"),
@@ -41,25 +48,43 @@ def run(config: ExportConfig) -> int:
     if stage.up_to_date():
         return 0
 
-    red: list[str] = []
+    failed: dict[str, str] = {}
+    fatal: list[str] = []
     try:
         with stage.work() as folder:
-            records = _make(config, folder, inputs)
+            job = _job(config, inputs)
+            records = _prove(job, folder)
             print(parity.table(records), flush=True)
-            red = parity.failures(records)
-            red += [f"{record.artefact} {record.diverges}" for record in records if record.diverges]
-            if red:
+            failed = parity.failures(records)
+            fatal = [name for name in failed if config.is_required(name) or len(failed) == len(records)]
+            if fatal:
                 raise ExportError("red gates")  # keeps the work folder unfinished
-            stage.record |= asdict(BundleRecord(tuple(record.to_json() for record in records)))
-            shutil.rmtree(folder / STEPS)
+            _ship(job, folder, records)
+            stage.record |= asdict(_record(records))
+            stage.lack(failed)
     except ExportError:
-        if not red:
+        if not fatal:
             raise
-        print("error: not all artefacts may ship, so there is no new bundle:",
-              *red, f"records: {stage.part / PARITY_FILE}", sep="\n  ", file=sys.stderr)  # fmt: skip
-        return 1
+    # Kept where a program is missing, so that the next try makes that one alone.
+    if not failed:
+        shutil.rmtree(RunFolder(config.run).export_steps)
+    return _report(stage, failed, fatal)
 
+
+def _report(stage: Stage, failed: Mapping[str, str], fatal: Sequence[str]) -> int:
+    """Say what became of the bundle, and return the exit code."""
+    reasons = [f"{name}{' (required)' * (name in fatal)}: {reason}" for name, reason in failed.items()]
+    if fatal:
+        print("error: not all required programs may ship, so there is no new bundle:", *reasons,
+              f"records: {stage.part / PARITY_FILE}; the same command tries again only what failed",
+              sep="\n  ", file=sys.stderr, flush=True)  # fmt: skip
+        return 1
     print(f"bundle: {stage.folder}", flush=True)
+    if failed:
+        print(f"warning: {len(failed)} of the programs did not pass and are left out of {stage.folder}:", *reasons,
+              "the others are whole; the same command tries again only what failed, --strict would make no bundle",
+              sep="\n  ", file=sys.stderr, flush=True)  # fmt: skip
+        return EXIT_LEFT_OUT
     return 0
 
 
@@ -95,39 +120,66 @@ def evenly(ids: Sequence[str], count: int) -> tuple[str, ...]:
     return tuple(ids[int(place)] for place in np.linspace(0, len(ids) - 1, count).round())
 
 
-def _make(config: ExportConfig, folder: Path, inputs: Mapping[str, str]) -> list[ParityRecord]:
-    """Run the steps, judge them, and fill the bundle's folder."""
-    clips = choose(config, RunFolder(config.run).split)
-    job = Job(config, folder / STEPS, clips, Subject.of(config), dict(inputs))
-    store = job.store()
-    job.folder.mkdir(exist_ok=True)
+def _job(config: ExportConfig, inputs: Mapping[str, str]) -> Job:
+    """Choose the clips, and say what is exported."""
+    run = RunFolder(config.run)
+    clips = choose(config, run.split)
+    job = Job(config, run.export_steps, clips, Subject.of(config), dict(inputs))
     print(
         f"export: {job.subject.name}, {len(config.artefacts)} programs, proven on {len(clips.proven)} clips, "
         f"CCC on {len(clips.test)} test songs",
         flush=True,
     )
-    errors = step_pool.run_all(job)
+    return job
 
+
+def _prove(job: Job, folder: Path) -> list[ParityRecord]:
+    """Run the steps and judge them; all records are kept in the folder, green or red."""
+    job.folder.mkdir(exist_ok=True)
+    errors = step_pool.run_all(job)
+    store, artefacts = job.store(), job.config.artefacts
     reference = np.load(job.folder / REFERENCE / PREDICTIONS, allow_pickle=False)
-    records = [_judge(job, artefact, errors[artefact.step], reference, store) for artefact in config.artefacts]
+    records = [_judge(job, artefact, errors[artefact.step], reference, store) for artefact in artefacts]
+
     # Following a program through its graph takes minutes: only the worst one's fault is looked for.
     if worst := parity.worst(records):
-        place = next(place for place, artefact in enumerate(config.artefacts) if artefact.file == worst)
-        records[place] = replace(records[place], diverges=_where(job, config.artefacts[place], store))
-
-    # Written also where a gate is red: then it is all that is left to look at.
+        place = next(place for place, artefact in enumerate(artefacts) if artefact.file == worst)
+        records[place] = replace(records[place], diverges=_where(job, artefacts[place], store))
+    for artefact, record in zip(artefacts, records, strict=True):
+        # The next try makes it anew: what wrote or ran it may have been mended. The rest stays to be looked at.
+        if not record.passed:
+            (job.folder / artefact.step / STAGE_FILE).unlink(missing_ok=True)
+    # Written also where there is no bundle: then it is all that is left to look at.
     write_json(folder / PARITY_FILE, [record.to_json() for record in records])
-    if not parity.failures(records):
-        rows = [clips.predicted.index(id_) for id_ in clips.test]
-        metrics = quality(reference[rows], store.labels(clips.test), clips.test)
-        bundle.write(folder, job, store, metrics, records)
     return records
 
 
+def _ship(job: Job, folder: Path, records: Sequence[ParityRecord]) -> None:
+    """Fill the bundle's folder with what passed."""
+    store, clips = job.store(), job.clips
+    reference = np.load(job.folder / REFERENCE / PREDICTIONS, allow_pickle=False)
+    rows = [clips.predicted.index(id_) for id_ in clips.test]
+    bundle.write(folder, job, store, quality(reference[rows], store.labels(clips.test), clips.test), records)
+
+
+def _record(records: Sequence[ParityRecord]) -> BundleRecord:
+    """Say of the result what stands in stage.json."""
+    shipped, rest = ([record.to_json() for record in records if record.passed is passed] for passed in (True, False))
+    return BundleRecord(tuple(shipped), tuple(rest))
+
+
 def _judge(job: Job, artefact: Artefact, error: str, reference: parity.Outputs, store: ClipStore) -> ParityRecord:
-    """Turn what a step left into a parity record."""
+    """Turn what a step left into a parity record; what cannot even be compared has failed."""
     if error:
         return parity.not_written(artefact.file, error)
+    try:
+        return _compare(job, artefact, reference, store)
+    except Exception as fault:  # of this program alone: a program that gives another shape must not cost the others
+        return parity.not_written(artefact.file, f"cannot be compared: {type(fault).__name__}: {fault}")
+
+
+def _compare(job: Job, artefact: Artefact, reference: parity.Outputs, store: ClipStore) -> ParityRecord:
+    """Compare what a step predicted with PyTorch, and judge it."""
     folder, clips, config = job.folder / artefact.step, job.clips, job.config
     found = np.load(folder / PREDICTIONS, allow_pickle=False)
     count = len(clips.proven)

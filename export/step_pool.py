@@ -1,16 +1,21 @@
-"""Pool of processes for the steps of the export stage: each runs as soon as those that it needs are done."""
+"""Processes for the steps of the export stage: each step runs as soon as those that it needs are done.
+
+A step that raises, takes too long, or takes its process with it costs its own program and no other.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Protocol
 
 from export.job import REFERENCE, SEARCH, Job
 from pocketmood.errors import ExportError
-from pocketmood.processes import end_with_parent
+from pocketmood.processes import start_worker
+
+DIED = "its process died, most likely for want of memory; try --processes 1"
 
 
 def run_all(job: Job) -> dict[str, str]:
@@ -21,33 +26,36 @@ def run_all(job: Job) -> dict[str, str]:
     # The search comes first, because the slowest steps wait for it.
     if any(needs.values()):
         needs = {SEARCH: (), **needs}
-    errors = in_order(job, {**needs, REFERENCE: ()}, job.config.processes)
+    size = job.config.processes
+    errors = in_order(
+        Crew(job, size, job.config.step_limit_s) if size else InThisProcess(job), {**needs, REFERENCE: ()}
+    )
     if errors[REFERENCE]:
         raise ExportError(f"the student itself does not run in PyTorch: {errors[REFERENCE]}")
     return errors
 
 
-def in_order(job: Job, needs: Mapping[str, Sequence[str]], processes: int) -> dict[str, str]:
-    """Run steps, each as soon as those that it needs are done and a process is free.
+def in_order(crew: Workers, needs: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Run steps, each as soon as those that it needs are done and a worker is free.
 
     A step whose needs failed fails with their reason, untried.
     """
-    waiting, errors, running = list(needs), dict[str, str](), dict[Future[str], str]()
-    with _workers(processes) as pool:
-        while waiting or running:
+    waiting, errors = list(needs), dict[str, str]()
+    try:
+        while len(errors) < len(needs):
             for step in [step for step in waiting if all(need in errors for need in needs[step])]:
                 failed = [need for need in needs[step] if errors[need]]
                 if failed:
                     errors[step] = f"{failed[0]} failed: {errors[failed[0]]}"
-                elif len(running) < processes:
-                    # No more than there are processes: what the pool has taken can no longer change its turn.
-                    running[pool.submit(run_step, job, step)] = step
+                elif crew.has_room:
+                    # No more than there are workers: what one has taken can no longer change its turn.
+                    crew.begin(step)
                 else:
                     continue
                 waiting.remove(step)
-
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                errors[running.pop(future)] = _outcome(future)
+            errors |= crew.ended()
+    finally:
+        crew.dismiss()
     return errors
 
 
@@ -58,27 +66,131 @@ def run_step(job: Job, step: str) -> str:
     return steps.run(job, step)
 
 
-def _outcome(future: Future[str]) -> str:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return "its process died, most likely for want of memory; try --processes 1"
+class Workers(Protocol):
+    """Whoever runs the steps."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further step can begin."""
+
+    def begin(self, step: str) -> None:
+        """Run a step."""
+
+    def ended(self) -> dict[str, str]:
+        """Wait until a step has ended; return why each failed, "" where it did not. Nothing where none is running."""
+
+    def dismiss(self) -> None:
+        """End all that still runs."""
 
 
-def _workers(processes: int) -> Executor:
-    """Return fresh processes, or this one where one is asked for."""
-    if processes == 1:
-        return InlineExecutor()
-    # Forked ones would save importing torch again, but took several times as long to lower a program (250 to 280 s, on
-    # a busy machine; page faults are suspected).
-    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=end_with_parent)
+class InThisProcess:
+    """No worker: a step runs at once, where it is begun, for as long as it takes."""
+
+    def __init__(self, job: Job) -> None:
+        """Run the steps of a job."""
+        self._job, self._outcomes = job, dict[str, str]()
+        self.has_room = True
+
+    def begin(self, step: str) -> None:
+        """Run a step to its end."""
+        self._outcomes[step] = run_step(self._job, step)
+
+    def ended(self) -> dict[str, str]:
+        """Return why each step failed since the last call."""
+        outcomes, self._outcomes = self._outcomes, {}
+        return outcomes
+
+    def dismiss(self) -> None:
+        """Nothing runs."""
 
 
-class InlineExecutor(Executor):
-    """An executor without workers: runs what is submitted at once, in this process."""
+class Crew:
+    """Fresh processes that run one step after another; one that dies, or takes too long, is replaced by a new one."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run it, and return what it returned."""
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))
-        return done
+    def __init__(self, job: Job, size: int, limit_s: float) -> None:
+        """Have up to `size` processes, started when they are needed; a step may take `limit_s`."""
+        self._job, self._size, self.limit_s = job, size, limit_s
+        self._idle, self._busy = list[_Worker](), dict[str, _Worker]()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further step can begin."""
+        return len(self._busy) < self._size
+
+    def begin(self, step: str) -> None:
+        """Hand a step to a process."""
+        worker = self._idle.pop() if self._idle else _Worker(self._job)
+        worker.begin(step, self.limit_s)
+        self._busy[step] = worker
+
+    def ended(self) -> dict[str, str]:
+        """Wait until a step ends, its process dies or its time is up."""
+        if not self._busy:
+            return {}
+        left_s = min(worker.deadline for worker in self._busy.values()) - time.monotonic()
+        heard = wait([worker.pipe for worker in self._busy.values()], max(0.0, left_s))
+
+        outcomes = {}
+        for step, worker in list(self._busy.items()):
+            if worker.pipe in heard:
+                outcomes[step] = worker.outcome()
+            elif time.monotonic() >= worker.deadline:
+                outcomes[step] = f"not done after {self.limit_s:g} s (--step-limit-s)"
+                worker.end()
+            else:
+                continue
+            del self._busy[step]
+            if worker.is_alive:
+                self._idle.append(worker)
+        return outcomes
+
+    def dismiss(self) -> None:
+        """End all processes, also those at work."""
+        for worker in [*self._idle, *self._busy.values()]:
+            worker.end()
+
+
+class _Worker:
+    """One process, and the pipe to it."""
+
+    def __init__(self, job: Job) -> None:
+        # Forked ones would save importing torch again, but took several times as long to lower a program (250 to
+        # 280 s, on a busy machine; page faults are suspected).
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, job))
+        self._process.start()
+        # Held by the process alone: then its death is the end of the pipe.
+        theirs.close()
+        self.is_alive, self.deadline = True, 0.0
+
+    def begin(self, step: str, limit_s: float) -> None:
+        """Let it run a step from now on."""
+        self.deadline = time.monotonic() + limit_s
+        self.pipe.send(step)
+
+    def outcome(self) -> str:
+        """Read what it has sent; a pipe that ended means that the process did."""
+        try:
+            return str(self.pipe.recv())
+        except (EOFError, OSError):
+            self.end()
+            return DIED
+
+    def end(self) -> None:
+        """Kill it: it may hang in a library that hears no signal."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+        self.is_alive = False
+
+
+def _serve(pipe: Connection, job: Job) -> None:
+    """Run steps as they come; what a worker process does."""
+    start_worker()
+    while True:
+        try:
+            step = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(run_step(job, step))

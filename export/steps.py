@@ -37,7 +37,7 @@ def run(job: Job, step: str) -> str:
     # Two warnings per import come from torchao's enums, none of them ours to act on.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     # Each process would else take all cores, and two of them would get in each other's way.
-    torch.set_num_threads(max(1, torch.get_num_threads() // job.config.processes))
+    torch.set_num_threads(max(1, torch.get_num_threads() // max(1, job.config.processes)))
     try:
         with stage.work() as folder:
             if step == REFERENCE:

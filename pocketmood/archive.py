@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from pocketmood.errors import RunError
 from pocketmood.runs import STAGE_FILE, STAGES
 
-LEFT_OUT = ("corpus", "data/store", "teacher/variants", "teacher/synthetic", "teacher/listen")
-"""Folders of a run that hold music, in one form or another."""
+LEFT_OUT = ("corpus", "data/store", "teacher/variants", "teacher/synthetic", "teacher/listen", "bundle.steps")
+"""Folders of a run that hold music, in one form or another, and the programs of an unfinished export once more."""
 WEIGHTS_KEPT = ("student", "bundle")
 """Stages that are the product: small, and nothing without their weights."""
 _UNFINISHED = (".part", ".old", ".tmp")

@@ -129,6 +129,14 @@ class Stage:
         plan.unlink()
         self._finish_interrupted_rename()
 
+    def lack(self, missing: Mapping[str, str]) -> None:
+        """Let the stage finish without some of its parts, each with its reason: it is never up to date then.
+
+        Stages that read it see another fingerprint than that of the whole, and so notice when the rest has come.
+        """
+        if missing:
+            self.fingerprint = fingerprint({"whole": self.fingerprint, "missing": missing})
+
     def drop_steps(self, keep: Collection[str]) -> None:
         """Remove nested stages of earlier configs from the work folder, all but those named."""
         for done in self.part.glob(f"*/{STAGE_FILE}"):

@@ -2,8 +2,9 @@
 
     RUN/data  RUN/teacher  RUN/student  RUN/bundle  RUN/benchmarks
 
-Beside the stages: RUN/alternatives (programs that the benchmarks compare with), RUN/device (rows taken on phones),
-RUN/arm64 (the check under qemu), and one folder per study that trains. This is the only place that knows the names of
+Beside the stages: RUN/bundle.steps (what export has finished of a bundle that lacks a program), RUN/alternatives
+(programs that the benchmarks compare with), RUN/device (rows taken on phones), RUN/arm64 (the check under qemu), and
+one folder per study that trains. This is the only place that knows the names of
 stages and of what others read in their folders. Every stage reads the others' results through it.
 """
 
@@ -116,6 +117,14 @@ class RunFolder:
     def alternatives(self) -> Path:
         """The folder of stock networks' programs; no stage, because they outlive a new table."""
         return self.beside("alternatives")
+
+    @property
+    def export_steps(self) -> Path:
+        """The folder of export's finished steps, made or not; it stays beside a bundle that lacks a program.
+
+        So the next try makes that program alone.
+        """
+        return self.beside("bundle.steps")
 
     @property
     def ridge(self) -> Path:

@@ -49,13 +49,40 @@ def test_the_error_gate(error: float, limit: float, verdict: str) -> None:
     assert bool(parity.failures([record])) == (verdict == "failed") == ("beyond" in record.reason)
 
 
+NAN = float("nan")
+
+
 @pytest.mark.parametrize(
-    ("drop", "limit", "verdict"),
-    [(0.009, 0.01, "passed"), (0.011, 0.01, "failed"), (None, 0.01, "failed"), (0.5, None, "passed")],
+    ("low", "drop", "high", "verdict"),
+    [
+        (-0.010, 0.004, 0.010, "passed"),  # at the limit is within
+        (-0.010, 0.024, 0.047, "cannot be told"),  # beyond as a figure, and 8 songs cannot know it
+        (-0.010, 0.004, 0.011, "cannot be told"),  # within as a figure, no better known
+        (0.010, 0.024, 0.047, "cannot be told"),
+        (0.011, 0.024, 0.047, "failed"),
+        (None, None, None, "failed"),
+        (NAN, NAN, NAN, "failed"),
+    ],
 )
-def test_the_ccc_gate(drop: float | None, limit: float | None, verdict: str) -> None:
-    record = replace(measured(), ccc=CccChange(9, ccc_drop=drop))
-    assert parity.judge(record, 1e-4, limit).verdict == verdict
+def test_the_ccc_gate_looks_at_the_interval(
+    low: float | None, drop: float | None, high: float | None, verdict: str
+) -> None:
+    record = parity.judge(replace(measured(), ccc=CccChange(8, 0.5, drop, low, high)), 1e-4, 0.01)
+    assert record.ccc_verdict == verdict
+    # What cannot be told closes no gate, and is named wherever the verdict is.
+    assert record.passed == (verdict != "failed") and (verdict == "passed") == (not record.reason)
+    assert (record.verdict_in_words == "passed, CCC cannot be told") == (verdict == "cannot be told")
+    assert verdict != "cannot be told" or "on 8 songs cannot be told from the limit of 0.01" in record.reason
+
+
+def test_without_a_limit_the_ccc_is_only_told() -> None:
+    record = parity.judge(replace(measured(), ccc=CccChange(8, 0.5, 0.5, 0.4, 0.6)), 1e-4, None)
+    assert record.passed and record.ccc_verdict is None and record.ccc is not None
+
+
+def test_a_wide_interval_excuses_no_difference_to_pytorch() -> None:
+    record = parity.judge(replace(measured(max_error=2e-4), ccc=CccChange(8, 0.5, 0.0, -1.0, 1.0)), 1e-4, 0.01)
+    assert not record.passed and record.ccc_verdict == "cannot be told" and record.verdict_in_words == "failed"
 
 
 @pytest.mark.parametrize(

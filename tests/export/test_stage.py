@@ -19,6 +19,7 @@ from export.onnx import to_onnx
 from export.parity_record import read_records
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import ClipStore
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.data.split import Split
 from pocketmood.errors import ConfigError, RunError
 from pocketmood.runs import file_hash, read_json
@@ -65,29 +66,74 @@ def test_second_time_it_is_up_to_date(exported_run: Path, capsys: pytest.Capture
     assert capsys.readouterr().out == "bundle: up to date\n"
 
 
+def broken(*_: Any, **__: Any) -> Any:
+    """Fail as an exporter does."""
+    raise ValueError("no such operator\nand more")
+
+
+ONLY: dict[str, Any] = {"to": ("onnx", "coreml"), "precision": ("fp32",)}
+REASON = "ValueError: no such operator"
+
+
 @pytest.mark.slow
-def test_a_failing_format_stops_no_other_and_leaves_no_bundle(
+def test_a_failing_format_is_left_out_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*_: Any) -> Any:
-        raise ValueError("no such operator\nand more")
-
     run = tiny.make_run(tmp_path / "run")
-    only: dict[str, Any] = {"to": ("onnx", "coreml"), "precision": ("fp32",)}
+    folder = RunFolder(run)
     with monkeypatch.context() as patch:
         patch.setattr(to_coreml, "write", broken)
-        assert tiny.export(run, **only) == 1
-    printed = capsys.readouterr()
-    assert "model.fp32.mlpackage: ValueError: no such operator" in printed.err
-    assert not (run / "bundle").exists()
-    verdicts = {record.artefact: record.verdict for record in read_records(run / "bundle.part")}
-    assert verdicts == {"model.fp32.mlpackage": "failed", "model.fp32.onnx": "passed"}
+        assert tiny.export(run, **ONLY) == stage.EXIT_LEFT_OUT == 3
+        # Nothing that reads the bundle meets a trace of the program but the sentence that it is not there.
+        bundle = run / "bundle"
+        assert not list(bundle.glob("*.mlpackage")) and not (run / "bundle.part").exists()
+        assert {record.artefact: record.verdict for record in read_records(bundle)} == {"model.fp32.onnx": "passed"}
+        about = read_json(bundle / "bundle.json")
+        assert about["left_out"] == {"model.fp32.mlpackage": REASON} and "model.fp32.onnx" in about["files"]
+        assert f"`model.fp32.mlpackage` was left out: {REASON}." in (bundle / "MODEL_CARD.md").read_text()
+        assert [record["reason"] for record in folder.record("bundle")["left_out"]] == [REASON]
+        assert f"model.fp32.mlpackage: {REASON}" in capsys.readouterr().err
+        Bundle.open(bundle).verify()
 
-    # The same command goes on where it stood: what was written before is not written again.
+        # Still broken: the same bundle again, in which only the format that failed was tried.
+        lacking = folder.fingerprint("bundle")
+        assert tiny.export(run, **ONLY) == stage.EXIT_LEFT_OUT
+        assert "onnx.fp32: done before" in capsys.readouterr().out and folder.fingerprint("bundle") == lacking
+
+    # Mended: the whole bundle, another one for who reads it, without writing again what was there.
     monkeypatch.setattr(to_onnx, "write", broken)
-    assert tiny.export(run, **only) == 0
+    assert tiny.export(run, **ONLY) == 0
     assert "onnx.fp32: done before" in capsys.readouterr().out
-    assert (run / "bundle" / "bundle.json").is_file() and not (run / "bundle.part").exists()
+    assert read_json(run / "bundle" / "bundle.json")["left_out"] == {} and folder.fingerprint("bundle") != lacking
+    assert not folder.export_steps.exists() and tiny.export(run, **ONLY) == 0
+    assert capsys.readouterr().out == "bundle: up to date\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format_", "changes"),
+    [
+        (to_coreml, {"strict": True}),
+        (to_coreml, {"required": ("model.fp32.mlpackage",)}),
+        (to_coreml, {"to": ("coreml",)}),  # nothing is left
+        (to_onnx, {}),
+    ],
+)
+def test_without_a_required_program_there_is_no_bundle(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    format_: Any,
+    changes: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(format_, "write", broken)
+    run = tiny.make_run(tmp_path / "run")
+    assert tiny.export(run, **ONLY | changes) == 1
+    name = "model.fp32.onnx" if format_ is to_onnx else "model.fp32.mlpackage"
+    assert f"{name} (required): {REASON}" in capsys.readouterr().err or changes == {"to": ("coreml",)}
+    assert not (run / "bundle").exists()
+    records = {record.artefact: record.verdict for record in read_records(run / "bundle.part")}
+    assert records.pop(name) == "failed" and set(records.values()) <= {"passed"}
 
 
 @pytest.mark.slow
@@ -103,10 +149,14 @@ def test_a_program_that_predicts_otherwise_is_refused(
     monkeypatch.setattr(to_onnx, "read", swapped)
     run = tiny.make_run(tmp_path / "run")
     assert tiny.export(run, to=("onnx",), precision=("fp32",)) == 1
+    # The next try writes it anew, since what was wrong may have been mended.
+    assert not (RunFolder(run).export_steps / "onnx.fp32" / "stage.json").exists()
     printed = capsys.readouterr().err
     assert "is beyond the limit of 1e-04" in printed
     # The file itself is right, and what is wrong is the reader: the line below the gate's says so.
-    assert "model.fp32.onnx nowhere diverges by more than rounding" in printed
+    assert (
+        "model.fp32.onnx (required): largest error" in printed and "; nowhere diverges by more than rounding" in printed
+    )
     assert not (run / "bundle").exists()
 
 
@@ -116,7 +166,7 @@ def test_a_checkpoint_of_another_window_and_stride_exports_as_it_is(tmp_path: Pa
     torch.manual_seed(0)
     folder.mkdir()
     save_student(Student("mobilevit_xxs", 3, 128, MelSpec(seconds=10.0), layers=1), folder)
-    config = ExportConfig(run, folder / "model.safetensors", ("onnx",), ("fp32",), golden=2, held_out=1, processes=1)
+    config = ExportConfig(run, folder / "model.safetensors", ("onnx",), ("fp32",), golden=2, held_out=1, processes=0)
     assert stage.run(replace(config, ccc_drop_limit=None)) == 0
     waves, predictions = golden_pairs(run / "bundle")
     whole = ClipStore.open(run / "data" / "store")
@@ -148,6 +198,10 @@ def test_config_refuses_what_proves_or_writes_nothing() -> None:
         ExportConfig(golden=0)
     with pytest.raises(ConfigError, match=r"nothing to write: onnx in palette6"):
         ExportConfig(to=("onnx",), precision=("palette6",))
+    with pytest.raises(ConfigError, match=r"--required model.int8.pte: not among what is written: model.fp32.onnx$"):
+        ExportConfig(to=("onnx",), precision=("fp32",), required=("model.int8.pte",))
+    with pytest.raises(ConfigError, match="no time"):
+        ExportConfig(step_limit_s=0)
     assert set(PRESETS) == {"full", "streamlined", "demo", "smoke"}
     assert PRESETS["smoke"].ccc_drop_limit is None
 

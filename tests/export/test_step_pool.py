@@ -1,10 +1,14 @@
-"""Steps in processes: their order, and what becomes of a step whose needs failed."""
+"""Steps in processes: their order, and what becomes of one that fails, dies, hangs, or needs another."""
 
 from __future__ import annotations
+
+import os
+import time
 
 import pytest
 
 from export import step_pool
+from export.step_pool import Crew, InThisProcess, in_order
 
 
 def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,25 +20,53 @@ def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(step_pool, "run_step", run_step)
     needs = {"late": ("early",), "early": (), "other": (), "spoilt": ("bad",), "bad": ()}
-    errors = step_pool.in_order("job", needs, 1)  # type: ignore[arg-type]
-    assert order == ["early", "late", "other", "bad"]
+    errors = in_order(InThisProcess("job"), needs)  # type: ignore[arg-type]
+    assert order == ["early", "other", "bad", "late"]
     assert errors == {"early": "", "late": "", "other": "", "bad": "no clips", "spoilt": "bad failed: no clips"}
 
 
-def test_a_process_that_dies_costs_its_own_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_step(job: str, step: str) -> str:
-        raise step_pool.BrokenProcessPool if step == "killed" else KeyError(step)
+class Made:
+    """A job whose steps are named after what they do; it travels to the processes as a whole."""
 
-    class Pool(step_pool.InlineExecutor):
-        def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
-            done = step_pool.Future()  # type: ignore[var-annotated]
-            try:
-                done.set_result(fn(*args, **kwargs))
-            except step_pool.BrokenProcessPool as error:
-                done.set_exception(error)
-            return done
+    def __reduce__(self) -> tuple[type[Job], tuple[()]]:
+        return Job, ()
 
-    monkeypatch.setattr(step_pool, "run_step", run_step)
-    monkeypatch.setattr(step_pool, "_workers", lambda processes: Pool())
-    errors = step_pool.in_order("job", {"killed": ()}, 2)  # type: ignore[arg-type]
-    assert "want of memory; try --processes 1" in errors["killed"]
+
+class Job:
+    """The same on the other side, where `run_step` is taken over for it."""
+
+    def __init__(self) -> None:
+        step_pool.run_step = do  # type: ignore[assignment]
+
+
+def do(job: Job, step: str) -> str:
+    """Do what a step's name says."""
+    if step.startswith("die"):
+        os._exit(9)
+    if step.startswith("hang"):
+        time.sleep(600)
+    return "" if step.startswith("fine") else f"{step}, it said"
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_process_that_dies_costs_its_own_step(size: int) -> None:
+    steps = ("fine 1", "die 1", "fine 2", "die 2", "raise", "fine 3")
+    errors = in_order(Crew(Made(), size, limit_s=600.0), {**dict.fromkeys(steps, ()), "after": ("die 1",)})  # type: ignore[arg-type]
+    assert errors == {
+        **{"fine 1": "", "fine 2": "", "fine 3": "", "raise": "raise, it said"},
+        **{"die 1": step_pool.DIED, "die 2": step_pool.DIED, "after": f"die 1 failed: {step_pool.DIED}"},
+    }
+
+
+def test_a_process_that_takes_too_long_is_replaced() -> None:
+    crew = Crew(Made(), 1, limit_s=0.1)  # type: ignore[arg-type]
+    try:
+        crew.begin("hang")
+        assert not crew.has_room
+        assert crew.ended() == {"hang": "not done after 0.1 s (--step-limit-s)"}
+        crew.limit_s = 600.0
+        crew.begin("fine")
+        assert crew.ended() == {"fine": ""}
+        assert crew.ended() == {}
+    finally:
+        crew.dismiss()
