@@ -70,4 +70,17 @@ def distill(student: Student, data: TrainingData, config: StudentConfig, folder:
     distiller = Distiller(student, data.soft_targets.features.shape[-1], config.loss)
     validate = validator(data, MelFrontEnd(student.spec, config.stride, config.frames))
     items = SoftTargetCrops(data.store, data.soft_targets, student.spec, config)
-    return fit(Training(distiller, items, collate, validate, folder, config.schedule, config.seed))
+    return fit(
+        Training(
+            distiller,
+            items,
+            collate,
+            validate,
+            folder,
+            config.schedule,
+            config.seed,
+            name="student",
+            least=2,  # a correlation, and a batch norm
+            remedy="fewer --crop-frames, or a smaller --model",
+        )
+    )

@@ -16,6 +16,7 @@ from pocketmood.training.crops import Augment, CropDataset, CropGeometry, apply_
 from pocketmood.training.device import default_device
 from pocketmood.training.distributed import gather, is_main_process
 from pocketmood.training.fit import Training, fit
+from pocketmood.training.memory import in_parts
 from teacher.losses import emotion_loss
 from teacher.pretrained import Pretrained
 from teacher.record import FineTuned
@@ -74,9 +75,9 @@ class FineTune(nn.Module):
 def predict_mels(teacher: Teacher, mels: Tensor) -> TeacherArrays:
     """Predict for spectrograms [N, 1, M, T], without gradients."""
     with torch.no_grad():
-        emotion, rater_sd, features = teacher(mels)
+        outputs = [torch.cat(parts) for parts in zip(*in_parts(teacher, mels), strict=True)]
     # float() first: numpy has no bfloat16, which autocast may leave.
-    return TeacherArrays(*(part.float().cpu().numpy() for part in (emotion, rater_sd, features)))
+    return TeacherArrays(*(part.float().cpu().numpy() for part in outputs))
 
 
 def predict(
@@ -132,6 +133,10 @@ def train(
             lowest=recipe.best_by != "ccc",
             groups=parameter_groups(teacher, recipe),
             on_epoch=partial(begin_epoch, teacher, recipe) if recipe.unfreeze else None,
+            name=folder.stem,  # that of the step: its work folder has a suffix
+            least=2 if recipe.ccc_weight else 1,
+            remedy="fewer --training.crop-frames, or another --vit.size (the baseline: --ast-training.crop-frames and "
+            "--ast.width)",
         )
     )
 

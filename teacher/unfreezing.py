@@ -47,10 +47,12 @@ def prepare(teacher: Teacher, config: FineTuneConfig) -> None:
         part.requires_grad_(True)
 
 
-def begin_epoch(teacher: Teacher, config: FineTuneConfig, epoch: int) -> None:
-    """Let the parts learn whose epoch (from 0) has come, and no others; heads always learn."""
+def begin_epoch(teacher: Teacher, config: FineTuneConfig, epoch: int) -> str:
+    """Let the parts learn whose epoch (from 0) has come, and no others; heads always learn. Returns that in words."""
     for start, part in waiting(teacher, config):
         part.requires_grad_(epoch >= start)
+    layers, of = layers_at(epoch, config.unfreeze), len(encoder_layers(teacher))
+    return f"{min(layers, of)} of {of} layers {'learns' if layers == 1 else 'learn'}" if layers else "heads alone learn"
 
 
 def restarts(config: FineTuneConfig) -> tuple[int, ...]:

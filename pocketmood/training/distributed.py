@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pocketmood.training.schedule import Precision
 
 
+_alone = False
+"""True inside of `alone`."""
+
+
 def join() -> None:
     """Meet the other processes of `torchrun`; every process calls this once, before the first step."""
     from accelerate import PartialState
@@ -100,13 +104,33 @@ def share(text: str) -> str:
     return bytes(shared.tolist()).decode()
 
 
+def anywhere(flag: bool) -> bool:
+    """Tell every process whether the flag is set in any of them."""
+    if not distributed.is_initialized():
+        return flag
+    shared = torch.tensor([int(flag)], device=default_device() if distributed.get_backend() == "nccl" else "cpu")
+    distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+    return bool(shared)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let `gather` leave rows as they are for a while: what is tried in one process must not wait for the others."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+
+
 def gather(rows: Tensor) -> Tensor:
     """Join the rows of all processes to the whole batch, with gradients; unchanged in a single process.
 
     A correlation over half a batch is another number than one over all of it. Every process then has the same loss, and
     the mean of their gradients is that of one process with the whole batch.
     """
-    if not (distributed.is_initialized() and distributed.get_world_size() > 1):
+    if _alone or not (distributed.is_initialized() and distributed.get_world_size() > 1):
         return rows
     if not rows.requires_grad:
         parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]

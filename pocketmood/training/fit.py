@@ -1,7 +1,8 @@
 """One way to train teacher and student: a loop on accelerate, our checkpoints, averaged weights, one line per epoch.
 
-`fit` can be killed at any moment: called again it goes on from the last finished epoch, and on the CPU it ends with the
-same weights to the last bit. All randomness follows from (seed, epoch, process), never from what ran before.
+Where memory runs out, `fit` goes on with smaller passes of the same batches (`memory.py`). It can be killed at any
+moment: called again it goes on from the last finished epoch, and on the CPU it ends with the same weights to the last
+bit. All randomness follows from (seed, epoch, process), never from what ran before.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,24 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pocketmood.errors import PocketmoodError, RunError
-from pocketmood.runs import write_json
+from pocketmood.errors import RunError
+from pocketmood.training import memory
 from pocketmood.training.averages import Averages
-from pocketmood.training.checkpoints import load_tensors, save_tensors
+from pocketmood.training.checkpoints import load_tensors, newest_checkpoint
 from pocketmood.training.distributed import agree, make_accelerator, synchronised, whole_batch_norms
-from pocketmood.training.history import HISTORY, BestRecord, EpochRecord, read_history, write_history
-from pocketmood.training.loader import EpochSampler, make_loader
+from pocketmood.training.epoch import close_epoch, out_of_patience
+from pocketmood.training.history import (
+    HISTORY,
+    EpochRecord,
+    Learning,
+    TrainingFacts,
+    read_facts,
+    read_history,
+    write_facts,
+)
+from pocketmood.training.loader import EpochSampler, make_loader, share_of_batch
 from pocketmood.training.optimizer import make_optimizer, make_scheduler
+from pocketmood.training.retreat import rehearse, retreat
 from pocketmood.training.schedule import BEST_RECORD, BEST_WEIGHTS, EpochDataset, Schedule
 from pocketmood.training.state import State
 
@@ -61,20 +71,49 @@ class Training:
     """Whether the best value is the lowest: a loss or an error; else it is the highest."""
     groups: Sequence[Mapping[str, Any]] | None = None
     """Parameter groups as torch.optim takes them; decay for matrices only, if left out."""
-    on_epoch: Callable[[int], None] | None = None
-    """Called before each epoch, counted from 0; may switch `requires_grad` of parameters off and on. All that are ever
-    trained must require gradients when `fit` is called; those that wait keep their optimiser state."""
+    on_epoch: Callable[[int], str | None] | None = None
+    """Called before each epoch, counted from 0; may switch `requires_grad` of parameters off and on, and returns what
+    learns in words. All that are ever trained must require gradients when `fit` is called; those that wait keep their
+    optimiser state."""
+    name: str = "training"
+    """What its lines call it."""
+    least: int = 1
+    """Fewest items that a pass may have: 2 where the loss compares items with each other."""
+    remedy: str = "fewer frames per crop, or a smaller network"
+    """What to train instead where such a pass is too large for memory, with its flags."""
 
 
 def fit(training: Training) -> list[EpochRecord]:
     """Train the model and leave its best weights in it; return one record per epoch.
 
-    A folder that holds a training with another schedule or seed raises RunError. Under torchrun each process takes its
-    share of every batch.
+    A folder that holds a training with another schedule or seed raises RunError, and so does a training whose smallest
+    pass does not fit in memory. Under torchrun each process takes its share of every batch.
     """
+    checkpoints = training.folder / "checkpoints"
+    # In host memory: where memory runs out before the first checkpoint, this is what the training begins with again.
+    first = {name: value.detach().to("cpu", copy=True) for name, value in training.model.state_dict().items()}
+    while True:
+        try:
+            return attempt(training)
+        except Exception as error:
+            if not memory.ran_out(error):
+                raise
+            rehearsed = isinstance(error, memory.OutOfMemory)
+        # Out of the block above, which holds the error and with it every tensor of the failed pass.
+        training.model.zero_grad(set_to_none=True)
+        memory.free()
+        retreat(training, rehearsed)
+        if newest_checkpoint(checkpoints) is None:
+            training.model.load_state_dict(first)
+
+
+def attempt(training: Training) -> list[EpochRecord]:
+    """Train from the last checkpoint to the end, with passes of the size in training.json; memory may run out."""
     schedule, folder = training.schedule, training.folder
     accelerator = make_accelerator(schedule.precision, waiting=training.on_epoch is not None)
-    loader, sampler = make_loader(training, accelerator)
+    share = share_of_batch(training, accelerator.num_processes)
+    facts = read_facts(folder) or TrainingFacts(share, ())
+    loader, sampler = make_loader(training, accelerator, min(facts.pass_size, share))
     steps_per_epoch = math.ceil(len(loader) / schedule.accumulation)
     last_step = math.ceil(schedule.epochs * steps_per_epoch)
 
@@ -89,19 +128,21 @@ def fit(training: Training) -> list[EpochRecord]:
     if not state.resume(folder / "checkpoints") and accelerator.is_main_process:
         forget(folder)  # what a training left that was killed before its first checkpoint
 
+    tried: Learning | None = None
     quiet = not (accelerator.is_main_process and sys.stderr.isatty())
     bar = tqdm(total=last_step, initial=state.step, unit="step", leave=False, disable=quiet)
     for epoch in range(len(state.history), 0 if state.finished else math.ceil(schedule.epochs)):
-        begin_epoch(training, sampler, epoch, accelerator.process_index)
+        words = begin_epoch(training, sampler, epoch, accelerator.process_index)
+        facts = note_learning(training, accelerator, facts, epoch, words)
+        # One process learns as much from its first step; several could not agree in the middle of it.
+        if accelerator.num_processes > 1 and facts.learning[-1] != tried:
+            rehearse(training, accelerator, min(facts.pass_size, share))
+            tried = facts.learning[-1]
         sums, before, started = dict[str, Tensor](), state.step, time.perf_counter()
         model.train()  # validation leaves eval mode behind
         batches = iter(loader)
-        while state.step < last_step and (passes := list(islice(batches, schedule.accumulation))):
-            for number, batch in enumerate(passes, 1):
-                with synchronised(accelerator, model, number == len(passes)):
-                    terms = model(**batch)
-                    accelerator.backward(terms["loss"] / len(passes))  # an epoch's last step may have fewer passes
-                add_terms(sums, terms, len(passes))
+        while state.step < last_step and (step := list(islice(batches, schedule.accumulation))):
+            add_gradients(accelerator, model, step, sums)
             if schedule.clip:
                 accelerator.clip_grad_norm_(model.parameters(), schedule.clip)
             optimizer.step()
@@ -144,24 +185,57 @@ def take_best(training: Training, accelerator: Accelerator, model: nn.Module) ->
     return history
 
 
-def begin_epoch(training: Training, sampler: EpochSampler, epoch: int, process: int) -> None:
-    """Derive everything random in the epoch from (seed, epoch, process)."""
+def note_learning(
+    training: Training, accelerator: Accelerator, facts: TrainingFacts, epoch: int, words: str | None
+) -> TrainingFacts:
+    """Count what learns in an epoch (from 0); where that changes, print it and write it to training.json."""
+    counted = [(parameter.numel(), parameter.requires_grad) for parameter in training.model.parameters()]
+    now = Learning(epoch + 1, sum(size for size, _ in counted), sum(size for size, learns in counted if learns))
+    # Without entries of epochs that are trained again after a kill.
+    before = tuple(entry for entry in facts.learning if entry.epoch <= epoch)
+    if before and before[-1].learning == now.learning:
+        return replace(facts, learning=before)
+    facts = replace(facts, learning=(*before, now))
+    if accelerator.is_main_process:
+        tqdm.write(f"{training.name}: epoch {epoch + 1}: {words + ': ' if words else ''}{now}")
+        training.folder.mkdir(parents=True, exist_ok=True)
+        write_facts(training.folder, facts)
+    return facts
+
+
+def add_gradients(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: Sequence[Sequence[tuple[float, dict[str, Tensor]]]],
+    sums: dict[str, Tensor],
+) -> None:
+    """Accumulate the mean gradient of a step's batches, each in one or more passes; add their mean terms to `sums`."""
+    passes = [one for batch in batches for one in batch]
+    for number, (share, tensors) in enumerate(passes, 1):
+        with synchronised(accelerator, model, number == len(passes)):
+            terms = model(**tensors)
+            # An epoch's last step may have fewer batches, and the passes of a batch need not be of one size.
+            accelerator.backward(terms["loss"] * share / len(batches))
+        add_terms(sums, terms, share / len(batches))
+
+
+def begin_epoch(training: Training, sampler: EpochSampler, epoch: int, process: int) -> str | None:
+    """Derive everything random in the epoch from (seed, epoch, process); return what learns in words."""
     training.dataset.epoch = sampler.epoch = epoch
     # Dropout draws from the global generators, and two processes with one seed would drop the same values.
     seed = int(np.random.SeedSequence([training.seed, epoch, process]).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    if training.on_epoch:
-        training.on_epoch(epoch)
+    return training.on_epoch(epoch) if training.on_epoch else None
 
 
-def add_terms(sums: dict[str, Tensor], terms: Mapping[str, Tensor], passes: int) -> None:
+def add_terms(sums: dict[str, Tensor], terms: Mapping[str, Tensor], share: float) -> None:
     """Add the scalar terms of one of a step's passes, on their device: reading them out would wait for the GPU."""
     for name, value in terms.items():
         if value.ndim == 0:
-            share = value.detach() / passes
-            sums[name] = sums[name] + share if name in sums else share
+            part = value.detach() * share
+            sums[name] = sums[name] + part if name in sums else part
 
 
 def mean_terms(training: Training, sums: Mapping[str, Tensor], steps: int) -> dict[str, float]:
@@ -171,55 +245,3 @@ def mean_terms(training: Training, sums: Mapping[str, Tensor], steps: int) -> di
         rate = training.schedule.learning_rate
         raise RunError(f"{training.folder}: the loss became {means['loss']}; try a learning rate below {rate}")
     return means
-
-
-def close_epoch(training: Training, state: State, terms: dict[str, float], started: float, step_s: float) -> None:
-    """Validate on the averaged weights, keep the best, and write and print the record of this epoch."""
-    folder, metric = training.folder, training.metric
-    with state.averages.in_place() if state.averages else nullcontext():
-        state.network.eval()
-        with torch.no_grad():
-            scores = {name: float(value) for name, value in training.validate(state.network).items()}
-        if metric not in scores:
-            raise PocketmoodError(f"validation returned {sorted(scores)}, without the metric {metric!r}")
-        epoch, rate = len(state.history) + 1, state.optimizer.param_groups[0]["lr"]
-        seconds = round(time.perf_counter() - started, 3)
-        state.history.append(EpochRecord(epoch, state.step, rate, terms, scores, seconds, round(step_s, 5)))
-
-        better = is_better(scores[metric], state.best, training.lowest)
-        if better:
-            # JSON knows no NaN; any defined value is better than the worst.
-            worst = math.inf if training.lowest else -math.inf
-            value = scores[metric] if math.isfinite(scores[metric]) else worst
-            state.best = BestRecord(epoch, metric, value)
-            save_tensors(folder / BEST_WEIGHTS, state.network.state_dict())
-            write_json(folder / BEST_RECORD, asdict(state.best))
-    write_history(folder, state.history)
-    tqdm.write(epoch_line(training, state.history[-1], better))
-
-
-def is_better(value: float, best: BestRecord | None, lowest: bool) -> bool:
-    """Tell whether a score beats that of the best epoch so far; an undefined one beats nothing but no epoch at all."""
-    # The first epoch wins whatever it scores: a training must not be left without any weights.
-    if best is None or not math.isfinite(value):
-        return best is None
-    return value < best.value if lowest else value > best.value
-
-
-def out_of_patience(done: int, best: int, schedule: Schedule) -> bool:
-    """Tell whether training ends after `done` epochs, of which number `best` is the best (0: none yet)."""
-    # A restart raises the rate again, and the epochs after it are to show what they are good for; one that is still to
-    # come is no reason to wait, or the recipe's five epochs could not end anything before its last unfreezing.
-    since = max(best, *(epoch for epoch in schedule.restarts if epoch < done), 0)
-    return done - since >= schedule.patience > 0
-
-
-def epoch_line(training: Training, record: EpochRecord, better: bool) -> str:
-    """Lay out an epoch as one line; a star marks the best so far."""
-    # The terms' shares of the loss are for the file; the line is long enough without them.
-    shown = {name: value for name, value in record.terms.items() if name != "loss" and "share" not in name}
-    terms = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
-    score = f"{training.metric} {record.validation[training.metric]:.3f}{' *' if better else '  '}"
-    total = math.ceil(training.schedule.epochs)
-    loss = f"loss {record.terms['loss']:.3f} ({terms})"
-    return f"epoch {record.epoch:>3}/{total}  {loss}  {score}  {record.seconds:.1f} s"

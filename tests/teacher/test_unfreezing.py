@@ -54,8 +54,10 @@ def test_layers_learn_from_their_epoch_on_and_the_rest_never(teacher: Teacher) -
     assert learning(teacher) == [True, True, True, False, False]  # all that ever learn, for the optimiser
     expected = [[True, False, False], [True, True, False], [True, True, False], [True, True, True]]
     for epoch, states in enumerate(expected):
-        begin_epoch(teacher, RECIPE, epoch)
+        words = begin_epoch(teacher, RECIPE, epoch)
         assert learning(teacher) == [*states, False, False]
+        layers = sum(states[1:])
+        assert words == ["heads alone learn", "1 of 3 layers learns", "2 of 3 layers learn"][layers]
         norm = final_norm(teacher)
         assert norm is not None and norm.weight.requires_grad is (epoch >= 1)
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pocketmood.training.fit import is_better, out_of_patience
+from pocketmood.training.epoch import is_better, out_of_patience
 from pocketmood.training.history import BestRecord
 from pocketmood.training.optimizer import cosine
 from pocketmood.training.schedule import Schedule

@@ -114,6 +114,62 @@ def test_two_processes_have_the_weights_of_one_with_accumulated_passes(tmp_path:
     assert steps == [[2, 4, 6]] * 2
 
 
+@pytest.mark.slow
+def test_two_processes_agree_on_smaller_passes_where_one_of_them_lacks_memory(tmp_path: Path) -> None:
+    script = tmp_path / "tiny_training.py"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    weights, said = {}, {}
+    # The mean of the squares does not depend on the passes; the second process alone holds two items, not four.
+    plain = TINY_TRAINING.replace("ccc_loss(gather(self.layer(x)), gather(x[:, :2].abs()))", "self.square(x)")
+    plain += "\n"
+    for name, holds in {"whole": 4, "parts": 2}.items():
+        method = f"""
+    def square(self, x):
+        if len(x) > {holds} and distributed.get_rank() == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return ((self.layer(x) - x[:, :2].abs()) ** 2).mean()
+"""
+        source = plain.replace("    def forward", f"{method}\n    def forward", 1)
+        script.write_text(
+            source.replace("import numpy as np, torch", "import numpy as np, torch\nfrom torch import distributed")
+        )
+        command = [*TORCHRUN, "--nproc-per-node=2", str(script), str(tmp_path / name)]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        weights[name], said[name] = load_tensors(tmp_path / name / "best.safetensors"), done.stdout
+    assert "memory ran out" not in said["whole"]
+    assert said["parts"].count("memory ran out with 4 items per pass; going on from the last epoch with 2") == 1
+    for key, value in weights["whole"].items():
+        torch.testing.assert_close(weights["parts"][key], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_process_that_runs_out_in_the_middle_of_an_epoch_says_what_to_type(tmp_path: Path) -> None:
+    script = tmp_path / "tiny_training.py"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    late = """
+    def forward(self, x):
+        # The rehearsal in eval mode fits; the first step of training does not.
+        if self.training and len(x) > 2 and distributed.get_rank() == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.whole(x)
+    def whole"""
+    source = TINY_TRAINING.replace("    def forward", late, 1)
+    script.write_text(
+        source.replace("import numpy as np, torch", "import numpy as np, torch\nfrom torch import distributed")
+    )
+    command = [*TORCHRUN, "--nproc-per-node=2", str(script), str(tmp_path / "run")]
+    first, second = (
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        for _ in range(2)
+    )
+    assert first.returncode != 0
+    assert "Type the same command again: it goes on from the last epoch with 2 items per pass" in first.stderr
+    assert second.returncode == 0, second.stderr[-2000:]
+
+
 def test_the_presets_batches_divide_among_processes() -> None:
     for name in ("full", "streamlined"):
         for count in (2, 3, 4):
