@@ -98,6 +98,8 @@ class StudentConfig:
     """Frames of the crops to train on, as the soft targets have them; a multiple of 64."""
     draws: int = 1
     """How often an epoch visits each clip, at another crop each time."""
+    synthetic_clips: bool = False
+    """Learn from the teacher's accepted or forced synthetic clips as well, by their soft targets alone."""
     whole_share: float = 0.0
     """Last share of the epochs, one at least, that trains on whole clips; each costs `frames / crop_frames` times."""
     seed: int = 0

@@ -41,7 +41,9 @@ class Distiller(nn.Module):
         The terms are those of all processes' batches together.
         """
         batch = CropBatch(**tensors)
-        mel = crops.apply_mask(crops.spectrogram(self.front, batch.context), batch.mask)
+        parts = [] if batch.context is None else [crops.spectrogram(self.front, batch.context)]
+        parts += [] if batch.mel is None else [batch.mel]
+        mel = crops.apply_mask(torch.cat(parts), batch.mask)
         output: StudentOutput = self.student(mel.contiguous(memory_format=torch.channels_last))
 
         # A CCC, a distance matrix and a gate's share are of the whole batch; the parts of a process do not add up.
@@ -57,7 +59,7 @@ class Distiller(nn.Module):
         )
 
         # In full precision: correlations are sums of small differences, which half precision would round away.
-        with torch.autocast(batch.context.device.type, enabled=False):
+        with torch.autocast(batch.mask.device.type, enabled=False):
             return distillation_loss(output, compared, targets, self.weights)
 
 
@@ -69,7 +71,7 @@ def distill(student: Student, data: TrainingData, config: StudentConfig, folder:
     data.refuse_foreign(config, student.spec)
     distiller = Distiller(student, data.soft_targets.features.shape[-1], config.loss)
     validate = validator(data, MelFrontEnd(student.spec, config.stride, config.frames))
-    items = SoftTargetCrops(data.store, data.soft_targets, student.spec, config)
+    items = SoftTargetCrops(data.store, data.soft_targets, student.spec, config, data.synthetic)
     return fit(
         Training(
             distiller,

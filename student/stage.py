@@ -51,7 +51,7 @@ def run(config: StudentConfig) -> None:
 
     found = weights.fetch_once(wanted, found)
     keep_freed_memory()
-    data = TrainingData.open(folder)
+    data = TrainingData.open(folder, config.synthetic_clips)
     stage = _described(config, inputs | weights.identities(found))
     with distributed.work(stage) as work:
         if distributed.is_main_process():
@@ -117,7 +117,7 @@ def measure(
 ) -> StudentMetrics:
     """Join the scores with the coverage of the intervals and with what the training cost."""
     # A batch is no larger than an epoch: in a tiny run the configured size would overstate the throughput.
-    batch = min(config.schedule.batch_size, len(data.soft_targets.ids) * config.draws)
+    batch = min(config.schedule.batch_size, data.clips * config.draws)
     return StudentMetrics(
         parts={part: replace(parts[part], coverage=covered(predictions.only(part), data.store)) for part in parts},
         interval_scale=dict(zip(AXES, trained.student.interval_scale.tolist(), strict=True)),

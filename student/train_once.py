@@ -123,8 +123,10 @@ def keep_history(stage_folder: Path) -> None:
 def _what_is_trained(student: Student, data: TrainingData, config: StudentConfig) -> str:
     """Name the network and count what it is trained on."""
     rated = len(data.split.train)
+    others = f"{len(data.soft_targets.ids) - rated} unrated"
+    others += f" and {len(data.synthetic.table.ids)} synthetic" if data.synthetic else ""
     return (
         f"{config.model}, {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters; {rated} rated clips "
-        f"and {len(data.soft_targets.ids) - rated} unrated, {config.draws} crops of {config.crop_frames} frames each "
+        f"and {others}, {config.draws} crops of {config.crop_frames} frames each "
         f"per epoch, batches of {config.schedule.batch_size}"
     )

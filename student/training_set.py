@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from pocketmood.errors import DataError
 from pocketmood.spec import MelSpec
 from pocketmood.training import crops
 from student.config import StudentConfig
-from teacher.soft_targets import SoftTargets
+from teacher.soft_targets import SoftTargets, SyntheticTargets
 
 
 class TrainingData(NamedTuple):
@@ -32,11 +32,18 @@ class TrainingData(NamedTuple):
     store: ClipStore
     split: Split
     soft_targets: SoftTargets
+    synthetic: SyntheticTargets | None = None
 
     @classmethod
-    def open(cls, run: RunFolder) -> TrainingData:
-        """Open the clips, the split and the teacher's soft targets; RunError names the command for what is missing."""
-        return cls(run.store, run.split, SoftTargets.open(run.made("teacher") / SOFT_TARGETS))
+    def open(cls, run: RunFolder, synthetic: bool = False) -> TrainingData:
+        """Open clips, split, soft targets, and synthetic clips if wanted; RunError names the command for what lacks."""
+        soft_targets = SoftTargets.open(run.made("teacher") / SOFT_TARGETS)
+        return cls(run.store, run.split, soft_targets, SyntheticTargets.open(run) if synthetic else None)
+
+    @property
+    def clips(self) -> int:
+        """How many clips teach: rated, unrated and synthetic."""
+        return len(self.soft_targets.ids) + (len(self.synthetic.table.ids) if self.synthetic else 0)
 
     def refuse_foreign(self, config: StudentConfig, spec: MelSpec) -> None:
         """Refuse soft targets of other clips or frames, or that hold a clip of validation or test: DataError."""
@@ -58,13 +65,20 @@ class TrainingData(NamedTuple):
             raise DataError(
                 f"the soft targets are made for (stride, frames, spectrogram) {made_for}, not {wanted}; {again}"
             )
+        # By the same teacher and at the same crops, or a half-copied run would be two teachers' pupil.
+        here = (self.soft_targets.teacher, self.soft_targets.crops, self.soft_targets.spec_hash)
+        table = self.synthetic.table if self.synthetic else self.soft_targets
+        if (table.teacher, table.crops, table.spec_hash) != here:
+            raise DataError(f"the synthetic clips' soft targets do not fit those of the songs; {again}")
 
 
 class CropItem(TypedDict):
     """One crop, before it is stacked to a batch."""
 
-    context: NDArray[np.float32]
-    """[C] the waveform whose spectrogram is just the crop's frames."""
+    context: NotRequired[NDArray[np.float32]]
+    """[C] the waveform whose spectrogram is just the crop's frames; synthetic clips have none."""
+    mel: NotRequired[NDArray[np.float32]]
+    """[1, M, T] the spectrogram of a synthetic clip's crop, which has no waveform."""
     mask: NDArray[np.int64]
     """[4], see `pocketmood.training.crops.apply_mask`."""
     labels: NDArray[np.float32]
@@ -81,8 +95,6 @@ class CropItem(TypedDict):
 class CropBatch:
     """A batch of crops as `collate` stacks it; the field names are those of its dict."""
 
-    context: Tensor
-    """[B, C] waveforms, see `CropItem`."""
     mask: Tensor
     """[B, 4]."""
     labels: Tensor
@@ -95,15 +107,46 @@ class CropBatch:
     """[B, 2] the teacher's."""
     features: Tensor
     """[B, F] the teacher's."""
+    context: Tensor | None = None
+    """[R, C] waveforms of the first R rows, see `CropItem`; None where all are synthetic."""
+    mel: Tensor | None = None
+    """[B - R, 1, M, T] spectrograms of the synthetic clips behind them; None where there are none."""
+
+
+@dataclass(frozen=True)
+class _Unrated:
+    """Synthetic clips as `CropDataset` takes them: what they were drawn for is no rating."""
+
+    ids: list[str]
+    """One per item."""
+    mels: NDArray[np.float16]
+    """[N, 1, M, T]."""
+    labels: NDArray[np.float32]
+    """[N, 2], all NaN."""
+
+    @classmethod
+    def visited(cls, synthetic: SyntheticTargets, draws: int) -> _Unrated:
+        """Return the clips, each to be visited `draws` times an epoch."""
+        ids = list(synthetic.table.ids)
+        return cls(ids * draws, synthetic.mels, np.full((len(ids), 2), np.nan, np.float32))
 
 
 class SoftTargetCrops:
     """Crops of all clips of a table of soft targets: item (seed, epoch, index) is a clip, one of its crops, changed."""
 
-    def __init__(self, store: ClipStore, soft_targets: SoftTargets, spec: MelSpec, config: StudentConfig) -> None:
+    def __init__(
+        self,
+        store: ClipStore,
+        soft_targets: SoftTargets,
+        spec: MelSpec,
+        config: StudentConfig,
+        synthetic: SyntheticTargets | None = None,
+    ) -> None:
         """Join store and table by clip id; DataError where the table has no crop of the wanted length."""
         self.epoch = 0
-        self.soft_targets, self.config = soft_targets, config
+        self.soft_targets, self.config, self.synthetic = soft_targets, config, synthetic
+        # Behind the crops of real clips, so that these are the same with synthetic ones and without.
+        self.real = len(soft_targets.ids) * config.draws
         cropped = [k for k, (_, frames) in enumerate(soft_targets.crops) if frames == config.crop_frames]
         if not cropped:
             raise DataError(
@@ -112,11 +155,13 @@ class SoftTargetCrops:
             )
         augment = crops.Augment(config.augment.gain_db, config.augment.mask_bands, config.augment.mask_frames)
 
+        drawn = _Unrated.visited(synthetic, config.draws) if synthetic else None
+
         def choose(rows: Sequence[int]) -> tuple[Sequence[int], crops.CropDataset]:
             chosen = tuple(soft_targets.crops[row] for row in rows)
             geometry = crops.CropGeometry(config.stride, config.frames, chosen, spec)
             ids = list(soft_targets.ids) * config.draws
-            return rows, crops.CropDataset(store, ids, geometry, augment, seed=config.seed)
+            return rows, crops.CropDataset(store, ids, geometry, augment, drawn, config.seed)
 
         # Two sets, because a batch can only be stacked of crops of one length.
         self.cropped, self.whole = choose(cropped), choose([0])
@@ -124,12 +169,13 @@ class SoftTargetCrops:
 
     def __len__(self) -> int:
         """Count the items of an epoch: each clip `draws` times."""
-        return len(self.soft_targets.ids) * self.config.draws
+        return self.real + (len(self.synthetic.table.ids) if self.synthetic else 0) * self.config.draws
 
     def __getitem__(self, index: int) -> CropItem:
         """Draw item `index` of the current epoch, mixed with another item of it if the config says so."""
         alpha = self.config.augment.mixup
-        if not alpha:
+        # Synthetic clips stay as they are: their levels cannot be added as the energies of two sounds are.
+        if not alpha or index >= self.real:
             return self._crop(index)
 
         # The trailing 1 makes this another stream than the crop's own, which is seeded without it.
@@ -155,15 +201,22 @@ class SoftTargetCrops:
         items.epoch = self.epoch
         item = items[index]
         # The set lists all clips `draws` times over; its crops are counted among those chosen, not in the table.
-        clip, row = index % len(self.soft_targets.ids), rows[item["crop"]]
-        return {
-            "context": item["context"],
+        table, number = self.soft_targets, index
+        if self.synthetic and index >= self.real:
+            table, number = self.synthetic.table, index - self.real
+        clip, row = number % len(table.ids), rows[item["crop"]]
+        cut: CropItem = {
             "mask": item["mask"],
             "labels": item["labels"],
             "deviations": item["deviations"],
-            "emotion": self.soft_targets.emotion[clip, row],
-            "features": self.soft_targets.features[clip, row],
+            "emotion": table.emotion[clip, row],
+            "features": table.features[clip, row],
         }
+        if "mel" in item:
+            cut["mel"] = item["mel"]
+        else:
+            cut["context"] = item["context"]
+        return cut
 
 
 def mix(first: CropItem, second: CropItem, share: float) -> CropItem:
@@ -190,6 +243,8 @@ def mix(first: CropItem, second: CropItem, share: float) -> CropItem:
 
 def collate(items: Sequence[CropItem]) -> dict[str, Tensor]:
     """Stack crops to the dict of a `CropBatch`, as the training loop hands it to a model."""
+    # In the order of `crops.collate`: rows with waveforms first, so that targets stay with their sounds.
+    items = sorted(items, key=lambda item: "mel" in item)
     batch = crops.collate(items)
     batch["emotion"] = torch.from_numpy(np.stack([item["emotion"] for item in items]))
     batch["features"] = torch.from_numpy(np.stack([item["features"] for item in items]))

@@ -115,6 +115,8 @@ class FineTuneConfig:
     """Largest rate of pretrained layers; the same as the others if left out."""
     crop_frames: int = 128
     """Frames of a random training crop, at the network's stride; validation is on whole clips."""
+    whole_batches: float = 0.0
+    """Share of the training batches that hold whole clips instead of crops; each is drawn for itself."""
     gain_db: float = 2.5
     """Largest random change of level."""
     mask_bands: int = 16
@@ -148,6 +150,8 @@ class FineTuneConfig:
             )
         if not 0 <= self.valence_share <= 1:
             raise ConfigError(f"valence share {self.valence_share} must lie in [0, 1]")
+        if not 0 <= self.whole_batches <= 1:
+            raise ConfigError(f"whole_batches {self.whole_batches} must lie in [0, 1]")
         if min(self.ccc_weight, self.mse_weight, self.rater_sd_weight) < 0 or self.ccc_weight + self.mse_weight == 0:
             raise ConfigError("loss weights must not be negative, and CCC or squared error must count")
         if any(first < 1 or layers < 0 for first, layers in self.unfreeze) or any(
@@ -168,6 +172,8 @@ class SoftTargetsConfig:
     """Frames of the whole clip."""
     stride: int = 5
     """Frame stride of the student, in which these crops are counted."""
+    ask: Literal["crops", "whole"] = "crops"
+    """What the teacher hears for a crop's soft target: the crop itself, or the whole clip that it was cut from."""
 
     def __post_init__(self) -> None:
         """Refuse crops that are longer than the clip."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
-from pocketmood.training.crops import Augment, CropDataset, CropGeometry, apply_mask, collate, spectrogram, whole_mels
+from pocketmood.training.crops import Augment, apply_mask, spectrogram, whole_mels
 from pocketmood.training.device import default_device
 from pocketmood.training.distributed import gather, is_main_process
 from pocketmood.training.fit import Training, fit
@@ -20,6 +20,7 @@ from pocketmood.training.memory import in_parts
 from teacher.losses import emotion_loss
 from teacher.pretrained import Pretrained
 from teacher.record import FineTuned
+from teacher.training_set import training_set
 from teacher.unfreezing import begin_epoch, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, TeacherOutput, build_teacher, save_teacher, weights_source
 
@@ -109,14 +110,8 @@ def train(
     front = MelFrontEnd(stride=config.vit.stride, frames=config.vit.frames)
     record = _record(teacher, front, config, len(split.train), 0 if synthetic is None else len(synthetic.ids))
 
-    dataset = CropDataset(
-        store,
-        split.train,
-        CropGeometry(config.vit.stride, recipe.crop_frames),
-        Augment(recipe.gain_db, recipe.mask_bands, recipe.mask_frames, variants),
-        synthetic,
-        config.seed,
-    )
+    augment = Augment(recipe.gain_db, recipe.mask_bands, recipe.mask_frames, variants)
+    dataset, stack = training_set(store, split, config, augment, synthetic)
 
     # Frozen before the groups are made: a layer that never learns must not be in any of them.
     prepare(teacher, recipe)
@@ -124,7 +119,7 @@ def train(
         Training(
             FineTune(teacher, front, recipe),
             dataset,
-            collate,
+            stack,
             _validation(store, split, front, recipe),
             folder,
             replace(recipe.schedule, restarts=restarts(recipe)),

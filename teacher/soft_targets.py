@@ -12,24 +12,28 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pocketmood.data.run_folder import SOFT_TARGETS, SYNTHETIC_TARGETS
 from pocketmood.errors import DataError, RunError
 from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from pocketmood.data.clips import ClipStore
+    from pocketmood.data.run_folder import RunFolder
     from pocketmood.data.split import Split
     from pocketmood.mel import MelFrontEnd
     from teacher.config import SoftTargetsConfig, VitConfig
+    from teacher.gan.synthesis import SyntheticStore
     from teacher.vit import Teacher
 
 INDEX_FILE, TABLE_FILE = "soft_targets.json", "soft_targets.safetensors"
@@ -121,6 +125,33 @@ class SoftTargets(Index):
         return {name: row for row, name in enumerate(self.ids)}
 
 
+@dataclass(frozen=True)
+class SyntheticTargets:
+    """Synthetic clips that the teacher learnt from, with its predictions for them."""
+
+    table: SoftTargets
+    """A row per clip."""
+    mels: NDArray[np.float16]
+    """[N, 1, M, T] at stride 1, in the order of the table, a read-only memory map."""
+
+    @classmethod
+    def open(cls, run: RunFolder) -> SyntheticTargets:
+        """Open those of a run; RunError where the teacher drew none, or its gate refused them."""
+        from teacher.gan.synthesis import SyntheticStore
+
+        folder = run.made("teacher") / SYNTHETIC_TARGETS
+        if not folder.is_dir():
+            raise RunError(
+                f"{folder}: missing, so there are no synthetic clips to learn from: the teacher drew none, or its gate "
+                "refused them. Leave out --synthetic-clips, or force them, with the PRESET of this run: "
+                f'{run.command("teacher")} TEACHER="--gan.force-synthetic"'
+            )
+        table, drawn = SoftTargets.open(folder), SyntheticStore.open(run.synthetic)
+        if list(table.ids) != drawn.ids or table.spec_hash != drawn.record.spec_hash:
+            raise DataError(f"{folder}: not made for the {len(drawn)} clips in {drawn.folder}; run the teacher again")
+        return cls(table, drawn.mels)
+
+
 def crop_list(config: SoftTargetsConfig) -> list[tuple[int, int]]:
     """List the crops: the whole clip, then `config.crops` of them from its very start to its very end, evenly."""
     last = config.frames - config.crop_frames
@@ -138,8 +169,37 @@ def target_ids(store: ClipStore, split: Split) -> list[str]:
     return [*split.train, *(id_ for id_ in unrated if id_ not in held_out)]
 
 
-def build(source: Source, store: ClipStore, ids: Sequence[str], config: SoftTargetsConfig, folder: Path) -> SoftTargets:
-    """Predict for all `ids` into `folder`; parts that are already there after a kill are kept."""
+class Asked(NamedTuple):
+    """Clips of which a table is made."""
+
+    clips: ClipStore | SyntheticStore
+    """Where they lie."""
+    ids: list[str]
+    """Which of them, a row each."""
+
+
+def tables(store: ClipStore, split: Split, synthetic: SyntheticStore | None) -> dict[str, Asked]:
+    """Return the tables to make, by the name of their folder: of synthetic clips apart, as a student may ignore it."""
+    found = {SOFT_TARGETS: Asked(store, target_ids(store, split))}
+    if synthetic is not None:
+        found[SYNTHETIC_TARGETS] = Asked(synthetic, synthetic.ids)
+    return found
+
+
+def make(teacher_folder: Path, fingerprint: str, asked: Asked, config: SoftTargetsConfig, folder: Path) -> None:
+    """Write a table by the trained teacher of a folder, on the device that this machine has."""
+    from pocketmood.training.device import default_device
+    from teacher.vit import load_teacher
+
+    print(f"soft targets: whole clip and {config.crops} crops of {len(asked.ids)} clips", flush=True)
+    teacher, saved = load_teacher(teacher_folder)
+    build(Source(teacher.to(default_device()), saved.vit, fingerprint), asked.clips, asked.ids, config, folder)
+
+
+def build(
+    source: Source, clips: ClipStore | SyntheticStore, ids: Sequence[str], config: SoftTargetsConfig, folder: Path
+) -> SoftTargets:
+    """Predict for all `ids` of `clips` into `folder`; parts that are already there after a kill are kept."""
     from tqdm import tqdm
 
     from pocketmood.mel import MelFrontEnd
@@ -154,7 +214,7 @@ def build(source: Source, store: ClipStore, ids: Sequence[str], config: SoftTarg
     no_bar = not sys.stderr.isatty()
     for names, path in tqdm(list(zip(chunks, paths, strict=True)), "soft targets", disable=no_bar, leave=False):
         if not path.exists():
-            _save(path, _predict_chunk(source, store, names, front, crops, config.stride))
+            _save(path, _predict_chunk(source, clips, names, front, crops, config))
 
     parts = [_load(path) for path in paths]
     _save(folder / TABLE_FILE, {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS})
@@ -169,27 +229,38 @@ def build(source: Source, store: ClipStore, ids: Sequence[str], config: SoftTarg
 
 def _predict_chunk(
     source: Source,
-    store: ClipStore,
+    clips: ClipStore | SyntheticStore,
     ids: Sequence[str],
     front: MelFrontEnd,
     crops: Sequence[tuple[int, int]],
-    stride: int,
+    config: SoftTargetsConfig,
 ) -> dict[str, NDArray[np.float32]]:
-    """Predict for all crops of some clips; crops are counted in frames of the student's `stride`."""
-    from pocketmood.training.crops import whole_mels
+    """Predict for all crops of some clips; crops are counted in frames of the student's stride."""
     from teacher.finetune import predict_mels
 
-    scale = stride // front.stride  # so many frames of the teacher make one of the student's
+    scale = config.stride // front.stride  # so many frames of the teacher make one of the student's
     rows: list[tuple[NDArray[np.float32], ...]] = []
-    for _, mel in whole_mels(store, ids, front):
+    for mel in _whole(clips, ids, front):
         slices = [mel]  # the whole clip is what the teacher calls whole, to its last frame
-        for start_hop, frames in crops[1:]:
+        for start_hop, frames in crops[1:] if config.ask == "crops" else ():
             start = start_hop // front.stride
             slices.append(mel[..., start : start + frames * scale])
 
         predictions = [predict_mels(source.teacher, part) for part in slices]
+        # Asked once for the whole clip, the table keeps its shape: the student need not know what was asked.
+        predictions += [predictions[0]] * (len(crops) - len(slices))
         rows.append(tuple(np.stack(arrays, 1) for arrays in zip(*predictions, strict=True)))  # [B, K, ...] each
     return {name: np.concatenate(parts) for name, parts in zip(ARRAYS, zip(*rows, strict=True), strict=True)}
+
+
+def _whole(clips: ClipStore | SyntheticStore, ids: Sequence[str], front: MelFrontEnd) -> Iterator[Tensor]:
+    """Yield spectrograms [B, 1, M, T] of whole clips: computed from their sound, or as the generator drew them."""
+    from pocketmood.training.crops import whole_mels
+    from teacher.gan.synthesis import SyntheticStore
+
+    if isinstance(clips, SyntheticStore):
+        return clips.whole_mels(ids, front)
+    return (mel for _, mel in whole_mels(clips, ids, front))
 
 
 def _save(path: Path, table: Mapping[str, NDArray[np.float32]]) -> None:

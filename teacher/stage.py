@@ -11,6 +11,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from pocketmood.data.run_folder import (
     FLOOR_STEP,
     PREDICTIONS_FILE,
     RIDGE_FILE,
-    SOFT_TARGETS,
     SYNTHETIC_STEP,
     VARIANTS_STEP,
     VIT_STEP,
@@ -120,10 +120,10 @@ class _Steps:
             baseline = replace(self.config, vit=self.config.ast, training=self.config.ast_training)
             networks["ast"] = self._network("ast", baseline)
         vit = networks[VIT_STEP] = self._network(VIT_STEP, self.config, synthetic, variants)
-
-        # The teacher's own fingerprint as input: other weights, other soft targets.
-        targets = self._stage(SOFT_TARGETS, self.config.soft_targets, vit=vit.fingerprint)
-        self._alone(targets, lambda work: self._soft_targets(vit, work))
+        for name, asked in soft_targets.tables(self.run.store, self.run.split, synthetic).items():
+            # The teacher's own fingerprint as input: other weights, other soft targets.
+            table, config = self._stage(name, self.config.soft_targets, vit=vit.fingerprint), self.config.soft_targets
+            self._alone(table, partial(soft_targets.make, vit.folder, vit.fingerprint, asked, config))
 
         record = None
         if is_main_process():
@@ -263,11 +263,3 @@ class _Steps:
         labels = self.run.store.labels(list(part_of))
         predictions = Predictions(tuple(part_of), tuple(part_of.values()), emotion, labels, rater_sd=rater_sd)
         write_predictions(work / PREDICTIONS_FILE, predictions)
-
-    def _soft_targets(self, vit: Stage, work: Path) -> None:
-        """Write the table for the student."""
-        ids = soft_targets.target_ids(self.run.store, self.run.split)
-        print(f"soft targets: whole clip and {self.config.soft_targets.crops} crops of {len(ids)} clips", flush=True)
-        teacher, _ = load_teacher(vit.folder)
-        source = soft_targets.Source(teacher.to(default_device()), self.config.vit, vit.fingerprint)
-        soft_targets.build(source, self.run.store, ids, self.config.soft_targets, work)

@@ -101,7 +101,8 @@ def our_loop(run: RunFolder, config: StudentConfig) -> Callable[[int], float]:
     from student.mobilevit import Student
     from student.training_set import SoftTargetCrops, TrainingData, collate
 
-    store, _, soft_targets = TrainingData.open(run)
+    data = TrainingData.open(run)
+    store, soft_targets = data.store, data.soft_targets
 
     def train(steps: int) -> float:
         student = Student(config.model, config.stride, config.frames, layers=config.layers)

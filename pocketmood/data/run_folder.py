@@ -25,7 +25,7 @@ from pocketmood.runs import STAGE_FILE, STAGES, StageFile, read_stage
 MAKE_TARGETS = dict(zip(STAGES, ("data", "teacher", "student", "export", "benchmarks"), strict=True))
 """The target of the Makefile that makes each stage."""
 STORE, SPLIT_FILE, REJECTS_FILE, TRUTH_FILE = "store", "split.json", "rejects.csv", "truth.csv"
-SOFT_TARGETS = "soft_targets"
+SOFT_TARGETS, SYNTHETIC_TARGETS = "soft_targets", "synthetic_soft_targets"
 PREDICTIONS_FILE, FLOOR_FILE = "predictions.csv", "floor.csv"
 RESULTS_FILE = "results.json"
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"

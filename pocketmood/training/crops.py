@@ -72,7 +72,7 @@ class SyntheticClips(Protocol):
 
     @property
     def ids(self) -> Sequence[str]:
-        """One per clip."""
+        """One per item; lists the clips several times over where an epoch is to visit them as often."""
 
     @property
     def mels(self) -> NDArray[Any]:
@@ -140,7 +140,7 @@ class CropDataset(Dataset[dict[str, Any]]):
             return item
 
         assert self.synthetic is not None  # or the index would be past the end
-        row = index - len(self.rows)
+        row = (index - len(self.rows)) % len(self.synthetic.mels)
         mel = self.synthetic.mels[row, :, :, start :: geometry.stride][:, :, :frames].astype(np.float32)
         # There is no waveform to scale: the same gain moves a log spectrogram up or down.
         shift = np.float32(gain_db * 2 / (spec.high_db - spec.low_db))

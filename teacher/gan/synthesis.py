@@ -21,9 +21,13 @@ from pocketmood.runs import file_hash, read_json, write_json
 from teacher.gan.record import SyntheticRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from pocketmood.mel import MelFrontEnd
 
 MEL_FILE, LABEL_FILE, STORE_FILE = "mels.f16", "labels.f32", "synthetic.json"
 BATCH = 16
@@ -68,6 +72,16 @@ class SyntheticStore:
     def __len__(self) -> int:
         """Return the number of clips."""
         return len(self.ids)
+
+    def whole_mels(self, ids: Sequence[str], front: MelFrontEnd, batch: int = BATCH) -> Iterator[Tensor]:
+        """Yield spectrograms [B, 1, M, T] of whole clips, as `front` looks at real ones: its frames, on its device."""
+        import torch
+
+        rows = {id_: row for row, id_ in enumerate(self.ids)}
+        for first in range(0, len(ids), batch):
+            chosen = [rows[id_] for id_ in ids[first : first + batch]]
+            mels = self.mels[chosen][..., :: front.stride][..., : front.frames].astype(np.float32)
+            yield torch.from_numpy(mels).to(front.window.device)
 
     @property
     def clips(self) -> list[Clip]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pocketmood.data.run_folder import RunFolder
 from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.runs import Stage, write_json
 from pocketmood.spec import MelSpec
+from teacher.gan.record import SyntheticRecord
 
 CROPS = [[0, 256], [0, 64], [320, 64], [640, 64], [960, 64]]
 FEATURES = 12
@@ -42,4 +44,26 @@ def make_teacher(run: Path, seed: int = 0, ids: list[str] | None = None) -> Path
             emotion = labels + rng.normal(0, noise, labels.shape)
             predictions = Predictions(tuple(rated), tuple(part_of.values()), emotion, labels)
             write_predictions(folder / f"{name}.csv", predictions)
+    return run
+
+
+def make_synthetic(run: Path, count: int = 6, seed: int = 0) -> Path:
+    """Add synthetic clips and their soft targets to the made-up teacher of a run, as one whose gate accepted them."""
+    rng = np.random.default_rng([seed, count])
+    folder = RunFolder(run).folder("teacher")
+    drawn, table = folder / "synthetic", folder / "synthetic_soft_targets"
+    for made in (drawn, table):
+        made.mkdir()
+    spec, frames = MelSpec(), 1292
+    rng.uniform(-1, 1, (count, 1, spec.bands, frames)).astype("<f2").tofile(drawn / "mels.f16")
+    rng.uniform(-0.7, 0.7, (count, 2)).astype("<f4").tofile(drawn / "labels.f32")
+    record = SyntheticRecord(count, spec.bands, frames, seed, spec.hash, "made up")
+    write_json(drawn / "synthetic.json", asdict(record))
+
+    shape = (count, len(CROPS))
+    values = {"emotion": rng.uniform(-1, 1, (*shape, 2)), "rater_sd": np.full((*shape, 2), 0.4)}
+    values["features"] = rng.normal(size=(*shape, FEATURES))
+    save_file({name: value.astype(np.float32) for name, value in values.items()}, table / "soft_targets.safetensors")
+    facts = {"ids": [f"synthetic-{row + 1:05d}" for row in range(count)], "crops": CROPS, "stride": 5, "frames": 256}
+    write_json(table / "soft_targets.json", {**facts, "spec_hash": spec.hash, "teacher": "made up"})
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +17,10 @@ from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd, context
 from teacher import soft_targets
 from teacher.config import SoftTargetsConfig, VitConfig
+from teacher.gan.synthesis import SyntheticStore
 from teacher.soft_targets import SoftTargets, Source, crop_list
 from teacher.vit import Teacher, build_teacher
+from tests.helpers.soft_targets import make_synthetic, make_teacher
 
 SMALL = VitConfig(width=16, layers=1, heads=2, period_frames=64)
 CONFIG = SoftTargetsConfig(crops=3)
@@ -86,6 +89,37 @@ def test_a_teacher_of_every_frame_predicts_for_the_same_time(store: ClipStore, t
     vit = VitConfig(size="base", stride=1, frames=1292)
     soft_targets.build(Source(Listener(), vit, "t"), store, store.ids[:1], SoftTargetsConfig(crops=2), tmp_path)
     assert seen == [(1, 128, 1292), (1, 128, 320), (1, 128, 320)]  # 64 frames at stride 5 last 320 hops
+
+
+def test_asked_for_the_whole_clip_every_crop_has_its_prediction(
+    teacher: Teacher, store: ClipStore, tmp_path: Path
+) -> None:
+    ids, source = store.ids[:2], Source(teacher, SMALL, "t")
+    crops = soft_targets.build(source, store, ids, CONFIG, _made(tmp_path / "crops"))
+    whole = soft_targets.build(source, store, ids, replace(CONFIG, ask="whole"), _made(tmp_path / "whole"))
+    assert whole.crops == crops.crops and whole.emotion.shape == (2, 4, 2)
+    for name in soft_targets.ARRAYS:
+        asked, answered = getattr(crops, name), getattr(whole, name)
+        # One and the same pass for the whole clip on both sides, so to the last bit.
+        for column in range(4):
+            np.testing.assert_array_equal(answered[:, column], asked[:, 0])
+    assert not np.array_equal(crops.emotion[:, 1], crops.emotion[:, 0])
+
+
+def test_synthetic_clips_are_predicted_for_as_they_were_drawn(teacher: Teacher, tiny_run: Path, tmp_path: Path) -> None:
+    make_synthetic(make_teacher(tiny_run), 3)
+    drawn = SyntheticStore.open(tiny_run / "teacher" / "synthetic")
+    ids = [drawn.ids[2], drawn.ids[0]]
+    table = soft_targets.build(Source(teacher, SMALL, "t"), drawn, ids, CONFIG, tmp_path)
+    assert table.ids == tuple(ids)
+    for row, clip in enumerate((2, 0)):
+        for column, (start, frames) in enumerate(table.crops):
+            # Every fifth frame from the crop's start on, as many as the crop has.
+            cut = drawn.mels[clip : clip + 1, :, :, start::5][..., :frames].astype(np.float32)
+            with torch.no_grad():
+                emotion, _, features = teacher(torch.from_numpy(cut))
+            np.testing.assert_allclose(table.emotion[row, column], emotion[0].numpy(), rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(table.features[row, column], features[0].numpy(), rtol=1e-3, atol=2e-3)
 
 
 def test_parts_of_a_killed_run_are_kept(

@@ -1,0 +1,132 @@
+"""The table of `soft_target_crops`: four arms per network, each measure beside the first arm's, and the two questions.
+
+Conventions: predictions are those of one training for the test songs, N songs, K crops each; a measure is a mean CCC
+over seeds, and every interval is paired over songs and seeds (`benchmarks.studies.ablation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from benchmarks.studies import ablation
+from benchmarks.studies.ablation import Arm
+from benchmarks.studies.result_files import markdown_table, write_result
+from pocketmood.metrics import Array
+
+
+class Choice(NamedTuple):
+    """An arm: lengths of the teacher's training batches, and what it hears for a crop's soft target."""
+
+    trained: Literal["whole", "both"]
+    ask: Literal["crops", "whole"]
+
+    @property
+    def name(self) -> str:
+        """The arm as tables and stages call it."""
+        return f"{self.trained}, {self.ask}"
+
+
+ARMS = (Choice("whole", "crops"), Choice("both", "crops"), Choice("whole", "whole"), Choice("both", "whole"))
+"""The first is what the others are measured against: the full preset as it was."""
+NETWORKS = {
+    "picture": "A small vision transformer, which resizes whatever it hears to a square picture",
+    "hybrid": "The hybrid, which takes every length as it is",
+}
+"""The teachers' networks, with the headings of their tables."""
+MEASURES = {
+    "whole": "teacher, whole clips",
+    "song": "teacher, mean of a song's crops",
+    "single": "teacher, single crops",
+    "student": "student, whole clips",
+}
+"""Of which predictions a mean CCC is taken: by name, with the heading of its column."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the trainings so far predict for the test songs."""
+
+    predictions: dict[str, dict[Choice, list[Mapping[str, Array]]]]
+    """By network, arm, seed and measure: [N, 2], or [N * K, 2] for single crops."""
+    songs: Sequence[str]
+    """The test songs."""
+    labels: Array
+    """[N, 2] their ratings."""
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds all arms have."""
+        return min(len(seeds) for arms in self.predictions.values() for seeds in arms.values())
+
+    def compare(self, network: str, measure: str) -> list[Arm]:
+        """Compare the arms of a network in one measure."""
+        arms = {choice.name: self._of(network, choice, measure) for choice in ARMS}
+        # Single crops are rated as their song is, and resampled with it.
+        times = next(iter(arms.values())).shape[1] // len(self.songs)
+        labels = np.repeat(np.asarray(self.labels, np.float64), times, 0)
+        return ablation.compare(arms, labels, np.repeat(self.songs, times).tolist())
+
+    def questions(self) -> list[str]:
+        """Answer both questions by the students of all networks, each over both answers to the other question."""
+        what = {
+            "trained": ("both", "whole", "Training the teacher on both lengths, against whole clips alone,"),
+            "ask": ("whole", "crops", "Asking the teacher for the whole clip, against asking for crops,"),
+        }
+        sentences = []
+        for name, (new, old, text) in what.items():
+            # As if they were seeds: the arms of one network, seed and other answer stay paired.
+            sides = {
+                side: np.concatenate([
+                    self._of(network, choice, "student")
+                    for network in self.predictions
+                    for choice in ARMS
+                    if getattr(choice, name) == side
+                ])
+                for side in (old, new)
+            }  # fmt: skip
+            sentences.append(ablation.verdict(ablation.compare(sides, self.labels, self.songs)[1], text))
+        return sentences
+
+    def write(self, out: Path, typed: str, trainings: str, wanted: int) -> None:
+        """Write and print the table of the seeds so far; trainings: what they were; wanted: seeds asked for."""
+        rows = {network: {name: self.compare(network, name) for name in MEASURES} for network in self.predictions}
+        parts = [part for network in rows for part in (f"## {NETWORKS[network]}", table(rows[network]))]
+        state = "" if self.seeds == wanted else f" UNFINISHED: {wanted} were asked for, and the command goes on."
+        parts += [
+            "## Both questions, by the students of both networks",
+            *self.questions(),
+            f"Mean CCC of valence and arousal on {len(self.songs)} test songs, {self.seeds} seeds.{state} {trainings} "
+            + ablation.intervals(self.seeds),
+        ]
+        values: dict[str, Any] = {
+            network: {name: [asdict(arm) for arm in arms] for name, arms in of_network.items()}
+            for network, of_network in rows.items()
+        }
+        values |= {"test_songs": len(self.songs), "seeds": self.seeds, "seeds_wanted": wanted, "notes": parts[-3:]}
+        write_result(out, "What the teacher trains on and what it is asked", typed, values, parts)
+        print("\n\n".join(parts), flush=True)
+
+    def _of(self, network: str, choice: Choice, measure: str) -> Array:
+        """Return the predictions of all seeds of an arm, [seeds, N, 2]."""
+        return np.stack([of_seed[measure] for of_seed in self.predictions[network][choice]])
+
+
+def table(rows: Mapping[str, Sequence[Arm]]) -> str:
+    """Lay the arms of a network out: every measure's CCC, and what it is beside the first arm's."""
+    first, head = ARMS[0].name, ["trained, asked for"]
+    for title in MEASURES.values():
+        head += [title, f"less {first}"]
+    lines = []
+    for number, choice in enumerate(ARMS):
+        line = [choice.name]
+        for arms in rows.values():
+            arm = arms[number]
+            difference = ablation.difference_text(arm.difference, arm.difference_low, arm.difference_high)
+            line += [f"{arm.ccc:.3f}", difference]
+        lines.append([*line, ablation.scatter(rows["student"][number].seed_deviation)])
+    return markdown_table([*head, "over seeds"], lines)
