@@ -24,6 +24,7 @@ from typing import Any
 
 from pocketmood import __version__
 from pocketmood.errors import RunError
+from pocketmood.gpu_memory import gpu_peak
 from pocketmood.records import from_json
 
 STAGE_FILE = "stage.json"
@@ -56,6 +57,8 @@ class StageFile:
     """Largest memory of the process; None where the system does not tell."""
     continued_after_a_stop: bool
     """True where an earlier start had been stopped: `wall_s` is then only a part."""
+    peak_gpu_bytes: int | None = None
+    """Largest memory that PyTorch held on the GPU, of the main process; None where none was in use."""
 
 
 class Stage:
@@ -112,18 +115,20 @@ class Stage:
                 self._offer_finished_steps()
 
         start = time.perf_counter()
-        yield self.part
-        done = StageFile(
-            self.name,
-            self.fingerprint,
-            self.config,
-            self.inputs,
-            _plain(self.record),
-            versions(),
-            wall_s=round(time.perf_counter() - start, 2),
-            peak_rss_bytes=peak_rss_bytes(),
-            continued_after_a_stop=continued,
-        )
+        with gpu_peak() as peak_gpu_bytes:
+            yield self.part
+            done = StageFile(
+                self.name,
+                self.fingerprint,
+                self.config,
+                self.inputs,
+                _plain(self.record),
+                versions(),
+                wall_s=round(time.perf_counter() - start, 2),
+                peak_rss_bytes=peak_rss_bytes(),
+                continued_after_a_stop=continued,
+                peak_gpu_bytes=peak_gpu_bytes(),
+            )
         # stage.json is written last: its presence is what says that all the rest is there.
         write_json(self.part / STAGE_FILE, done)
         plan.unlink()
@@ -171,7 +176,11 @@ class Stage:
 def read_stage(folder: Path) -> StageFile:
     """Read the stage.json of a finished stage; RunError where it is missing or another version's."""
     path = folder / STAGE_FILE
-    return from_json(StageFile, read_json(path), str(path), "run its stage again")
+    values = read_json(path)
+    # One key that stages of before lack: a clip store that took hours is not made again for it.
+    if isinstance(values, dict):
+        values.setdefault("peak_gpu_bytes", None)
+    return from_json(StageFile, values, str(path), "run its stage again")
 
 
 def fingerprint(values: Any) -> str:

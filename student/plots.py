@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,43 +9,25 @@ import numpy as np
 
 from pocketmood.metrics import AXES, Array, ccc
 from pocketmood.predictions import Predictions
-from pocketmood.training.history import EpochRecord
+from pocketmood.training import curves
 
 _COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6d597a")
 
 
-def plot_all(folder: Path, history: Sequence[EpochRecord], student: Predictions, teacher: Predictions) -> None:
-    """Write curves.png, agreement.png and plane.png; predictions are of the test part."""
+def plot_all(folder: Path, training: Path, student: Predictions, teacher: Predictions) -> None:
+    """Write curves.png, agreement.png and plane.png; predictions are of the test part.
+
+    training: the folder of the student's training.
+    """
     import matplotlib
 
     # No window: a training runs where there is no screen.
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
-    _curves(folder / "curves.png", history)
+    # The ratings' term alone is known of validation songs: they have no soft targets.
+    curves.draw(training, folder / "curves.png", compared="labels")
     _agreement(folder / "agreement.png", student, teacher)
     _plane(folder / "plane.png", student)
-
-
-def _curves(path: Path, history: Sequence[EpochRecord]) -> None:
-    """Draw the loss terms, and the CCC of validation, over the epochs."""
-    from matplotlib.figure import Figure
-
-    epochs = [record.epoch for record in history]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    # Unweighted terms alone: their weighted sum and shares would need axes of their own.
-    names = [name for name in history[0].terms if name != "loss" and not name.endswith("_share")]
-    for name, colour in zip(names, _COLOURS, strict=False):
-        left.plot(epochs, [record.terms[name] for record in history], label=name, color=colour)
-    left.set(title="loss terms in training, unweighted", xlabel="epoch")
-    left.legend(frameon=False)
-    for name, colour in zip(("ccc_mean", "ccc_valence", "ccc_arousal"), ("black", *_COLOURS), strict=False):
-        right.plot(
-            epochs, [record.validation[name] for record in history], label=name.removeprefix("ccc_"), color=colour
-        )
-    right.set(title="CCC on validation, averaged weights", xlabel="epoch")
-    right.legend(frameon=False)
-    _save(figure, path)
 
 
 def _agreement(path: Path, student: Predictions, teacher: Predictions) -> None:

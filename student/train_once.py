@@ -16,7 +16,8 @@ from pocketmood.predictions import Predictions, read_predictions, write_predicti
 from pocketmood.runs import Stage
 from pocketmood.spec import MelSpec
 from pocketmood.training.distributed import is_main_process
-from pocketmood.training.history import HISTORY, EpochRecord
+from pocketmood.training.history import FACTS, HISTORY, EpochRecord
+from pocketmood.training.schedule import BEST_RECORD
 from pocketmood.training.weights import find
 from student.config import StudentConfig
 from student.distill import distill
@@ -110,9 +111,11 @@ def train_once(data: TrainingData, config: StudentConfig, stage: Stage, adapt: A
 
 
 def keep_history(stage_folder: Path) -> None:
-    """Keep the metrics.jsonl of a finished training in its stage's folder, and remove the rest of the training."""
+    """Keep the records of a finished training in its stage's folder, and remove the rest of the training."""
     training = stage_folder / TRAINING_FOLDER
-    shutil.copyfile(training / HISTORY, stage_folder / HISTORY)
+    for name in (HISTORY, BEST_RECORD, FACTS):
+        if (training / name).is_file():
+            shutil.copyfile(training / name, stage_folder / name)
     # Renamed first: a kill halfway through the removal leaves nothing that looks like a training to continue.
     gone = training.with_name(f"{training.name}.gone")
     shutil.rmtree(gone, ignore_errors=True)

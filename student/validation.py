@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
+from student.losses import label_term
 from student.mobilevit import Student
 from student.predict import CLIPS_PER_BATCH, predict, whole_clip_mels
 from student.training_set import TrainingData
@@ -18,13 +19,15 @@ Validate = Callable[[nn.Module], Mapping[str, float]]
 """Scores a `Distiller`; what the training loop calls after each epoch."""
 RECALIBRATION_CLIPS = 64
 """Training clips, about, whose statistics the batch norms take: every n-th, so that they come from the whole list."""
-_SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal", "rmse_mean")
+_SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal", "rmse_mean", "mae_mean", "mae_valence", "mae_arousal")
 
 
 def validator(data: TrainingData, front: MelFrontEnd) -> Validate:
     """Return the function that scores a `Distiller`'s student on whole validation clips.
 
-    Before that it recalibrates the student's batch norms on whole training clips, and leaves them so.
+    Beside the scores "labels", the loss's term of that name, over all these clips at once: they have no soft targets,
+    so there are no other terms. Before that it recalibrates the student's batch norms on whole training clips, and
+    leaves them so.
     """
     # The spectrograms of both sets are made once: they are the same after every epoch.
     train, labels = data.split.train, data.store.labels(data.split.validation)
@@ -39,8 +42,10 @@ def validator(data: TrainingData, front: MelFrontEnd) -> Validate:
         # The twin of a synchronised student was measured in its stead; the statistics belong to the student.
         if alone is not student:
             student.load_state_dict(alone.state_dict())
-        scores = score(predict(alone, scored).emotion, labels)
-        return {name: scores[name] for name in _SCORES}
+        emotion = predict(alone, scored).emotion
+        scores = score(emotion, labels)
+        loss = label_term(*map(torch.from_numpy, (emotion, labels)), torch.ones(len(labels), dtype=torch.bool))
+        return {name: scores[name] for name in _SCORES} | {"labels": float(loss)}
 
     return validate
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pocketmood.predictions import Predictions
-    from pocketmood.training.history import EpochRecord
 
 AXES = ("valence", "arousal")
 _CORNERS = ((1, 1), (-1, 1), (-1, -1), (1, -1))
@@ -28,38 +27,25 @@ _DPI = 150
 """At 110 a marker of six pixels has visible corners."""
 
 
-def teacher_pictures(test: Predictions, histories: Mapping[str, Sequence[EpochRecord]], folder: Path) -> None:
-    """Draw everything that the report shows of the networks.
-
-    test: the teacher's predictions for the test songs. histories: records per epoch, by name of the network; "vit" is
-    the teacher.
-    """
-    for name, history in histories.items():
-        curves(history, folder / ("curves.png" if name == "vit" else f"curves-{name}.png"))
+def teacher_pictures(test: Predictions, folder: Path) -> None:
+    """Draw everything that the report shows of the teacher's predictions for the test songs."""
     for draw in (scatter, plane, errors, confusion):
         draw(test, "teacher on test songs", folder / f"{draw.__name__}.png")
 
 
-def curves(history: Sequence[EpochRecord], path: Path) -> None:
-    """Draw loss terms on training clips and CCC on validation songs, by epoch."""
-    figure = _figure(10, 4)
-    left, right = figure.subplots(1, 2)
-    epochs = [record.epoch for record in history]
-
-    for name in history[0].terms:
-        left.plot(epochs, [record.terms[name] for record in history], label=name, linewidth=2 if name == "loss" else 1)
-    left.set(title="training", xlabel="epoch", ylabel="term (unweighted; loss is their weighted sum)")
-
-    for name in ("ccc_valence", "ccc_arousal", "ccc_mean"):
-        right.plot(epochs, [record.validation[name] for record in history], label=name.removeprefix("ccc_"))
-    best = max(history, key=lambda record: record.validation["ccc_mean"])
-    right.axvline(best.epoch, color=_GREY, linestyle=":", label=f"kept: epoch {best.epoch}")
-    right.set(title="validation", xlabel="epoch", ylabel="CCC")
-
-    for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False)
-        axes.grid(alpha=0.3)
+def sizes(songs: Mapping[str, int], synthetic: Mapping[str, int], path: Path) -> None:
+    """Draw how many songs each part of the split has, and how many synthetic clips were drawn and are trained on."""
+    rows = [(f"songs, {name}", count, _RATED) for name, count in songs.items()]
+    rows += [(f"synthetic clips, {name}", count, _PREDICTED) for name, count in synthetic.items()]
+    figure = _figure(10, 0.7 + 0.45 * len(rows))
+    axes: Axes = figure.subplots()
+    bars = axes.barh([name for name, _, _ in rows], [n for _, n, _ in rows], color=[hue for _, _, hue in rows])
+    # The number itself: beside thousands of synthetic clips the bar of some dozen songs is a line.
+    axes.bar_label(bars, [f"{count:,d}" for _, count, _ in rows], padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.08)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.tick_params(left=False, bottom=False, labelbottom=False)
     _save(figure, path)
 
 

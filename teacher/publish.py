@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pocketmood.data.run_folder import CONFIG_FILE, FLOOR_FILE, PREDICTIONS_FILE, VIT_STEP, WEIGHTS_FILE
+from pocketmood.data.run_folder import (
+    CONFIG_FILE,
+    FLOOR_FILE,
+    PREDICTIONS_FILE,
+    SYNTHETIC_STEP,
+    VIT_STEP,
+    WEIGHTS_FILE,
+)
+from pocketmood.data.split import PARTS
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import link_or_copy, write_json
-from pocketmood.training.history import read_history
+from pocketmood.training import curves
 from teacher import attention_picture, evaluate, plots, report
 from teacher.gan.record import QUALITY_FILE
+from teacher.record import SavedTeacher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +51,24 @@ def publish(folder: Path, networks: Mapping[str, Path], store: ClipStore, judged
     comparison = evaluate.compare(models)
     write_json(folder / evaluate.METRICS_FILE, asdict(comparison))
 
-    histories = {name: read_history(step) for name, step in networks.items()}
     test, pictures = models[evaluate.MAIN].only("test"), folder / "plots"
-    plots.teacher_pictures(test, histories, pictures)
+    for name, step in networks.items():
+        curves.draw(step, pictures / ("curves.png" if name == VIT_STEP else f"curves-{name}.png"))
+    songs = Counter(models[evaluate.MAIN].splits)
+    parts = {"training" if part == "train" else part: songs[part] for part in PARTS}
+    plots.sizes(parts, _synthetic(folder, vit, judged), pictures / "sizes.png")
+    plots.teacher_pictures(test, pictures)
     attention_picture.draw_quadrants(vit, store, test, pictures / "attention.png")
     print(evaluate.table(comparison), flush=True)
     report.write(folder)
     return comparison
+
+
+def _synthetic(folder: Path, vit: Path, judged: bool) -> dict[str, int]:
+    """Count the synthetic clips that were drawn, and those that the teacher was trained on."""
+    if not judged:
+        return {}
+    from teacher.gan.synthesis import SyntheticStore
+
+    drawn = len(SyntheticStore.open(folder / SYNTHETIC_STEP).ids)
+    return {"drawn": drawn, "accepted": SavedTeacher.load(vit).training.synthetic_clips}

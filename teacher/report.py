@@ -11,9 +11,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketmood.data.run_folder import RunFolder
+from pocketmood.data.run_folder import VIT_STEP, RunFolder
 from pocketmood.records import from_json
 from pocketmood.runs import STAGE_FILE, read_json, read_stage, write_text
+from pocketmood.training.history import read_facts
 from teacher.evaluate import FLOOR, METRICS_FILE, PARTS, Comparison, Estimate, PartScores, difference_text, sentence
 from teacher.gan.record import ListeningRecord, Verdict
 from teacher.record import SavedTeacher
@@ -39,7 +40,15 @@ _WIDE = 1.5
 """Pictures with a larger ratio of sides hold several panels side by side."""
 _MODELS = {"floor": "ridge floor", "ast": "AST baseline"}
 _CAPTIONS = {
-    "curves": ("Training", "Loss terms on training clips and CCC on validation songs after each epoch."),
+    "sizes": (
+        "What it learnt from",
+        "Songs by part of the split; synthetic clips, of which training sees the accepted.",
+    ),
+    "curves": (
+        "Training",
+        "Loss on training crops beside the same loss over all validation clips at once, which has no dropout and no "
+        "random crops; the terms of the training loss; CCC and error on validation songs after each epoch.",
+    ),
     "curves-ast": ("Training of the AST baseline", "The same, for the transformer that learns from scratch."),
     "scatter": ("Prediction against rating", "On the diagonal the teacher predicts what the raters said."),
     "errors": ("Errors", "A mean off zero is a bias; a tail is a kind of song that is missed."),
@@ -83,7 +92,8 @@ def write(folder: Path) -> Path:
         _plots(folder / "plots"),
         _gan(folder, quality) if quality else "",
         "<h2>How it was made</h2>",
-        f'<div class="card">{_facts(saved)}</div>',
+        f'<div class="card">{_facts(saved, folder / VIT_STEP)}</div>',
+        _costs(folder),
     ]
     path = folder / PAGE
     write_text(path, frame(f"pocketmood teacher: {folder.resolve().parent.name}", "\n".join(filter(None, body))))
@@ -226,8 +236,8 @@ def _figure(path: Path) -> str:
     return f'<figure class="card{wide}"><h3>{escape(title)}</h3><div>{image}</div>{below}</figure>'
 
 
-def _facts(saved: SavedTeacher) -> str:
-    """State network, first weights, clips and spectrogram."""
+def _facts(saved: SavedTeacher, training: Path) -> str:
+    """State network, first weights, clips, spectrogram, and what the training's folder tells of its parameters."""
     facts = {
         "network": f"{saved.vit.size}, {saved.vit.frames} frames at stride {saved.vit.stride}",
         "first weights": saved.training.weights,
@@ -235,5 +245,21 @@ def _facts(saved: SavedTeacher) -> str:
         "synthetic clips": saved.training.synthetic_clips,
         "spectrogram": saved.training.spec_hash,
     }
+    if told := read_facts(training):
+        facts["what learns"] = "; ".join(f"from epoch {entry.epoch} {entry}" for entry in told.learning)
+        facts["clips per pass"] = told.pass_size
     rows = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return f"<dl>{rows}</dl>"
+
+
+def _costs(folder: Path) -> str:
+    """Lay out time and largest memory of each step, on host and GPU."""
+    steps = [read_stage(path.parent) for path in sorted(folder.glob(f"*/{STAGE_FILE}"))]
+    rows = []
+    for step in steps:
+        sizes = (step.peak_rss_bytes, step.peak_gpu_bytes)
+        cells = "".join(f"<td>{size / 1e6:,.0f}</td>" if size else "<td>–</td>" for size in sizes)
+        rows.append(f'<tr><th scope="row">{escape(step.name)}</th><td>{step.wall_s:,.0f}</td>{cells}</tr>')
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "s", "peak memory, MB", "on the GPU, MB"))
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div class="card scroll"><h3>Cost of each step</h3>{table}</div>' if steps else ""

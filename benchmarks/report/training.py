@@ -80,11 +80,12 @@ def cost(run: RunFolder, stages: Stages) -> str:
             name,
             f"{stage.wall_s:.0f}",
             number(stage.peak_rss_bytes / 1e6 if stage.peak_rss_bytes else None, 0),
+            number(stage.peak_gpu_bytes / 1e6 if stage.peak_gpu_bytes else None, 0),
             number(speeds.get(name), 0),
         )
         for name, stage in stages.items()
     ]
-    return table(("stage", "wall time, s", "peak memory, MB", "examples per second"), lines)
+    return table(("stage", "wall time, s", "peak memory, MB", "on the GPU, MB", "examples per second"), lines)
 
 
 def examples_per_second(run: RunFolder, name: str, stages: Stages) -> float | None:

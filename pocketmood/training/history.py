@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pocketmood.errors import RunError
 from pocketmood.records import Record, from_json
 from pocketmood.runs import read_json, write_json, write_text
+from pocketmood.training.schedule import BEST_RECORD
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -85,6 +86,16 @@ class TrainingFacts:
 def write_history(folder: Path, history: Sequence[DataclassInstance]) -> None:
     """Write metrics.jsonl anew: after a kill it must not keep lines of an epoch that is trained again."""
     write_text(folder / HISTORY, "".join(json.dumps(asdict(record)) + "\n" for record in history))
+
+
+def read_best(folder: Path) -> BestRecord | None:
+    """Read best.json of a training; None where there is none."""
+    path = folder / BEST_RECORD
+    return (
+        from_json(BestRecord, read_json(path), str(path), "run the stage that writes it again")
+        if path.is_file()
+        else None
+    )
 
 
 def write_facts(folder: Path, facts: TrainingFacts) -> None:
