@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.record import FAILED, INVALID, Record, read_results
+from benchmarks.record import FAILED, INVALID, LEFT_OUT, Record, read_results
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError, RunError
@@ -125,7 +125,7 @@ def broken_limits(config: GateConfig, records: Sequence[Record]) -> list[str]:
             lines.append(f"{name}: no such row in the results")
             continue
         record = named[name]
-        if record.status in (FAILED, INVALID):
+        if record.status in (FAILED, INVALID, LEFT_OUT):
             lines.append(f"{name}: {record.status} ({record.reason})")
         lines += [f"{name}: {line}" for limit, value in asked if (line := broken_line(limit, value, record))]
     return lines

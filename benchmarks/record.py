@@ -22,6 +22,8 @@ MEASURED = "measured"
 INVALID = "failed validation"
 FAILED = "failed"
 NOT_RUN = "not run"
+LEFT_OUT = "left out"
+"""Of a program that export did not put into the bundle."""
 PREDICTIONS = "predictions"
 """Folder beside results.json: a later run is compared with this one song by song."""
 

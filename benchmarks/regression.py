@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.record import FAILED, INVALID, PREDICTIONS, Record, read_results
+from benchmarks.record import FAILED, INVALID, LEFT_OUT, PREDICTIONS, Record, read_results
 from pocketmood.errors import RunError
 from pocketmood.metrics import Paired, paired_difference
 from pocketmood.predictions import Predictions, read_predictions
@@ -101,7 +101,7 @@ def judge_ccc(change: Paired) -> str:
 
 
 def _status(old: Record, new: Record) -> Change:
-    broken = [record.status in (FAILED, INVALID) for record in (old, new)]
+    broken = [record.status in (FAILED, INVALID, LEFT_OUT) for record in (old, new)]
     verdict = SAME if broken[0] == broken[1] else WORSE if broken[1] else BETTER
     return Change(new.name, "status", verdict, f"{old.status}, now {new.status}")
 

@@ -6,7 +6,7 @@ Listing rows is cheap and opens nothing; heavy libraries are imported when a row
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,10 @@ from pathlib import Path
 from benchmarks import latency, torch_rows
 from benchmarks.accuracy import Array, stored, truth
 from benchmarks.alternatives import OURS, OWN, Alternative, Picture
-from benchmarks.record import FAILED, INVALID, MEASURED, NOT_RUN, PASSED, Record, read_results
+from benchmarks.record import FAILED, INVALID, LEFT_OUT, MEASURED, NOT_RUN, PASSED, Record, read_results
 from benchmarks.torch_rows import OpenedRow
-from export.parity_record import PARITY_FILE, ParityRecord, read_records
+from export.parity_record import PARITY_FILE, UNTOLD, ParityRecord, read_records
+from pocketmood.bundle import Bundle
 from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, TRUTH_FILE, WEIGHTS_FILE, RunFolder
 from pocketmood.errors import BundleError
 
@@ -85,11 +86,17 @@ def device_records(run: RunFolder) -> list[Record]:
 
 
 def artefacts(bundle: Path) -> list[str]:
-    """Name the models a bundle should hold, and any further ones it does hold, format by format."""
+    """Name the models a bundle should hold, and any further ones it does hold or lacks, format by format."""
     held = [path.name for path in bundle.glob("model.*") if path.suffix in RUNTIMES]
+    held += [name for name in left_out(bundle) if Path(name).suffix in RUNTIMES]
     formats = list(RUNTIMES)
     # One that should be there and is not gets a row as well, which says so.
     return sorted({*SHIPPED, *held}, key=lambda name: (formats.index(Path(name).suffix), name))
+
+
+def left_out(bundle: Path) -> Mapping[str, str]:
+    """Map each program that export left out of a bundle to its reason; none where there is no bundle."""
+    return Bundle.open(bundle).left_out if (bundle / "bundle.json").is_file() else {}
 
 
 def records_of(bundle: Path) -> list[ParityRecord]:
@@ -159,6 +166,11 @@ def _on_device(record: Record) -> Row:
 def _artefact(run: RunFolder, name: str) -> Row:
     bundle, kind = run.folder("bundle"), Path(name).suffix
     record = Record(name, RUNTIMES[kind], name.split(".")[1], size_of(bundle / name))
+    # Named, so that nobody takes it for a program that was never asked for; nothing of it is opened.
+    if name in left_out(bundle):
+        record.status = LEFT_OUT
+        record.note(why := f"left out: {left_out(bundle)[name]}")
+        return Row(record, None, why, why_not_scored=why)
     _proof(record, bundle)
     if record.size_bytes is None:
         record.status = FAILED
@@ -203,5 +215,7 @@ def _proof(record: Record, bundle: Path) -> None:
     record.parity_error = proof.distance.max_error if proof.distance else None
     # "failed" here means broken; a program that runs and predicts something else is invalid.
     record.status = PASSED if proof.passed else INVALID
+    if proof.passed and proof.ccc_verdict == UNTOLD:
+        record.note(proof.reason)
     if not proof.passed:
         record.note(proof.reason or "differs from PyTorch by more than its limit")

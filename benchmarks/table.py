@@ -148,21 +148,23 @@ def legend(songs: int, threads: int | None, seconds: float) -> str:
     )
 
 
-def plain_text(records: Sequence[Record], caption: str) -> str:
+def plain_text(records: Sequence[Record], caption: str, warnings: Sequence[str] = ()) -> str:
     """Lay out both tables, the legend and the reasons within 120 columns."""
     lost = _laid_out(COLUMNS, [cells(record) for record in records if not is_bare(record)])
     won = _laid_out(COSTS, [costs(record) for record in records if is_costed(record)])
-    notes = [f"{names}: {reason}" for names, reason in remarks(records)]
+    notes = [f"warning: {sentence}" for sentence in warnings]
+    notes += [f"{names}: {reason}" for names, reason in remarks(records)]
     wrapped = [textwrap.fill(note, WIDTH, subsequent_indent="    ") for note in notes]
     parts = [*lost, "", *won, "", textwrap.fill(caption, WIDTH), *([""] if wrapped else []), *wrapped]
     return "\n".join(parts) + "\n"
 
 
-def markdown(records: Sequence[Record], caption: str) -> str:
+def markdown(records: Sequence[Record], caption: str, warnings: Sequence[str] = ()) -> str:
     """Write the same cells as two Markdown tables."""
     lost = _markdown_table(COLUMNS, [cells(record) for record in records if not is_bare(record)])
     won = _markdown_table(COSTS, [costs(record) for record in records if is_costed(record)])
-    notes = [f"- {names}: {reason}" for names, reason in remarks(records)]
+    notes = [f"- warning: {sentence}" for sentence in warnings]
+    notes += [f"- {names}: {reason}" for names, reason in remarks(records)]
     return "\n".join([*lost, "", *won, "", caption, *([""] if notes else []), *notes]) + "\n"
 
 

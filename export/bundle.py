@@ -13,12 +13,13 @@ import numpy as np
 from export.card import card
 from export.golden import write_golden
 from export.job import MEL, PREDICTIONS, REFERENCE, SEARCH, SENSITIVITY, Job, Subject
-from export.parity import failures
+from export.parity import failures, open_questions
 from export.parity_record import PARITY_FILE, ParityRecord
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.clips import ClipStore
 from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES
 from pocketmood.runs import STAGE_FILE, file_hash, versions, write_json, write_text
+from pocketmood.standing_warnings import of_programs, once
 
 OWN_FILES = ("bundle.json", STAGE_FILE, "plan.json")
 """Not hashed: the first holds the hashes, the others tell of the run, not of the bundle."""
@@ -44,11 +45,17 @@ def write(
     mel = np.load(reference / MEL, allow_pickle=False)
     write_golden(folder, store.waveforms(golden), predictions, mel)
 
-    about = describe(job.subject, metrics) | {"left_out": failures(records)}
+    about = describe(job.subject, metrics)
+    about |= {"left_out": failures(records), "warnings": list(warnings(job.subject, records))}
     write_text(folder / "MODEL_CARD.md", card(about, shipped))
     about["golden"] = {"ids": list(golden), "clips": len(golden), "mel_clip": golden[0]}
     about["files"] = hashes(folder)  # last of all: a hash of everything else
     write_json(folder / "bundle.json", about)
+
+
+def warnings(subject: Subject, records: Sequence[ParityRecord]) -> tuple[str, ...]:
+    """Return what a reader of any figure of the bundle must know: what earlier stages warned of, and its programs."""
+    return once(subject.warnings, of_programs(failures(records), open_questions(records)))
 
 
 def describe(subject: Subject, metrics: Mapping[str, Any]) -> dict[str, Any]:

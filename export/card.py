@@ -9,11 +9,6 @@ from export.contract import Labels
 from export.parity import drop_in_words
 from export.parity_record import ParityRecord
 
-SYNTHETIC_WARNING = (
-    "> **These labels are synthetic.** The music was rendered and rated by formulas, not by people. The figures below "
-    "prove the toolchain; they say nothing about how well this model understands music.\n"
-)
-
 
 def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
     """Write the card of a bundle; `about` is what bundle.json says, the records are those of its programs."""
@@ -45,7 +40,7 @@ def _summary(about: Mapping[str, Any]) -> list[str]:
     return [
         f"# {about['name']}: how music feels",
         "",
-        *([SYNTHETIC_WARNING] if about["labels"].get("synthetic") else []),
+        *_warnings(about.get("warnings", ())),
         f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with an interval: the mean "
         f"rating of 68 % of songs lies within emotion +- interval68. {about['name']}{size}.",
         "",
@@ -56,6 +51,11 @@ def _summary(about: Mapping[str, Any]) -> list[str]:
         "- Golden pairs are in `golden/` (raw little-endian float32): test any port against them.",
         "",
     ]
+
+
+def _warnings(sentences: Sequence[str]) -> list[str]:
+    """Quote what a reader must know before the first figure."""
+    return ["> **Read this first:**", *(f"> - {sentence}" for sentence in sentences), ""] if sentences else []
 
 
 def _data(about: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from pocketmood.data.run_folder import CONFIG_FILE, RunFolder
 from pocketmood.data.saved_student import SavedStudent
 from pocketmood.runs import Stage, read_json, read_stage
 from pocketmood.spec import MelSpec
+from pocketmood.standing_warnings import once
 
 REFERENCE = "pytorch"
 """The step whose predictions all programs are held to."""
@@ -66,18 +67,25 @@ class Subject:
     """It sees so many of them."""
     labels: Labels
     """Whose ratings it learnt."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of any figure of it must know."""
 
     @classmethod
     def of(cls, config: ExportConfig) -> Subject:
         """Read the student's config.json and the record of the data stage."""
-        student = SavedStudent.load(student_folder(config) / CONFIG_FILE)
+        student, run = SavedStudent.load(student_folder(config) / CONFIG_FILE), RunFolder(config.run)
+        # A student from elsewhere had another teacher than this run's, of which its file says nothing.
+        own = config.checkpoint is None
         return cls(
             name=student.name,
             parameters=student.parameters,
             spec=student.spec,
             stride=student.stride,
             frames=student.frames,
-            labels=Labels.of(RunFolder(config.run).data_record),
+            labels=Labels.of(run.data_record),
+            warnings=once(run.warnings("data", "teacher", "student"))
+            if own
+            else once(run.warnings("data"), student.warnings),
         )
 
 

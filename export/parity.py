@@ -144,6 +144,11 @@ def failures(records: Sequence[ParityRecord]) -> dict[str, str]:
     return {record.artefact: record.why_not for record in records if not record.passed}
 
 
+def open_questions(records: Sequence[ParityRecord]) -> dict[str, str]:
+    """Map each artefact whose CCC gate cannot tell to its reason."""
+    return {record.artefact: record.reason for record in records if record.passed and record.ccc_verdict == UNTOLD}
+
+
 def worst(records: Sequence[ParityRecord]) -> str | None:
     """Name the red artefact that lies furthest beyond its limit; None where no red one could be run."""
     beyond = {

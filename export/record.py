@@ -15,7 +15,7 @@ class BundleRecord:
     left_out: tuple[dict[str, Any], ...] = ()
     """The parity record of each that was to be written and does not ship, with its reason."""
     warnings: tuple[str, ...] = ()
-    """Sentences that a reader of any figure must know."""
+    """Sentences that a reader of any figure must know: those of all stages before, and this one's."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def run(config: ExportConfig) -> int:
             if fatal:
                 raise ExportError("red gates")  # keeps the work folder unfinished
             _ship(job, folder, records)
-            stage.record |= asdict(_record(records))
+            stage.record |= asdict(_record(job, records))
             stage.lack(failed)
     except ExportError:
         if not fatal:
@@ -162,10 +162,10 @@ def _ship(job: Job, folder: Path, records: Sequence[ParityRecord]) -> None:
     bundle.write(folder, job, store, quality(reference[rows], store.labels(clips.test), clips.test), records)
 
 
-def _record(records: Sequence[ParityRecord]) -> BundleRecord:
+def _record(job: Job, records: Sequence[ParityRecord]) -> BundleRecord:
     """Say of the result what stands in stage.json."""
     shipped, rest = ([record.to_json() for record in records if record.passed is passed] for passed in (True, False))
-    return BundleRecord(tuple(shipped), tuple(rest))
+    return BundleRecord(tuple(shipped), tuple(rest), bundle.warnings(job.subject, records))
 
 
 def _judge(job: Job, artefact: Artefact, error: str, reference: parity.Outputs, store: ClipStore) -> ParityRecord:

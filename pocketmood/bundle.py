@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -44,6 +44,10 @@ class Bundle:
     """timm's name of the network; empty where bundle.json does not tell."""
     parameters: int = 0
     """Trained numbers in it; 0 where bundle.json does not tell."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Program that was to be in it -> why it is not; empty where bundle.json does not tell."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of any prediction must know; empty where bundle.json does not tell."""
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
@@ -62,13 +66,17 @@ class Bundle:
             if not all(isinstance(file_hash, str) for file_hash in files.values()):
                 raise BundleError(f"{path}: damaged (a file without its hash); {AGAIN}")
             spec = MelSpec.from_dict(numbers)
+            # Neither was there in the first bundles of this schema.
+            left_out = {str(file): str(reason) for file, reason in about.get("left_out", {}).items()}
+            warnings = tuple(map(str, about.get("warnings", ())))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, DataError) as error:
             raise BundleError(f"{path}: damaged ({error}); {AGAIN}") from error
 
         # A number changed by hand would give a spectrogram that the network has never seen, and no error.
         if spec.hash != hash_:
             raise BundleError(f"{path}: the spectrogram's numbers do not fit their hash {hash_}; {AGAIN}")
-        return cls(folder, spec, samples, files, str(about.get("name", "")), int(about.get("parameters") or 0))
+        name, parameters = str(about.get("name", "")), int(about.get("parameters") or 0)
+        return cls(folder, spec, samples, files, name, parameters, left_out, warnings)
 
     def verify(self) -> None:
         """Check every file of the bundle against its SHA-256; BundleError names the first that does not fit."""
@@ -85,7 +93,10 @@ class Bundle:
         name = f"model.{precision}.{SUFFIXES[runtime]}"
         if name not in self.files:
             held = sorted(file for file in self.files if file.endswith(tuple(SUFFIXES.values())))
-            raise BundleError(f"{self.folder}: no {name} in this bundle; it holds {', '.join(held) or 'no program'}")
+            why = f" (left out: {self.left_out[name]})" if name in self.left_out else ""
+            raise BundleError(
+                f"{self.folder}: no {name} in this bundle{why}; it holds {', '.join(held) or 'no program'}"
+            )
         data = self._checked(name)
         try:
             program = (open_onnx if runtime == "onnxruntime" else open_executorch)(data, threads)

@@ -128,6 +128,9 @@ def predict(
 
     bundle = Bundle.open(folder)
     predictor = bundle.predictor(runtime, precision)
+    # Once, and not among the predictions: those may go through a pipe.
+    for sentence in bundle.warnings:
+        print(f"warning: {sentence}", file=sys.stderr, flush=True)
     width = max(len(str(file)) for file in files)
     predictions = []
     for file in files:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pocketmood import standing_warnings
 from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from pocketmood.data.saved_student import Origin, SavedStudent
 from pocketmood.emotion import RATER_SD_FLOOR, TYPICAL_RATER_SD
@@ -152,10 +153,8 @@ def published(name: str, weights: str) -> Published | None:
 def load_imagenet(student: Student, first: FirstWeights) -> str | None:
     """Start the body from published weights; return None, or the warning to record when it stays random."""
     if not first.place:
-        return (
-            f"{student.name}: ImageNet weights could not be had ({first.reason}); training starts from RANDOM weights "
-            "and will be worse. Pass --weights FILE.safetensors, or --weights random to choose this"
-        )
+        reason = f"ImageNet weights could not be had: {first.reason}; give --weights FILE.safetensors"
+        return standing_warnings.of_random_start("student", student.name, reason)
     _adopt(student.body, Path(first.place))
     return None
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pocketmood import standing_warnings
 from pocketmood.calibration import conformal_factor, coverage
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
@@ -84,7 +85,9 @@ def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) ->
     speed = Throughput(found.step_seconds, found.examples_per_second)
     asked = published(config.model, config.weights)
     first = str(weights.find(asked)) if asked else weights.RANDOM
-    stage.record |= asdict(StudentRecord(config.model, first, found.as_json(), trained.warnings, speed))
+    # Random by choice is told as well: whoever reads the figures did not choose it.
+    chosen = () if asked else (standing_warnings.of_random_start("student", config.model, "--weights random"),)
+    stage.record |= asdict(StudentRecord(config.model, first, found.as_json(), trained.warnings + chosen, speed))
     print(metrics.table(config.model, found), flush=True)
     keep_history(work)
 

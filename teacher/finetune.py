@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pocketmood import standing_warnings
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
 from pocketmood.training.crops import Augment, apply_mask, spectrogram, whole_mels
@@ -170,7 +171,7 @@ def _record(teacher: Teacher, front: MelFrontEnd, config: TeacherConfig, songs: 
     warnings: tuple[str, ...] = ()
     # From scratch is a choice for "small" and "ast"; for a pretrained size it is a failure that figures must not hide.
     if isinstance(teacher.backbone, Pretrained) and source == "random":
-        warnings = (f"{teacher.backbone.title} began with random weights",)
+        warnings = (standing_warnings.of_random_start("teacher", teacher.backbone.title),)
     return FineTuned(
         weights=source,
         warnings=warnings,

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketmood import standing_warnings
 from pocketmood.data.run_folder import CONFIG_FILE
 from pocketmood.records import from_json
 from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
 from teacher.config import VitConfig
-from teacher.evaluate import Comparison
-from teacher.gan.record import GanRecord, ListeningRecord
+from teacher.evaluate import FLOOR, Comparison, sentence
+from teacher.gan.record import GanRecord, ListeningRecord, Verdict
 
 NO_GAN = "no synthetic clips were asked for, so no GAN was trained"
 
@@ -89,3 +90,13 @@ class TeacherRecord(Synthesis, FineTuned):
     """The teacher beside floor and baseline, on validation and test songs."""
     sentence: str
     """Whether the teacher beats the floor."""
+
+
+def warnings_of(trained: FineTuned, verdict: Verdict | None, scores: Comparison) -> tuple[str, ...]:
+    """Collect what the stage itself warns of: random first weights, refused or forced clips, a lost race.
+
+    verdict: the gate's on synthetic clips; None where none were asked for.
+    """
+    clips = standing_warnings.of_synthetic_clips(verdict.sentence, verdict.accepted, verdict.forced) if verdict else ()
+    lost = standing_warnings.of_lost_race(sentence(scores), scores.test.differences[FLOOR].high < 0)
+    return standing_warnings.once(trained.warnings, clips, lost)

@@ -11,13 +11,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocketmood import standing_warnings
 from pocketmood.data.run_folder import VIT_STEP, RunFolder
 from pocketmood.records import from_json
 from pocketmood.runs import STAGE_FILE, read_json, read_stage, write_text
 from pocketmood.training.history import read_facts
-from teacher.evaluate import FLOOR, METRICS_FILE, PARTS, Comparison, Estimate, PartScores, difference_text, sentence
+from teacher.evaluate import METRICS_FILE, PARTS, Comparison, Estimate, PartScores, difference_text, sentence
 from teacher.gan.record import ListeningRecord, Verdict
-from teacher.record import SavedTeacher
+from teacher.record import SavedTeacher, warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +67,6 @@ _CAPTIONS = {
     "real-and-synthetic": ("Real and synthetic clips", ""),
 }
 """Title and caption of each picture, in the order of the page."""
-_SYNTHETIC_LABELS = (
-    "Synthetic labels on rendered music: a formula with simulated raters made them, so these figures prove the "
-    "toolchain, not the taste of the model."
-)
 
 
 def write(folder: Path) -> Path:
@@ -114,24 +111,12 @@ def frame(title: str, body: str) -> str:
     )
 
 
-def warnings(folder: Path) -> list[str]:
-    """Collect what a reader of the figures must know first: labels, weights, refused or forced clips, a lost race."""
-    found = []
+def warnings(folder: Path) -> tuple[str, ...]:
+    """Collect what a reader of the figures must know first: what the data stage warns of, and what this one does."""
     # Labels first: figures on rendered music say nothing of real music, however good the rest is.
-    run = RunFolder(folder.parent)
-    if (run.folder("data") / STAGE_FILE).is_file() and run.data_record.synthetic_labels:
-        found.append(_SYNTHETIC_LABELS)
-    found += SavedTeacher.load(folder).training.warnings
-    if (folder / STAGE_FILE).is_file():
-        found += read_stage(folder).record["warnings"]
-
-    verdict = Verdict.load(folder)
-    if verdict is not None and (verdict.forced or not verdict.accepted):
-        found.append(verdict.sentence)
-    scores = _comparison(folder)
-    found += [sentence(scores)] if scores.test.differences[FLOOR].high < 0 else []
-    # Once each: config and stage record name the same first weights.
-    return list(dict.fromkeys(map(str, found)))
+    labels = RunFolder(folder.parent).warnings("data")
+    own = warnings_of(SavedTeacher.load(folder).training, Verdict.load(folder), _comparison(folder))
+    return standing_warnings.once(labels, own)
 
 
 def _comparison(folder: Path) -> Comparison:
@@ -141,7 +126,7 @@ def _comparison(folder: Path) -> Comparison:
     )
 
 
-def _banner(found: list[str]) -> str:
+def _banner(found: Sequence[str]) -> str:
     """Put warnings where nobody can miss them."""
     if not found:
         return ""

@@ -39,7 +39,7 @@ from pocketmood.training.vary import make_variants, open_variants, require_libro
 from teacher import evaluate, finetune, floor, publish, soft_targets
 from teacher.gan.config import GATE
 from teacher.gan.record import GanRecord, ListeningRecord, Verdict
-from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord
+from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord, warnings_of
 from teacher.vit import load_teacher
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class _Steps:
             comparison = publish.publish(self.folder, folders, self.run.store, judged="quality" in self.used)
             trained = from_json(FineTuned, vit.record, str(vit.folder))
             sentence = evaluate.sentence(comparison)
+            trained = replace(trained, warnings=warnings_of(trained, Verdict.load(self.folder), comparison))
             record = TeacherRecord(**vars(trained), **vars(synthesis), metrics=comparison, sentence=sentence)
         distributed.wait()
         return record

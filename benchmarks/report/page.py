@@ -67,7 +67,7 @@ def page(config: BenchmarksConfig, run: RunFolder, measured: Measurements, machi
         "<h2>What it cost</h2>",
         f'<div class="card">{training.cost(run, stages)}</div>',
         "<h2>Warnings</h2>",
-        parts.warnings_list(stages, measured.records),
+        parts.warnings_list(run.warnings(), measured.records),
         "<h2>How it was measured</h2>",
         _method(config, measured, machine, data),
         parts.pictures(run),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from benchmarks.record import FAILED, INVALID, PASSED, Record
+from benchmarks.record import FAILED, INVALID, LEFT_OUT, PASSED, Record
 from benchmarks.rows import TEACHER
 from benchmarks.table import (
     COLUMNS,
@@ -26,7 +26,6 @@ from benchmarks.table import (
 from export.parity_record import ParityRecord
 from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.runs import StageFile
 
 PHONE_MODELS = ("model.int8.pte", "model.fp32.pte", "model.fp32.onnx")
 """What a phone would run, best choice first."""
@@ -134,18 +133,14 @@ def parity_table(proofs: Sequence[ParityRecord]) -> str:
     return _scroll(heads, rows)
 
 
-def warnings_list(stages: Mapping[str, StageFile], records: Sequence[Record]) -> str:
-    """Collect what the stages warned of, and the rows that failed."""
-    found = [(name, str(warning)) for name, stage in stages.items() for warning in stage.record.get("warnings", ())]
-    # Clips of the generator that failed its gate were not trained on; whoever expects a GAN's help must be told.
-    teacher = stages["teacher"].record if "teacher" in stages else {}
-    if teacher.get("synthetic") and not teacher.get("synthetic_accepted"):
-        found.append(("teacher", str(teacher["synthetic"])))
-    found += [(record.name, record.reason) for record in records if record.status in (FAILED, INVALID)]
+def warnings_list(warnings: Sequence[str], records: Sequence[Record]) -> str:
+    """List what the stages warned of, and the rows that failed."""
+    found = [escape(warning) for warning in warnings]
+    failed = (record for record in records if record.status in (FAILED, INVALID))
+    found += [f"<strong>{escape(record.name)}</strong>: {escape(record.reason)}" for record in failed]
     if not found:
         return '<p class="say">No stage warned of anything.</p>'
-    items = "".join(f"<li><strong>{escape(name)}</strong>: {escape(text)}</li>" for name, text in found)
-    return f'<div class="card"><ul class="plain">{items}</ul></div>'
+    return f'<div class="card"><ul class="plain">{"".join(f"<li>{text}</li>" for text in found)}</ul></div>'
 
 
 def facts(pairs: Mapping[str, Any]) -> str:
@@ -204,7 +199,7 @@ def _row(shown: Sequence[str], proven: Record | None) -> str:
     name, *figures = shown
     last = ""
     if proven is not None:
-        tone = {PASSED: "good", INVALID: "bad", FAILED: "bad"}.get(proven.status, "plain")
+        tone = {PASSED: "good", INVALID: "bad", FAILED: "bad", LEFT_OUT: "bad"}.get(proven.status, "plain")
         pill = f'<span class="pill {tone}" title="{escape(proven.status)}">{escape(figures.pop())}</span>'
         last = f'<td class="text">{pill}</td>'
     return f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in figures)}{last}</tr>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pocketmood import standing_warnings
 from pocketmood.records import from_json
 
 AGAIN = "run the data stage again"
@@ -52,6 +53,11 @@ class DataRecord:
     """Terms of the corpus; empty for a rendered one."""
     plots: tuple[str, ...] = ()
     """Names of the pictures in `plots/`."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of any figure must know of the labels; it follows from the fields, so it is not stored."""
+        return standing_warnings.of_labels(self.synthetic_labels, self.label_fix, self.audit)
 
     @classmethod
     def from_json(cls, values: Any, where: str) -> DataRecord:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pocketmood import standing_warnings
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
@@ -78,6 +79,13 @@ class RunFolder:
     def data_record(self) -> DataRecord:
         """What the data are and what their labels are worth: corpus, label set, numbers of songs."""
         return DataRecord.from_json(self.record("data"), str(self.folder("data") / STAGE_FILE))
+
+    def warnings(self, *stages: str) -> tuple[str, ...]:
+        """Gather what the finished ones of these stages (all, if none is named) warn of, each sentence once."""
+        made = [name for name in stages or STAGES if (self.folder(name) / STAGE_FILE).is_file()]
+        return standing_warnings.once(
+            *(self.data_record.warnings if name == "data" else self.record(name).get("warnings", ()) for name in made)
+        )
 
     @cached_property
     def store(self) -> ClipStore:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketmood import standing_warnings
 from pocketmood.data.record import DataRecord
 from pocketmood.errors import RunError
 from pocketmood.records import from_json
@@ -71,6 +72,14 @@ class SavedStudent(Origin):
     """Of that spectrogram."""
     interval_scale: tuple[float, float]
     """Per axis: the factor that calibration put on the head's output; 1 before."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the file alone warns of, for a student whose run is not at hand: its labels and its first weights."""
+        labels = self.labels
+        of_labels = standing_warnings.of_labels(labels.synthetic_labels, labels.label_fix) if labels else ()
+        start = (standing_warnings.of_random_start("student", self.name),) if self.started_from_random else ()
+        return of_labels + start
 
     @classmethod
     def load(cls, path: Path) -> SavedStudent:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import gate, table
 from benchmarks.rows import SHIPPED, TEACHER, artefacts, rows_of, size_of
 from pocketmood.data.run_folder import SOFT_TARGETS, RunFolder
 from pocketmood.mel import MelFrontEnd
+from pocketmood.runs import read_json, write_json
 from teacher.config import VitConfig
 from teacher.soft_targets import Index
 from teacher.vit import build_teacher, save_teacher
@@ -44,6 +46,21 @@ def test_a_missing_artefact_fails_its_row_only(run, tmp_path):
     row = next(row for row in rows_of(run) if row.name == "model.fp32.pte")
     assert row.open is None
     assert row.record.status == "failed" and "does not hold this file" in row.why_not_opened
+
+
+def test_what_export_left_out_has_a_row_that_says_why_and_opens_nothing(run):
+    about = run.folder("bundle") / "bundle.json"
+    write_json(about, read_json(about) | {"left_out": {"model.palette6.mlpackage": "ValueError: no such operator"}})
+    row = next(row for row in rows_of(run) if row.name == "model.palette6.mlpackage")
+    assert row.open is None and not row.is_artefact and row.record.size_bytes is None
+    text = table.plain_text([row.record], "", ["data: made up"])
+    assert text.splitlines()[2].split()[0] == row.name and text.splitlines()[2].endswith("left out")
+    assert (
+        "model.palette6.mlpackage: left out: ValueError: no such operator" in text and "warning: data: made up" in text
+    )
+    # A gate that asks for it must not turn green because it is gone.
+    lines = gate.broken_limits(gate.GateConfig(rows=(row.name,), min_ccc=0), [row.record])
+    assert lines[0] == f"{row.name}: left out (left out: ValueError: no such operator)"
 
 
 def test_verdict_and_delegation_come_from_the_parity_records(run, tmp_path):

@@ -55,7 +55,12 @@ def test_leaves_a_proven_bundle(exported_run: Path) -> None:
     assert all(file_hash(folder / name) == hash_ for name, hash_ in about["files"].items())
     assert about["labels"]["synthetic"] and about["input"]["shape"] == [1, 661500] and about["schema"] == 2
     text = (folder / "MODEL_CARD.md").read_text()
-    assert "**These labels are synthetic.**" in text and all(f"`{name}`" in text for name in names)
+    assert "> - data: synthetic labels on rendered music" in text and all(f"`{name}`" in text for name in names)
+    # One list: data's warning and the student's, in every place that shows figures.
+    run = RunFolder(exported_run)
+    assert about["warnings"] == list(run.warnings()) == run.record("bundle")["warnings"]
+    assert [sentence.split(":")[0] for sentence in about["warnings"]] == ["data"]
+    assert Bundle.open(folder).warnings == run.warnings() and about["left_out"] == {}
     mel = np.fromfile(folder / "golden" / "mel.f32", "<f4")
     assert mel.size == 128 * 256 and np.abs(mel).max() <= 1
 
@@ -90,7 +95,12 @@ def test_a_failing_format_is_left_out_and_tried_again(
         assert {record.artefact: record.verdict for record in read_records(bundle)} == {"model.fp32.onnx": "passed"}
         about = read_json(bundle / "bundle.json")
         assert about["left_out"] == {"model.fp32.mlpackage": REASON} and "model.fp32.onnx" in about["files"]
-        assert f"`model.fp32.mlpackage` was left out: {REASON}." in (bundle / "MODEL_CARD.md").read_text()
+        card_text, warning = (
+            (bundle / "MODEL_CARD.md").read_text(),
+            f"bundle: model.fp32.mlpackage was left out: {REASON}",
+        )
+        assert f"`model.fp32.mlpackage` was left out: {REASON}." in card_text and f"> - {warning}" in card_text
+        assert about["warnings"][-1] == warning == folder.warnings()[-1]
         assert [record["reason"] for record in folder.record("bundle")["left_out"]] == [REASON]
         assert f"model.fp32.mlpackage: {REASON}" in capsys.readouterr().err
         Bundle.open(bundle).verify()
@@ -211,8 +221,9 @@ def test_card_of_real_ratings_has_no_warning(exported_run: Path) -> None:
     bundle = exported_run / "bundle"
     about = read_json(bundle / "bundle.json")
     about["labels"] = {"set": "DEAM", "fix": "none", "synthetic": False, "corpus": "DEAM"}
+    about["warnings"] = []
     text = card.card(about, read_records(bundle))
-    assert "synthetic" not in text and "ratings by people" in text
+    assert "synthetic" not in text and "Read this first" not in text and "ratings by people" in text
     inside = about["metrics"]["inside_68_mean"]
     assert 0 <= inside <= about["metrics"]["inside_95_mean"] <= 1
     assert f" | {inside:.3f} |" in next(line for line in text.splitlines() if "songs within 1 interval68" in line)

@@ -67,7 +67,8 @@ def make_run(run: Path, songs: int = 24, synthetic: bool = True, seed: int = 0) 
         _write_curve(folder / "vit", 20, 0.68, rng)
         write_text(folder / "model.safetensors", "x" * 1_480_000)
         teacher.record |= {"synthetic": "synthetic clips REFUSED: quality 1 of 100", "synthetic_accepted": False}
-        teacher.record["warnings"] = ["the backbone starts from random weights"]
+        refused = "teacher: synthetic clips REFUSED: quality 1 of 100"
+        teacher.record["warnings"] = ["teacher: the backbone starts from random weights", refused]
     student = Stage(run, "student", {}, {"teacher": teacher.fingerprint})
     with student.work() as folder:
         write_student_config(folder)

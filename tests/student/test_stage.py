@@ -61,7 +61,9 @@ def test_whole_stage(tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeyp
     check_intervals(metrics, folder)
     assert metrics["test"]["songs"] == 4 and metrics["test"]["ccc_mean_low"] <= metrics["test"]["ccc_mean_high"]
     record = json.loads((folder / "stage.json").read_text())["record"]
-    assert record["metrics"] == metrics and record["warnings"] == []
+    assert record["metrics"] == metrics and record["warnings"] == [
+        "student: mobilevit_xxs started from RANDOM weights (--weights random)"
+    ]
     config_json = json.loads((folder / "config.json").read_text())
     assert config_json["labels"] == {"label_set": "tones made for tests", "label_fix": "none", "synthetic_labels": True}
 

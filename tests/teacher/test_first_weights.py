@@ -49,7 +49,7 @@ def test_with_the_network_back_only_the_network_trains_again(
         run(config(tiny_run))
     stage_file = tiny_run / "teacher" / "stage.json"
     first, record = steps(tiny_run), read_json(stage_file)["record"]
-    assert record["weights"] == "random" and record["warnings"] == ["ViT-B/16 began with random weights"]
+    assert record["weights"] == "random" and record["warnings"] == ["teacher: ViT-B/16 started from RANDOM weights"]
     assert read_json(stage_file)["inputs"]["weights of vit"] == "random"
 
     with fake_hub.serve(tmp_path / "hub") as address:

@@ -114,14 +114,13 @@ def test_the_page_holds_every_figure_and_needs_no_network(folder: Path) -> None:
 def test_warnings_come_first_and_once(folder: Path) -> None:
     shout = "ViT-B/16 began with <random> weights"
     save_facts(folder, shout)
-    write_stage_file(folder, {"warnings": [shout]})
     quality().save(folder)
     data = DataRecord("noise", True, "a formula", "none", 40, 0, 0, SplitSizes(20, 10, 10, "song"))
     stage = Stage(folder.parent, "data", {})
     with stage.work():
         stage.record |= asdict(data)
     found = report.warnings(folder)
-    assert len(found) == 3 and found[0].startswith("Synthetic labels") and found[1:] == [shout, REFUSED]
+    assert found[0].startswith("data: synthetic labels") and found[1:] == (shout, f"teacher: {REFUSED}")
     text = report.write(folder).read_text(encoding="utf-8")
     banner = text.index("Read this first")
     assert banner < text.index("began with &lt;random&gt; weights") < text.index("<h2>Scores")
@@ -146,7 +145,7 @@ def test_the_generator_is_shown_with_its_verdict(folder: Path, verdict: Verdict,
     missing = "left out: librosa is not installed"
     write_stage_file(folder / "listen", asdict(ListeningRecord(left_out=missing)))
     text = report.write(folder).read_text(encoding="utf-8")
-    assert f"{verdict.sentence}</p>" in text and (verdict.sentence in report.warnings(folder)) == warned
+    assert f"{verdict.sentence}</p>" in text and (f"teacher: {verdict.sentence}" in report.warnings(folder)) == warned
     assert text.count("data:image/png") == 4 and "samples epoch 002" in text
     others = 5 * "<td>0.50</td>"
     assert f'<th scope="row">noise</th><td>0.2</td><td>0.00</td>{others}<td>–</td>' in text

@@ -229,7 +229,7 @@ def test_warnings_of_the_stages_are_shown(html):
 
 def test_text_from_files_is_escaped():
     record = Record("<b>", status="failed", reason="<script>alert(1)</script>")
-    text = sections.results_table([record]) + sections.warnings_list({}, [record])
+    text = sections.results_table([record]) + sections.warnings_list((), [record])
     assert "<script>" not in text and "<b>" not in text and "&lt;script&gt;" in text
 
 

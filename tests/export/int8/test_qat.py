@@ -111,5 +111,5 @@ def test_a_program_without_a_network_is_refused() -> None:
 
 
 def test_negative_steps_are_refused() -> None:
-    with pytest.raises(ConfigError, match="qat_steps must be at least 0"):
+    with pytest.raises(ConfigError, match="qat_steps and processes must be at least 0"):
         ExportConfig(qat_steps=-1)

@@ -1,0 +1,55 @@
+"""Warnings that stay: what a reader of any figure of a run must know, told by every stage, page, card and bundle.
+
+This is the one list of what there is to warn of. A stage keeps those that it finds in its stage.json (`warnings`);
+`RunFolder.warnings` gathers them, and whoever shows figures shows them all. A sentence begins with its stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+def of_labels(synthetic: bool, label_fix: str, audit: str = "") -> tuple[str, ...]:
+    """Warn of labels that a formula made, of columns that were exchanged, and of columns that look exchanged.
+
+    audit: the verdict of the label audit, in a sentence.
+    """
+    found = []
+    if synthetic:
+        found.append(
+            "data: synthetic labels on rendered music: a formula with simulated raters made them, not people, so "
+            "figures prove the toolchain, not the taste of the model"
+        )
+    if label_fix != "none":
+        found.append(f"data: valence and arousal were exchanged by --label-fix {label_fix}. {audit}".rstrip())
+    elif "swapped" in audit:
+        found.append(f"data: {audit}")
+    return tuple(found)
+
+
+def of_random_start(stage: str, network: str, reason: str = "") -> str:
+    """Warn of a network that began with random weights where published ones exist."""
+    return f"{stage}: {network} started from RANDOM weights{f' ({reason})' if reason else ''}"
+
+
+def of_synthetic_clips(sentence: str, accepted: bool, forced: bool) -> tuple[str, ...]:
+    """Warn of the GAN's clips where they were refused, or joined the training against the gate's word."""
+    return (f"teacher: {sentence}",) if forced or not accepted else ()
+
+
+def of_lost_race(sentence: str, lost: bool) -> tuple[str, ...]:
+    """Warn of a teacher that the ridge floor beats."""
+    return (f"teacher: {sentence}",) if lost else ()
+
+
+def of_programs(left_out: Mapping[str, str], open_questions: Mapping[str, str]) -> tuple[str, ...]:
+    """Warn of programs that were left out of the bundle, and of those that ship with something left open."""
+    return (
+        *(f"bundle: {name} was left out: {reason}" for name, reason in left_out.items()),
+        *(f"bundle: {name}: {reason}" for name, reason in open_questions.items()),
+    )
+
+
+def once(*lists: Sequence[str]) -> tuple[str, ...]:
+    """Join lists in their order, each sentence once."""
+    return tuple(dict.fromkeys(sentence for sentences in lists for sentence in sentences))
