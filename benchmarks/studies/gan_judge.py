@@ -11,12 +11,13 @@ import torch
 
 from benchmarks.studies.gan_curve import MEASURED
 from pocketmood.data.run_folder import RIDGE_FILE, RunFolder
-from pocketmood.runs import write_json
+from pocketmood.runs import fingerprint, write_json
 from pocketmood.training.checkpoints import save_tensors
 from teacher import floor
 from teacher.gan import audio, plots, quality, similarity
-from teacher.gan.model import WEIGHTS_FILE
+from teacher.gan.model import RECORD_FILE, WEIGHTS_FILE
 from teacher.gan.progress import sample_sheet
+from teacher.gan.record import GanRecord, Measures
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, draw_conditions
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from benchmarks.studies.gan_curve import Played
     from pocketmood.data.clips import ClipStore
     from pocketmood.data.split import Split
     from teacher.gan.config import GanConfig
     from teacher.gan.model import Generator
-    from teacher.gan.record import Measures
+    from teacher.gan.train import GanTraining
 
 _BATCH, _SEED = 16, 1
 
@@ -91,7 +93,7 @@ class Judge:
         other = self.scale.score(self.scale.real.rows(self.scale.second))
         return {"songs": len(self.songs.ids), "clips": len(self.scale.first), "real_half": _flat(other)}
 
-    def measure(self, generator: Generator, arm: Path, epoch: int, listen_s: float) -> None:
+    def measure(self, generator: Generator, arm: Path, epoch: int) -> None:
         """Keep a generator with its measures and a sheet of samples in `arm`/epoch-N, unless they are there."""
         folder = arm / f"epoch-{epoch:04d}"
         if not (folder / MEASURED).is_file():
@@ -101,8 +103,6 @@ class Judge:
             plots.sheet(mels.numpy()[:, 0], list(LANDMARKS), f"{arm.name} after epoch {epoch}", folder / "samples.png")
             write_json(folder / MEASURED, self._score(generator))
             generator.train()
-        if listen_s and not (arm / "listen" / f"epoch-{epoch:04d}-{next(iter(LANDMARKS))}.wav").is_file():
-            self._sounds(generator, arm / "listen", epoch, listen_s)
 
     def _score(self, generator: Generator) -> dict[str, Any]:
         """Draw as many clips as a real half has, and compare."""
@@ -119,8 +119,10 @@ class Judge:
         measures = self.scale.score(similarity.Description.join(described))
         return _flat(measures) | {"conditioning_ccc": quality.mean_ccc(np.concatenate(read), asked)}
 
-    def _sounds(self, generator: Generator, folder: Path, epoch: int, seconds: float) -> None:
-        """Write a WAV per named emotion."""
+    def listen(self, generator: Generator, folder: Path, epoch: int, seconds: float) -> None:
+        """Write a WAV of so many seconds per named emotion, unless they are there; 0 seconds: none."""
+        if not seconds or any(folder.glob(f"epoch-{epoch:04d}-*.wav")):
+            return
         spec = self.songs.front.spec
         samples = round(seconds * spec.sample_rate)
         mels = sample_sheet(generator, torch.device("cpu"), _SEED, rows=1).numpy()[:, 0]
@@ -128,6 +130,27 @@ class Judge:
         for name, mel in zip(LANDMARKS, mels, strict=True):
             sound = audio.invert(mel[:, : spec.frames(samples)], spec, samples, _SEED)
             audio.write_wav(folder / f"epoch-{epoch:04d}-{name}.wav", sound, spec.sample_rate)
+
+
+def complete(arm: Path, training: GanTraining, played: Sequence[Played]) -> None:
+    """Write the record beside every generator that was kept, so that clips can be drawn from its folder."""
+    for weights in arm.glob(f"epoch-*/{WEIGHTS_FILE}"):
+        path = weights.with_name(RECORD_FILE)
+        if path.is_file():
+            continue
+        until = [row for row in played if row.epoch <= int(weights.parent.name.removeprefix("epoch-"))]
+        names = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake")
+        record = GanRecord(
+            config=training.config,
+            seed=training.seed,
+            spec_hash=training.songs.front.spec.hash,
+            songs=len(training.songs.ids),
+            songs_hash=fingerprint(sorted(training.songs.ids)),
+            generator_steps=sum(row.generator_steps for row in until),
+            discriminator_steps=sum(row.discriminator_steps for row in until),
+            last_epoch={name: getattr(until[-1], name) for name in names} if until else {},
+        )
+        write_json(path, asdict(record) | {"generator": training.generator.options})
 
 
 def _ridge(run: RunFolder, folder: Path) -> floor.Ridge:

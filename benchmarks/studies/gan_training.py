@@ -92,6 +92,7 @@ def run(config: GanTrainingConfig, typed: str, base: GanConfig = BASE) -> int:
 
 def _train(arm: Arm, config: GanTrainingConfig, base: GanConfig, judge: Judge, folder: Path) -> None:
     """Continue one training, epoch by epoch, and measure it on its way."""
+    from benchmarks.studies.gan_judge import complete
     from teacher.gan.train import GanTraining, gan_accelerator
 
     gan = replace(base, **arm.change)
@@ -102,7 +103,7 @@ def _train(arm: Arm, config: GanTrainingConfig, base: GanConfig, judge: Judge, f
     played = [epoch for epoch in gan_curve.read_played(folder) if epoch.epoch <= done]
     spent = sum(epoch.cpu_s for epoch in played)
     if done == 0 and config.minutes:
-        judge.measure(training.generator, folder, 0, config.listen_s)
+        judge.measure(training.generator, folder, 0)
 
     while done < config.epochs and spent < 60 * config.minutes:
         played.append(_play(training, done))
@@ -111,8 +112,10 @@ def _train(arm: Arm, config: GanTrainingConfig, base: GanConfig, judge: Judge, f
         training.save(folder / CHECKPOINTS, done)
         last = done >= config.epochs or spent >= 60 * config.minutes
         if done % config.every == 0 or last:
-            judge.measure(training.generator, folder, done, config.listen_s if last else 0.0)
+            judge.measure(training.generator, folder, done)
             print(gan_curve.line(arm.name, folder, played[-1]), flush=True)
+    complete(folder, training, played)
+    judge.listen(training.generator, folder / "listen", done, config.listen_s)
 
 
 def _play(training: GanTraining, done: int) -> Played:

@@ -39,8 +39,8 @@ NAME = "benchmarks.studies.teacher_ablation"
 ARMS = ("real", "gan", "crops")
 DESCRIPTION = """Measure what the GAN is worth to the teacher: with it, without it, and with re-cropped real songs.
 
-Reads RUN/data and the synthetic clips in RUN/teacher; writes a table (.md and .json). A training costs as much as that
-of `python -m teacher`, and there are three per seed."""
+Reads RUN/data and the synthetic clips in RUN/teacher, or draws them from a generator of yours; writes a table (.md and
+.json). A training costs as much as that of `python -m teacher`, and there are three per seed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,11 @@ class TeacherAblationConfig(AblationConfig):
     """The teacher's ablation: which teacher, where the table goes."""
 
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
-    """Network and training; --teacher.run is the run folder, whose teacher stage must be finished."""
+    """Network and training; --teacher.run is the run folder, whose teacher stage must be finished unless a generator is
+    given."""
+    generator: Path | None = None
+    """Folder of a trained generator (RUN/gan_training/recipe/epoch-0020) that draws --teacher.synthetic clips; the
+    clips of RUN/teacher if left out."""
     out: Path = RESULTS / "teacher-ablation"
     """Where the table goes, without its endings .md and .json."""
 
@@ -68,10 +72,17 @@ class TeacherData:
     """The clips that the finished teacher's generator drew."""
 
     @classmethod
-    def open(cls, run: RunFolder) -> TeacherData:
-        """Open a run with a finished teacher; RunError where it drew no synthetic clips."""
-        from teacher.gan.synthesis import SyntheticStore
+    def open(cls, run: RunFolder, generator: Path | None = None, count: int = 0) -> TeacherData:
+        """Open a run with a finished teacher; RunError where it drew no synthetic clips.
 
+        generator: draws `count` clips instead, and the run needs its data stage only.
+        """
+        from teacher.gan.synthesis import SyntheticStore, draw_clips
+
+        if generator is not None:
+            # Anew at each call: a second's work, and the same clips from the same weights.
+            labels, folder = run.store.labels(run.split.train), ablation.stages_of(run, "synthetic")
+            return cls(run.store, run.split, draw_clips(generator, labels, count, folder, seed=0))
         folder = run.synthetic
         if not folder.exists():
             raise RunError(
@@ -100,7 +111,10 @@ def run(config: TeacherAblationConfig, typed: str = f"python -m {NAME}") -> int:
 
     # A finished teacher is needed for its synthetic clips alone; the arms train teachers of their own.
     folder = RunFolder(config.teacher.run)
-    inputs, data = {"data": folder.fingerprint("data")}, TeacherData.open(folder)
+    inputs, data = (
+        {"data": folder.fingerprint("data")},
+        TeacherData.open(folder, config.generator, config.teacher.synthetic),
+    )
     keep_freed_memory()
 
     def train(arm: str, seed: int) -> tuple[Array, Facts]:
