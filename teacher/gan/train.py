@@ -15,15 +15,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pocketmood.errors import RunError
-from pocketmood.runs import fingerprint
+from pocketmood.training import memory
 from pocketmood.training.checkpoints import Parts, newest_checkpoint, read_state
 from pocketmood.training.device import has_bf16
 from pocketmood.training.distributed import make_accelerator, synchronised
 from pocketmood.training.history import read_records, write_history
 from teacher.gan.adversary import Adversary, Balance, Lesson, Pair
 from teacher.gan.model import Discriminator, Generator, save_generator
-from teacher.gan.progress import draw_progress
+from teacher.gan.progress import draw_progress, refuse_processes, smaller_pass, summary, what_learns
 from teacher.gan.record import GanRecord
 from teacher.gan.spectral import spectral_distance
 from teacher.gan.training_songs import TrainingSongs, add_jitter, draw_conditions
@@ -47,8 +46,27 @@ _REAL, _FAKE, _GENERATOR = range(3)
 
 def train(store: ClipStore, split: Split, config: GanConfig, folder: Path, seed: int) -> GanRecord:
     """Train (or continue) in `folder`; return the record that also lands in `gan.json`."""
-    accelerator = gan_accelerator()
-    training = GanTraining(TrainingSongs(store, split, accelerator.device), config, accelerator, seed)
+    size = 0  # a batch is one pass
+    while True:
+        accelerator = gan_accelerator()
+        training = GanTraining(TrainingSongs(store, split, accelerator.device), config, accelerator, seed, size)
+        if accelerator.is_main_process and not size:
+            print(f"gan: {what_learns(training)}", flush=True)
+        size = training.pass_size
+        try:
+            return play(training, folder)
+        except Exception as error:
+            if not memory.ran_out(error):
+                raise
+        # Out of the block above, which holds the failed pass: only now can its memory be given back.
+        size = smaller_pass(size, config, accelerator.num_processes)
+        del training, accelerator
+        memory.free()
+
+
+def play(training: GanTraining, folder: Path) -> GanRecord:
+    """Train from the last checkpoint to the end."""
+    accelerator, config = training.accelerator, training.config
     started = training.resume(folder / "checkpoints")
     # A kill between log and checkpoint leaves turns of an epoch that is played again.
     turns = [turn for turn in read_records(folder, TurnRecord) if turn.epoch < started] if started else []
@@ -61,7 +79,7 @@ def train(store: ClipStore, split: Split, config: GanConfig, folder: Path, seed:
             training.save(folder / "checkpoints", epoch + 1)
         accelerator.wait_for_everyone()
 
-    record = _summary(training, turns, seed)
+    record = summary(training, turns)
     if accelerator.is_main_process:
         save_generator(training.generator, folder, record)
     accelerator.wait_for_everyone()
@@ -77,18 +95,16 @@ def gan_accelerator() -> Accelerator:
 class GanTraining:
     """Both networks, both optimisers, and one epoch of their game."""
 
-    def __init__(self, songs: TrainingSongs, config: GanConfig, accelerator: Accelerator, seed: int) -> None:
-        """Build the networks from the seed alone; the generator may start from the songs' mean spectrum."""
-        if config.batch_size % accelerator.num_processes:
-            raise RunError(
-                f"gan: batch_size {config.batch_size} does not divide by {accelerator.num_processes} processes"
-            )
-        if config.r1 and accelerator.num_processes > 1:
-            # Its second derivative goes past the wrapper that averages gradients.
-            raise RunError(
-                f"gan: r1 {config.r1} needs one process, not {accelerator.num_processes}; leave out torchrun"
-            )
+    def __init__(
+        self, songs: TrainingSongs, config: GanConfig, accelerator: Accelerator, seed: int, pass_size: int = 0
+    ) -> None:
+        """Build the networks from the seed alone; the generator may start from the songs' mean spectrum.
+
+        pass_size: clips of this process per pass, a divisor of its share of a batch; 0 takes all of the share.
+        """
+        refuse_processes(config, accelerator.num_processes)
         self.songs, self.config, self.accelerator, self.seed = songs, config, accelerator, seed
+        self.pass_size = pass_size or config.batch_size // accelerator.num_processes
         spec = songs.front.spec
         frames = spec.frames(spec.samples)
         # Forked, so that the steps before and after draw the same numbers with a GAN as without.
@@ -157,41 +173,49 @@ class GanTraining:
         # By the number of the turn, so that a continued training takes its penalties where it would have.
         due = turn == 0 and (epoch * self.steps + step) % self.config.r1_every == 0
         r1 = self.config.r1 * self.config.r1_every if due else 0.0
-        return self.adversary.train(self._pairs(epoch, step, turn), self.config.accumulation, r1)
+        return self.adversary.train(self._pairs(epoch, step, turn), len(self._passes()), r1)
+
+    def _passes(self) -> list[tuple[int, slice]]:
+        """List the passes of a step: number of the batch, and which of this process's share of it."""
+        starts = range(0, self.config.batch_size // self.accelerator.num_processes, self.pass_size)
+        batches = range(self.config.accumulation)
+        return [(index, slice(first, first + self.pass_size)) for index in batches for first in starts]
 
     def _pairs(self, epoch: int, step: int, turn: int) -> Iterator[Pair]:
         """Draw this process's share of the pairs of one step, one pass at a time."""
-        for index in range(self.config.accumulation):
+        for index, rows in self._passes():
             where = (epoch, step, turn, index)
-            real, real_condition = self._real(where)
-            noise, fake_condition = self._seeds(_FAKE, where)
+            real, real_condition = (part[rows] for part in self._real(where))
+            noise, fake_condition = (part[rows] for part in self._seeds(_FAKE, where))
             with torch.no_grad(), self.accelerator.autocast():
                 fake = self.generator(noise, fake_condition).float()
             # Noise on both sides, fading out: it blurs what tells them apart before the generator can imitate it.
             blur = self._noise_level(epoch, step)
             if blur:
                 rng = self._rng(_FAKE, where, 1)
-                real, fake = self._blurred(real, blur, rng), self._blurred(fake, blur, rng)
+                real, fake = self._blurred(real, blur, rng, rows), self._blurred(fake, blur, rng, rows)
             yield Pair(real, real_condition, fake, fake_condition)
 
     def _generator_step(self, epoch: int, step: int, turn: int) -> dict[str, float]:
         """Take one generator step on the mean gradient of all passes; return its mean terms."""
-        passes, totals = self.config.accumulation, dict[str, Tensor]()
+        passes, totals = self._passes(), dict[str, Tensor]()
         weights = {"adversarial": 1.0, "features": self.config.feature_matching, "spectral": self.config.spectral}
-        for index in range(passes):
+        for number, (index, rows) in enumerate(passes, 1):
             where = (epoch, step, turn, index)
-            noise, condition = self._seeds(_GENERATOR, where)
+            noise, condition = (part[rows] for part in self._seeds(_GENERATOR, where))
             # The songs that the adversary has just seen: their spectrograms are kept, not made again.
-            real = self._real(where) if self.config.feature_matching or self.config.spectral else None
-            with synchronised(self.accelerator, self.trained, index == passes - 1), self.accelerator.autocast():
+            with_real = self.config.feature_matching or self.config.spectral
+            mels, emotions = (part[rows] for part in self._real(where)) if with_real else (None, None)
+            with synchronised(self.accelerator, self.trained, number == len(passes)), self.accelerator.autocast():
                 fake = self.trained(noise, condition).float()
-                terms = self.adversary.judge(fake, condition, real if self.config.feature_matching else None)
-                if real is not None and self.config.spectral:
-                    terms["spectral"] = spectral_distance(fake, real[0])
+                real = (mels, emotions) if self.config.feature_matching else None
+                terms = self.adversary.judge(fake, condition, real)
+                if self.config.spectral:
+                    terms["spectral"] = spectral_distance(fake, mels)
                 loss = sum((weights[name] * term for name, term in terms.items()), torch.zeros(()))
-                self.accelerator.backward(loss / passes)
+                self.accelerator.backward(loss / len(passes))
             for name, value in terms.items():
-                totals[name] = totals.get(name, 0.0) + value.detach() / passes
+                totals[name] = totals.get(name, 0.0) + value.detach() / len(passes)
         self.accelerator.clip_grad_norm_(self.generator.parameters(), self.config.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -231,10 +255,10 @@ class GanTraining:
         progress = (epoch * self.steps + step) / (self.config.epochs * self.steps)
         return self.config.instance_noise * (1 - progress)
 
-    def _blurred(self, mel: Tensor, level: float, rng: np.random.Generator) -> Tensor:
-        """Add noise to this process's share, drawn for the whole batch."""
+    def _blurred(self, mel: Tensor, level: float, rng: np.random.Generator, rows: slice) -> Tensor:
+        """Add noise to a pass of this process's share, drawn for the whole batch."""
         shape = (self.config.batch_size, *mel.shape[1:])
-        return mel + level * self._tensor(rng.standard_normal(shape, np.float32)[self._share()])
+        return mel + level * self._tensor(rng.standard_normal(shape, np.float32)[self._share()][rows])
 
     def _share(self) -> slice:
         """Return the rows of a batch that this process works on."""
@@ -270,19 +294,3 @@ class GanTraining:
             {"generator": self.generator, "discriminator": self.adversary.network},
             {"generator.optimizer": self.optimizer, "discriminator.optimizer": self.adversary.optimizer},
         )
-
-
-def _summary(training: GanTraining, turns: list[TurnRecord], seed: int) -> GanRecord:
-    """Sum a training up."""
-    last = [turn for turn in turns if turn.epoch == training.config.epochs - 1]
-    names = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake", "loss_ratio")
-    return GanRecord(
-        config=training.config,
-        seed=seed,
-        spec_hash=training.songs.front.spec.hash,
-        songs=len(training.songs.ids),
-        songs_hash=fingerprint(sorted(training.songs.ids)),
-        generator_steps=sum(turn.generator_steps for turn in turns),
-        discriminator_steps=sum(turn.discriminator_steps for turn in turns),
-        last_epoch={name: float(np.mean([getattr(turn, name) for turn in last])) for name in names},
-    )

@@ -42,7 +42,7 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     }  # fmt: skip
     assert record.synthetic_accepted is False and record.synthetic_clips == 0
     plots = {"curves.png", "curves-ast.png", "scatter.png", "plane.png", "errors.png", "confusion.png"}
-    plots |= {"attention.png"}
+    plots |= {"attention.png", "sizes.png"}
     assert {path.name for path in (teacher / "plots").iterdir()} == plots
     metrics = from_json(Comparison, read_json(teacher / "metrics.json"), "metrics.json")
     assert metrics == record.metrics
