@@ -41,8 +41,8 @@ def last_line(results: Path) -> dict[str, Any]:
     """Return what a script wants to know, for the last line of the output."""
     from benchmarks.record import read_results
 
-    keys = ("status", "ccc_mean", "ccc_drop", "latency_ms_median", "latency_ratio", "speedup_over_teacher")
-    keys += ("size_bytes", "peak_rss_bytes")
+    times = ("latency_ms_median", "latency_ratio", "speedup_over_teacher")
+    keys = ("status", "ccc_mean", "ccc_drop", *times, "size_bytes", "peak_rss_bytes")
     rows = {record.name: {key: getattr(record, key) for key in keys} for record in read_results(results)}
     return {"name": "benchmarks", "results": str(results), "rows": rows}
 

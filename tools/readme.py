@@ -13,9 +13,10 @@ placeholders, and below it the same Markdown filled in, with the commands that t
 
 `{held-out:models > floor > ccc_mean:.3f}` is the value under these keys of held-out.json in Python's format (in a
 list, a row's name is its key); `{teacher.full:training > schedule > epochs:g}` is a field of the preset `full` of a
-stage. The table of the demo stands between `<!-- demo table -->` and `<!-- /demo table -->`; its rows are kept as
-demo.json, and `--run runs/demo` replaces them by those of a finished demo. tests/tools/test_readme.py shows that every
-page is filled in.
+stage. Between `<!-- recipe table -->` and `<!-- /recipe table -->` stand the recipe's numbers (docs/recipe.toml), as
+`tools.recipe` lays them out, and between `<!-- demo table -->` and `<!-- /demo table -->` the table of the demo; its
+rows are kept as demo.json, and `--run runs/demo` replaces them by those of a finished demo.
+tests/tools/test_readme.py shows that every page is filled in.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json, write_json, write_text
+from tools import recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "studies" / "results"
 PLACEHOLDER = re.compile(r"\{(?P<source>[\w.-]+):(?P<keys>[^{}:]+):(?P<format>[^{}]*)\}")
 FIGURES = re.compile(r"(<!-- figures\n(?P<template>.*?)-->\n)(?P<filled>.*?)(<!-- /figures -->)", re.DOTALL)
+RECIPE = re.compile(r"(<!-- recipe table -->\n)(.*?)(<!-- /recipe table -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- demo table -->\n```\n)(.*?)(```\n<!-- /demo table -->)", re.DOTALL)
 
 
@@ -57,12 +60,13 @@ def pages() -> list[Path]:
 def filled_in(text: str, results: Path = RESULTS) -> str:
     """Return a page with the stored figures in its blocks; RunError for a placeholder that leads nowhere."""
     text = FIGURES.sub(lambda match: match[1] + _block(match["template"], results) + match[4], text)
+    text = RECIPE.sub(lambda match: match[1] + recipe.table(recipe.numbers()) + match[3], text)
     return TABLE.sub(lambda match: match[1] + demo_table(results) + match[3], text)
 
 
 def without_generated(text: str) -> str:
-    """Return what of a page a person wrote: no block and no demo table, neither placeholders nor figures."""
-    return TABLE.sub("", FIGURES.sub("", text))
+    """Return what of a page a person wrote: no block and no table, neither placeholders nor figures."""
+    return TABLE.sub("", RECIPE.sub("", FIGURES.sub("", text)))
 
 
 def require_place(text: str) -> None:
