@@ -15,6 +15,8 @@ STUDENT ?=
 EXPORT ?=
 BENCHMARKS ?=
 PYTEST_ARGS ?=
+# ANYWAY=1 trains where the doctor would stop: without a GPU, without published weights, on a full disk.
+export ANYWAY ?=
 
 # What was asked for first, for messages of the targets that it needs.
 export GOALS ?= $(or $(MAKECMDGOALS),data)
@@ -42,13 +44,16 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo smoke corpus all data teacher student export benchmarks arm64 archive android recordings test check lock clean
+.PHONY: help setup demo smoke corpus all doctor data teacher student export benchmarks arm64 archive android recordings test check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\nvariables   DEAM=folder RUN=%s PRESET=%s LABEL_FIX=%s UNLABELLED=folder GPUS=%s SONGS=%s BUNDLE=folder\n' \
 	  '$(RUN)' '$(PRESET)' '$(LABEL_FIX)' '$(GPUS)' '$(SONGS)'
+	@printf 'dials       DATA= TEACHER= STUDENT= EXPORT= BENCHMARKS="--flag value": flags of a stage beyond its preset\n'
+	@printf 'ANYWAY=1    train where the doctor would stop\n'
 	@printf 'each stage  %s -m teacher --help (or student, export, benchmarks)\n' '$(PY)'
+	@printf '\npresets\n'; $(firstword $(wildcard $(PY)) python3) -m pocketmood.presets
 
 setup: .venv/.ready ## make .venv with the locked packages; every target but clean and help does this first
 
@@ -66,6 +71,9 @@ smoke: setup ## the same with 60 songs in about three minutes: shows that the pi
 corpus: setup ## render a stand-in corpus of SONGS songs into RUN/corpus
 	$(call headline,rendered music with synthetic labels in DEAM's layout)
 	$(PY) -m pocketmood render --songs $(SONGS) --out $(RUN)/corpus
+
+doctor: setup ## look at GPU, weights, disk, songs and time before PRESET is trained in RUN (full and streamlined do it first)
+	@$(PY) -m pocketmood.training doctor --preset $(PRESET) --run $(RUN) --teacher="$(TEACHER)" --student="$(STUDENT)"
 
 all: teacher student export benchmarks ## the whole road of RUN, from the music under DEAM to the measured programs
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pocketmood.errors import ConfigError
+from pocketmood.presets import DEFAULT_RUN
 
 
 @dataclass(frozen=True)
 class BenchmarksConfig:
     """What to measure, how often, and with how many threads."""
 
-    run: Path = Path("runs/default")
+    run: Path = DEFAULT_RUN
     """Run folder with finished stages data, teacher, student and bundle."""
     threads: int = 2
     """Threads that every runtime may use."""
@@ -61,10 +62,9 @@ PRESETS: dict[str, BenchmarksConfig] = {
     "full": _FULL,
     # What is streamlined is the training: its programs are measured like any other.
     "streamlined": _FULL,
-    "demo": BenchmarksConfig(run=Path("runs/demo")),
+    "demo": BenchmarksConfig(),
     # Shows that the pipes fit; processor time, memory and stock networks would take longer than all stages before it.
     "smoke": BenchmarksConfig(
-        run=Path("runs/smoke"),
         warmup=1,
         repeats=5,
         bootstrap=200,

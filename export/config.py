@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pocketmood.errors import ConfigError
+from pocketmood.presets import DEFAULT_RUN
 
 Gain = Literal["size", "speed"]
 Format = Literal["onnx", "executorch", "coreml"]
@@ -56,7 +57,7 @@ _NOT_SHAPING = ("run", "checkpoint", "required", "strict", "processes", "step_li
 class ExportConfig:
     """The export stage: front end and student as one program, in three formats, each proven against PyTorch."""
 
-    run: Path = Path("runs/demo")
+    run: Path = DEFAULT_RUN
     """Run folder; its data and student stages must be finished."""
     checkpoint: Path | None = None
     """Another student: its weights (model.safetensors, config.json beside them) or their folder; the run's own if left
@@ -146,7 +147,7 @@ class ExportConfig:
         return {name: value for name, value in vars(self).items() if name not in _NOT_SHAPING}
 
 
-_FULL = ExportConfig(run=Path("runs/full"), calibration=128)
+_FULL = ExportConfig(calibration=128)
 PRESETS = {
     "full": _FULL,
     # What is streamlined is the training: its student is exported and proven like any other.
@@ -155,7 +156,6 @@ PRESETS = {
     "demo": ExportConfig(precision=("fp32", "int8")),
     # Nothing is learnt, so there is no CCC to lose.
     "smoke": ExportConfig(
-        run=Path("runs/smoke"),
         precision=("fp32", "int8"),
         golden=3,
         held_out=3,

@@ -49,13 +49,17 @@ def parse(
         return tyro.cli(config, prog=prog, description=about, args=words, config=marks)
 
     # Read before all else, and by argparse: tyro can only build the other flags when it knows their defaults.
+    from pocketmood import presets  # a command itself, which imports this module
+
     names = list(config)
     first = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=names, default=names[0])
     chosen, rest = first.parse_known_args(words)
     if len(names) > 1:
-        about += f"\n\n--preset {{{','.join(names)}}} sets all defaults below; shown: {chosen.preset}"
-    default = config[chosen.preset]
+        about += f"\n\n--preset {{{','.join(names)}}} sets all defaults below; shown: {chosen.preset}\n"
+        about += presets.table(names)
+    presets.choose(chosen.preset)
+    default = presets.with_run(config[chosen.preset], chosen.preset)
     return tyro.cli(type(default), prog=prog, description=about, default=default, args=rest, config=marks)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pocketmood.errors import ConfigError
+from pocketmood.presets import DEFAULT_RUN
 from pocketmood.training.schedule import Schedule
 
 # Written out, so that --help names them: asking timm would import torch.
@@ -82,7 +83,7 @@ SCHEDULE = Schedule(epochs=20, batch_size=32, ema_decay=0.99)
 class StudentConfig:
     """The student stage: a small network learns from ratings and from the teacher's soft targets."""
 
-    run: Path = Path("runs/demo")
+    run: Path = DEFAULT_RUN
     """Run folder; its data and teacher stages must be finished."""
     model: ModelName = "mobilevit_s"
     """timm's name of the network."""
@@ -110,6 +111,9 @@ class StudentConfig:
     """Weights of the loss terms."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Changes to the crops."""
+    doctor: bool = False
+    """Look at GPU, weights, disk and time before anything is trained, and stop where one does not do; the variable
+    ANYWAY=1 goes on."""
 
     def __post_init__(self) -> None:
         """Refuse sizes the network would resize, and numbers that train nothing."""
@@ -147,8 +151,8 @@ def require_size(size: int, name: str) -> None:
 # Weights averaged over about 1000 steps, not 100: with eight crops per clip an epoch has eight times the steps.
 _FULL_SCHEDULE = replace(SCHEDULE, batch_size=48, workers=4, ema_decay=0.999)
 PRESETS = {
-    "full": StudentConfig(draws=8, schedule=_FULL_SCHEDULE),
-    "streamlined": StudentConfig(draws=8, schedule=replace(_FULL_SCHEDULE, epochs=10)),
+    "full": StudentConfig(doctor=True, draws=8, schedule=_FULL_SCHEDULE),
+    "streamlined": StudentConfig(doctor=True, draws=8, schedule=replace(_FULL_SCHEDULE, epochs=10)),
     # xxs from random weights: what a laptop's CPU trains in minutes, without the model hub.
     "demo": StudentConfig(
         model="mobilevit_xxs",

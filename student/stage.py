@@ -21,13 +21,14 @@ from pocketmood.data.saved_student import Labelling, Origin
 from pocketmood.metrics import AXES
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import Stage, write_json
-from pocketmood.training import distributed, weights
+from pocketmood.training import distributed, doctor, weights
 from pocketmood.training.device import keep_freed_memory
 from pocketmood.training.weights import Published
 from student import metrics
 from student.config import StudentConfig
 from student.metrics import PartMetrics, StudentMetrics
 from student.mobilevit import Student, published, save_student
+from student.needs import needs
 from student.plots import plot_all
 from student.predict import predict_clips
 from student.record import StudentRecord, Throughput
@@ -50,7 +51,11 @@ def run(config: StudentConfig) -> None:
     if distributed.up_to_date(_described(config, inputs | weights.identities(found, folder.folder("student")))):
         return
 
-    found = weights.fetch_once(wanted, found)
+    if config.doctor:
+        doctor.attend(needs(config), config.run)
+    resolved, found = found, weights.fetch_once(wanted, found)
+    if config.doctor:
+        doctor.refuse_lost(wanted, resolved, found)
     keep_freed_memory()
     data = TrainingData.open(folder, config.synthetic_clips)
     stage = _described(config, inputs | weights.identities(found))
@@ -63,8 +68,8 @@ def run(config: StudentConfig) -> None:
 
 def _described(config: StudentConfig, inputs: dict[str, str]) -> Stage:
     """Describe the stage; of first weights its inputs say what they are, so that its config need not say where."""
-    known = config if config.weights == "random" else replace(config, weights="published")
-    return Stage(config.run, "student", known, inputs)
+    weights_asked = "random" if config.weights == "random" else "published"
+    return Stage(config.run, "student", replace(config, weights=weights_asked, doctor=False), inputs)
 
 
 def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) -> None:

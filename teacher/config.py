@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pocketmood.errors import ConfigError
+from pocketmood.presets import DEFAULT_RUN
 from pocketmood.training.schedule import Schedule
 from pocketmood.training.variants import VariantsConfig
 from pocketmood.training.weights import FOLDER_FILES, Published
@@ -187,7 +188,7 @@ class SoftTargetsConfig:
 class TeacherConfig:
     """The teacher stage: GAN, synthesis, quality gate, fine-tuning, soft targets."""
 
-    run: Path = Path("runs/demo")
+    run: Path = DEFAULT_RUN
     """Run folder; its data stage must be finished."""
     seed: int = 0
     """Decides everything random."""
@@ -211,6 +212,9 @@ class TeacherConfig:
     """How the baseline is trained."""
     soft_targets: SoftTargetsConfig = field(default_factory=SoftTargetsConfig)
     """What the student is given."""
+    doctor: bool = False
+    """Look at GPU, weights, disk and time before anything is trained, and stop where one does not do; the variable
+    ANYWAY=1 goes on."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
@@ -265,9 +269,12 @@ _AST_TRAINING = FineTuneConfig(
 )
 _AST_DEMO_TRAINING = FineTuneConfig(schedule=replace(SCHEDULE, epochs=6, learning_rate=7e-4))
 PRESETS = {
-    "full": TeacherConfig(gan=GAN_PRESETS["full"], vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING),
+    "full": TeacherConfig(
+        doctor=True, gan=GAN_PRESETS["full"], vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING
+    ),
     # The recipe's short form leaves out its optional steps: listening to the GAN, and the baseline.
     "streamlined": TeacherConfig(
+        doctor=True,
         listen_s=0.0,
         gan=GAN_PRESETS["streamlined"],
         vit=_BASE,

@@ -31,7 +31,7 @@ from pocketmood.data.split import refuse_leaks
 from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.records import from_json
 from pocketmood.runs import Stage
-from pocketmood.training import distributed, weights
+from pocketmood.training import distributed, doctor, weights
 from pocketmood.training.device import default_device, keep_freed_memory
 from pocketmood.training.distributed import is_main_process
 from pocketmood.training.schedule import BEST_WEIGHTS
@@ -39,6 +39,7 @@ from pocketmood.training.vary import make_variants, open_variants, require_libro
 from teacher import evaluate, finetune, floor, publish, soft_targets
 from teacher.gan.config import GATE
 from teacher.gan.record import GanRecord, ListeningRecord, Verdict
+from teacher.needs import needs
 from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord, warnings_of
 from teacher.vit import load_teacher
 
@@ -60,11 +61,15 @@ def run(config: TeacherConfig) -> int:
 
     # Before the GAN's hours, not after them: by then the network may be gone, or never have been there.
     wanted = config.published()
-    first = weights.resolve_once(wanted)
+    found = weights.resolve_once(wanted)
     finished = folder.folder("teacher")
-    if distributed.up_to_date(_described(config, inputs | weights.identities(first, finished))):
+    if distributed.up_to_date(_described(config, inputs | weights.identities(found, finished))):
         return 0
-    first = weights.fetch_once(wanted, first)  # a download that fails leaves random ones
+    if config.doctor:
+        doctor.attend(needs(config), config.run)
+    first = weights.fetch_once(wanted, found)  # a download that fails leaves random ones
+    if config.doctor:
+        doctor.refuse_lost(wanted, found, first)
     stage = _described(config, inputs | weights.identities(first))
     keep_freed_memory()
     # Read now, although only the report at the very end names it: a run of another version is refused before hours of
@@ -87,7 +92,7 @@ def run(config: TeacherConfig) -> int:
 
 def _described(config: TeacherConfig, inputs: dict[str, str]) -> Stage:
     """Describe the stage; of first weights its inputs say what they are, so that its config need not say where."""
-    known = replace(config, vit=config.vit.without_place(), ast=config.ast.without_place())
+    known = replace(config, vit=config.vit.without_place(), ast=config.ast.without_place(), doctor=False)
     return Stage(config.run, "teacher", known, inputs, has_steps=True)
 
 

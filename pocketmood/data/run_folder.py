@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pocketmood import standing_warnings
+from pocketmood import presets, standing_warnings
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
@@ -60,8 +60,10 @@ class RunFolder:
         return folder
 
     def command(self, stage: str) -> str:
-        """Return what to type to make a stage."""
-        return f"make {MAKE_TARGETS[stage]} RUN={self.path}"
+        """Return what to type to make a stage: of this run, by this process's preset, from music where it has none."""
+        preset = f" PRESET={presets.chosen()}" if presets.chosen() and stage != "data" else ""
+        music = "" if (self.path / STAGES[0] / STAGE_FILE).is_file() else " DEAM=/path/to/DEAM"
+        return f"make {MAKE_TARGETS[stage]} RUN={self.path}{preset}{music}"
 
     def stage_file(self, stage: str) -> StageFile:
         """Read the stage.json of a finished stage: config, inputs, fingerprint, record, versions, wall time."""

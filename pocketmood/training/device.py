@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from dataclasses import dataclass
 
 import torch
 
@@ -11,6 +12,34 @@ from pocketmood.training.schedule import Precision
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's mallopt parameters, from its malloc.h."""
+
+
+LEAST_CAPABILITY = (7, 5)
+"""The oldest GPUs that the locked torch has kernels for: T4, RTX 20. A P100 (6.0) and a V100 (7.0) are older."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What of a GPU decides whether and how a training runs on it."""
+
+    name: str
+    """As its maker calls it."""
+    memory_bytes: int
+    free_bytes: int
+    """All of its memory, and what no program holds now."""
+    capability: tuple[int, int]
+    """Compute capability."""
+    bf16: bool
+    """Whether it computes in bf16 itself."""
+
+
+def find_gpu() -> Gpu | None:
+    """Return the GPU that training would use; None where torch finds none."""
+    if not torch.cuda.is_available():
+        return None
+    properties = torch.cuda.get_device_properties(0)
+    free, total = torch.cuda.mem_get_info(0)
+    return Gpu(properties.name, total, free, (properties.major, properties.minor), has_bf16())
 
 
 def default_device() -> torch.device:

@@ -1,0 +1,118 @@
+"""What the teacher's stage needs of a machine, for the doctor: weights, memory, disk, and steps to be timed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pocketmood.command import parse
+from pocketmood.spec import MelSpec
+from pocketmood.training.doctor import Needs, Songs
+from teacher.config import PRESETS, FineTuneConfig, TeacherConfig, VitConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from pocketmood.training.probe import Probe
+
+_GAN_BATCH, _VIT_BATCH = 24, 12
+_PEAK_BYTES, _FIXED_BYTES = 4_700_000_000, 1_200_000_000
+"""GPU memory that the published recipe saw at those batches, and the share of it that no batch makes smaller: weights,
+moments, and the GPU's own libraries (estimated)."""
+_VIT_BYTES = 4 * 86_000_000
+_VIT_COPIES = 6
+"""ViT-B on disk at once: weights, best weights, averages, and a checkpoint with both moments."""
+
+
+def of_words(words: Sequence[str]) -> Needs:
+    """Return what a command line of the stage would need."""
+    return needs(parse(PRESETS, "python -m teacher", None, words))
+
+
+def needs(config: TeacherConfig) -> Needs:
+    """Return what a config needs."""
+    share = config.training.schedule.batch_size / _VIT_BATCH if config.vit.pretrained else 0.1
+    if config.synthetic:
+        share = max(share, config.gan.batch_size / _GAN_BATCH)
+    return Needs(
+        stage="teacher",
+        precision=config.training.schedule.precision,
+        published=tuple(config.published().values()),
+        gpu_bytes=round(_FIXED_BYTES + (_PEAK_BYTES - _FIXED_BYTES) * share),
+        smaller="--training.schedule.batch-size 6 --training.schedule.accumulation 2 --gan.batch-size 12 "
+        "--gan.accumulation 4",
+        disk_bytes=partial(_disk_bytes, config),
+        probes=partial(_probes, config),
+    )
+
+
+def _disk_bytes(config: TeacherConfig, songs: Songs) -> int:
+    """Estimate what the stage writes: synthetic clips, the networks, and soft targets with their features."""
+    spec = MelSpec()
+    drawn = config.synthetic * spec.bands * spec.frames(spec.samples) * 2  # float16
+    networks = _VIT_COPIES * _VIT_BYTES if config.vit.pretrained else 100_000_000
+    targets = songs.all * (1 + config.soft_targets.crops) * 4 * 800
+    return round(drawn + networks + targets + 500_000_000)  # the GAN, pictures and sounds
+
+
+def _probes(config: TeacherConfig, songs: Songs) -> tuple[Probe, ...]:
+    """List the networks that are trained, each with a step and how often it is taken."""
+    from pocketmood.training.probe import Probe
+
+    found = []
+    if config.synthetic:
+        gan = config.gan
+        passes = gan.accumulation * (gan.steps_per_epoch or max(songs.train // (gan.batch_size * gan.accumulation), 1))
+        build = partial(_gan_step, config)
+        found.append(Probe("GAN", gan.batch_size, gan.epochs * passes, config.training.schedule.precision, build))
+    networks = [("ViT", config.vit, config.training)]
+    networks += [("AST", config.ast, config.ast_training)] if config.baseline else []
+    for name, vit, training in networks:
+        schedule = training.schedule
+        steps = schedule.epochs * math.ceil(songs.train / schedule.batch_size)
+        build = partial(_vit_step, vit, training)
+        found.append(Probe(name, schedule.batch_size, steps, schedule.precision, build))
+    return tuple(found)
+
+
+def _vit_step(vit: VitConfig, training: FineTuneConfig, place: torch.device) -> Callable[[int], None]:
+    """Build a network at random with all layers learning that ever do, and return its step on noise."""
+    import torch
+
+    from teacher.unfreezing import prepare
+    from teacher.vit import build_teacher
+
+    # Bare, with the published numbers: what weights are worth does not change how long a step takes.
+    teacher = build_teacher(replace(vit, weights=None), architecture={}).to(place).train()
+    prepare(teacher, training)
+
+    def step(items: int) -> None:
+        mel = torch.rand(items, 1, MelSpec().bands, training.crop_frames, device=place) * 2 - 1
+        emotion, rater_sd, _ = teacher(mel)
+        (emotion.square().mean() + rater_sd.square().mean()).backward()
+
+    return step
+
+
+def _gan_step(config: TeacherConfig, place: torch.device) -> Callable[[int], None]:
+    """Build generator and discriminator, and return one pass of each: the adversary's on twice as many clips."""
+    import torch
+
+    from teacher.gan.model import Discriminator, Generator
+
+    gan, spec = config.gan, MelSpec()
+    frames = spec.frames(spec.samples)
+    generator = Generator(gan.latent, gan.embedding, gan.width, gan.upsampling, spec.bands, frames).to(place)
+    discriminator = Discriminator(gan.width, gan.embedding, spec.bands).to(place)
+
+    def step(items: int) -> None:
+        noise, wish = torch.randn(items, gan.latent, device=place), torch.rand(items, 2, device=place)
+        fake = generator(noise, wish)
+        both = torch.cat([torch.rand_like(fake), fake.detach()])
+        discriminator(both, wish.repeat(2, 1))[0].square().mean().backward()
+        discriminator(fake, wish)[0].square().mean().backward()
+
+    return step
