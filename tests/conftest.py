@@ -9,6 +9,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from pocketmood import presets
 from tests.helpers import ROOT, tiny
 
 
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def no_preset_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which preset the command line of an earlier test named: messages say it."""
+    monkeypatch.setattr(presets, "_chosen", [])
 
 
 @pytest.fixture(scope="session")

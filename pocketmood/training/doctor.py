@@ -111,12 +111,16 @@ def _gpu(gpu: Gpu | None, needs: Sequence[Needs]) -> list[Finding]:
     text = f"{_size(gpu.memory_bytes)}, {_size(gpu.free_bytes)} of it free; the {largest.stage}'s largest step takes "
     text += f"about {_size(largest.gpu_bytes)}"
     fits = gpu.free_bytes >= largest.gpu_bytes
-    remedy = "" if fits else f'smaller batches: {largest.stage.upper()}="{largest.smaller}", or end what holds the GPU'
+    remedy = "" if fits else f"end what holds the GPU, or train with smaller batches:\n{_smaller(largest)}"
     return [
         Finding("ok", "GPU", about),
         Finding("ok" if fits else "stop", "GPU memory", text, remedy),
         Finding("ok", "precision", precision),
     ]
+
+
+def _smaller(need: Needs) -> str:
+    return f'{need.stage.upper()}="{need.smaller}"'
 
 
 def _weights(needs: Sequence[Needs]) -> list[Finding]:
@@ -194,7 +198,7 @@ def _time(needs: Sequence[Needs], songs: Songs) -> list[Finding]:
                 measured = measure(probe)
             except OutOfMemory:
                 text = f"one step of {probe.name} with {probe.batch} items ran out of memory"
-                findings.append(Finding("stop", "GPU memory", text, f'{need.stage.upper()}="{need.smaller}"'))
+                findings.append(Finding("stop", "GPU memory", text, _smaller(need)))
                 continue
             total += measured.seconds * probe.steps
             items = f"{measured.items} of {probe.batch} items, scaled" if measured.items < probe.batch else "measured"
