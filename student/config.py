@@ -112,8 +112,7 @@ class StudentConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Changes to the crops."""
     doctor: bool = False
-    """Look at GPU, weights, disk and time before anything is trained, and stop where one does not do; the variable
-    ANYWAY=1 goes on."""
+    """Look at GPU, weights, disk and time first, and stop where one does not do; the variable ANYWAY=1 goes on."""
 
     def __post_init__(self) -> None:
         """Refuse sizes the network would resize, and numbers that train nothing."""

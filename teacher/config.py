@@ -213,8 +213,7 @@ class TeacherConfig:
     soft_targets: SoftTargetsConfig = field(default_factory=SoftTargetsConfig)
     """What the student is given."""
     doctor: bool = False
-    """Look at GPU, weights, disk and time before anything is trained, and stop where one does not do; the variable
-    ANYWAY=1 goes on."""
+    """Look at GPU, weights, disk and time first, and stop where one does not do; the variable ANYWAY=1 goes on."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
@@ -269,9 +268,7 @@ _AST_TRAINING = FineTuneConfig(
 )
 _AST_DEMO_TRAINING = FineTuneConfig(schedule=replace(SCHEDULE, epochs=6, learning_rate=7e-4))
 PRESETS = {
-    "full": TeacherConfig(
-        doctor=True, gan=GAN_PRESETS["full"], vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING
-    ),
+    "full": TeacherConfig(vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING, doctor=True),
     # The recipe's short form leaves out its optional steps: listening to the GAN, and the baseline.
     "streamlined": TeacherConfig(
         doctor=True,

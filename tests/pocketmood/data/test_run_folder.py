@@ -25,7 +25,7 @@ def test_a_finished_data_stage_is_read_once(tiny_run: Path) -> None:
 
 @pytest.mark.parametrize(("stage", "target"), MAKE_TARGETS.items())
 def test_a_missing_stage_is_one_line_with_the_command(tmp_path: Path, stage: str, target: str) -> None:
-    with pytest.raises(RunError, match=rf"not been made yet. Type `make {target} RUN={tmp_path}` first"):
+    with pytest.raises(RunError, match=rf"Type `make {target} RUN={tmp_path} DEAM=/path/to/DEAM` first"):
         RunFolder(tmp_path).made(stage)
 
 
