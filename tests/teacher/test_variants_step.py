@@ -13,7 +13,7 @@ from pocketmood.errors import ConfigError
 from pocketmood.runs import read_stage
 from pocketmood.training import vary
 from pocketmood.training.variants import VariantsConfig
-from teacher import finetune
+from teacher import training_set
 from teacher.config import PRESETS
 from teacher.stage import run
 
@@ -33,13 +33,13 @@ def test_variants_are_of_training_songs_alone_and_belong_to_what_the_vit_was_tra
 ) -> None:
     pytest.importorskip("librosa")
     heard = []
-    dataset = finetune.CropDataset
+    dataset = training_set.CropDataset
 
-    def listening(*args: object) -> finetune.CropDataset:
+    def listening(*args: object) -> training_set.CropDataset:
         heard.append(dataset(*args))
         return heard[-1]
 
-    monkeypatch.setattr(finetune, "CropDataset", listening)
+    monkeypatch.setattr(training_set, "CropDataset", listening)
     config = replace(CONFIG, run=tiny_run)
     run(config)
     teacher, split = tiny_run / "teacher", Split.load(tiny_run / "data" / "split.json")
