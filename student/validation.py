@@ -44,7 +44,8 @@ def validator(data: TrainingData, front: MelFrontEnd) -> Validate:
             student.load_state_dict(alone.state_dict())
         emotion = predict(alone, scored).emotion
         scores = score(emotion, labels)
-        loss = label_term(*map(torch.from_numpy, (emotion, labels)), torch.ones(len(labels), dtype=torch.bool))
+        rated = torch.ones(len(labels), dtype=torch.bool)
+        loss = label_term(torch.from_numpy(emotion), torch.from_numpy(labels), rated)
         return {name: scores[name] for name in _SCORES} | {"labels": float(loss)}
 
     return validate

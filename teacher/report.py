@@ -230,9 +230,9 @@ def _facts(saved: SavedTeacher, training: Path) -> str:
         "synthetic clips": saved.training.synthetic_clips,
         "spectrogram": saved.training.spec_hash,
     }
-    if told := read_facts(training):
-        facts["what learns"] = "; ".join(f"from epoch {entry.epoch} {entry}" for entry in told.learning)
-        facts["clips per pass"] = told.pass_size
+    if trained := read_facts(training):
+        facts["what learns"] = "; ".join(f"from epoch {entry.epoch} {entry}" for entry in trained.learning)
+        facts["clips per pass"] = trained.pass_size
     rows = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return f"<dl>{rows}</dl>"
 

@@ -210,7 +210,7 @@ def add_gradients(
     sums: dict[str, Tensor],
 ) -> None:
     """Accumulate the mean gradient of a step's batches, each in one or more passes; add their mean terms to `sums`."""
-    passes = [one for batch in batches for one in batch]
+    passes = [part for batch in batches for part in batch]
     for number, (share, tensors) in enumerate(passes, 1):
         with synchronised(accelerator, model, number == len(passes)):
             terms = model(**tensors)

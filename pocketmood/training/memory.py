@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pocketmood.errors import RunError
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"
 """Lets PyTorch's allocator grow its blocks: what helps where memory is there, but in pieces."""
 

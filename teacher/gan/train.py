@@ -185,7 +185,7 @@ class GanTraining:
         """Draw this process's share of the pairs of one step, one pass at a time."""
         for index, rows in self._passes():
             where = (epoch, step, turn, index)
-            real, real_condition = (part[rows] for part in self._real(where))
+            real, real_condition = self._real(where, rows)
             noise, fake_condition = (part[rows] for part in self._seeds(_FAKE, where))
             with torch.no_grad(), self.accelerator.autocast():
                 fake = self.generator(noise, fake_condition).float()
@@ -204,14 +204,12 @@ class GanTraining:
             where = (epoch, step, turn, index)
             noise, condition = (part[rows] for part in self._seeds(_GENERATOR, where))
             # The songs that the adversary has just seen: their spectrograms are kept, not made again.
-            with_real = self.config.feature_matching or self.config.spectral
-            mels, emotions = (part[rows] for part in self._real(where)) if with_real else (None, None)
+            real = self._real(where, rows) if self.config.feature_matching or self.config.spectral else None
             with synchronised(self.accelerator, self.trained, number == len(passes)), self.accelerator.autocast():
                 fake = self.trained(noise, condition).float()
-                real = (mels, emotions) if self.config.feature_matching else None
-                terms = self.adversary.judge(fake, condition, real)
-                if self.config.spectral:
-                    terms["spectral"] = spectral_distance(fake, mels)
+                terms = self.adversary.judge(fake, condition, real if self.config.feature_matching else None)
+                if real is not None and self.config.spectral:
+                    terms["spectral"] = spectral_distance(fake, real[0])
                 loss = sum((weights[name] * term for name, term in terms.items()), torch.zeros(()))
                 self.accelerator.backward(loss / len(passes))
             for name, value in terms.items():
@@ -221,16 +219,16 @@ class GanTraining:
         self.optimizer.zero_grad(set_to_none=True)
         return {name: float(self.accelerator.reduce(value, "mean")) for name, value in totals.items()}
 
-    def _real(self, where: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Return this process's share of a batch of songs, with their blurred emotions."""
-        if self._latest[0] == where:  # the adversary has just learnt from them
-            return self._latest[1]
-        rows = self._song_rows(where)
-        labels = add_jitter(self.songs.labels[rows], self.config.jitter, self._rng(_REAL, where, 0))
-        mine = self._share()
-        batch = self.songs.mels([self.songs.ids[row] for row in rows[mine]]), self._tensor(labels[mine])
-        self._latest = (where, batch)
-        return batch
+    def _real(self, where: tuple[int, ...], rows: slice) -> tuple[Tensor, Tensor]:
+        """Return a pass of this process's share of a batch of songs, with their blurred emotions."""
+        if self._latest[0] != where:  # else the adversary has just learnt from them
+            songs = self._song_rows(where)
+            labels = add_jitter(self.songs.labels[songs], self.config.jitter, self._rng(_REAL, where, 0))
+            mine = self._share()
+            batch = self.songs.mels([self.songs.ids[song] for song in songs[mine]]), self._tensor(labels[mine])
+            self._latest = (where, batch)
+        mels, emotions = self._latest[1]
+        return mels[rows], emotions[rows]
 
     def _song_rows(self, where: tuple[int, ...]) -> NDArray[np.int64]:
         """Choose a batch: the epoch's shuffle for the first turn, songs at random for extra turns."""

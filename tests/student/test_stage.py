@@ -28,6 +28,8 @@ OUTPUTS = {
     "config.json",
     "metrics.json",
     "metrics.jsonl",
+    "best.json",
+    "training.json",
     "model.safetensors",
     "plots",
     "predictions.csv",

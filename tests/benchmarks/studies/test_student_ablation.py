@@ -114,7 +114,8 @@ def test_a_small_ablation_is_written_and_kept(tiny_run: Path, tmp_path: Path, mo
     for arm in ARMS:
         folder = tiny_run / "ablation" / "student" / f"{arm}-0"
         left = {path.name for path in folder.iterdir()}
-        assert left == {"model.safetensors", "config.json", "predictions.csv", "metrics.jsonl", "stage.json"}
+        records = {"metrics.jsonl", "best.json", "training.json", "stage.json"}
+        assert left == {"model.safetensors", "config.json", "predictions.csv"} | records
     from student import train_once
 
     monkeypatch.setattr(train_once, "train_student", None)  # nothing may train again

@@ -76,11 +76,11 @@ def test_smaller_passes_take_the_same_steps(
     facts = read_facts(tmp_path / "parts")
     assert facts is not None and facts.pass_size == size
 
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     first = (
         "vit: memory ran out with 8 items per pass; going on from the last epoch with 4, 2 passes for each batch of 8"
     )
-    assert first in said and f"with {size}, {8 // size} passes for each batch of 8" in said
+    assert first in printed and f"with {size}, {8 // size} passes for each batch of 8" in printed
 
 
 def test_passes_of_unequal_size_count_by_their_items(tmp_path: Path, fits: dict[str, int]) -> None:
@@ -193,8 +193,8 @@ def test_what_learns_is_counted_when_it_changes(tmp_path: Path, capsys: pytest.C
         on_epoch=on_epoch, name="line",
     )  # fmt: skip
     fit(training)
-    said = [line for line in capsys.readouterr().out.splitlines() if "parameters" in line]
-    assert said == [
+    printed = [line for line in capsys.readouterr().out.splitlines() if "parameters" in line]
+    assert printed == [
         "line: epoch 1: 0 of 1 offsets: 8 of 10 parameters, 2 frozen",
         "line: epoch 3: 1 of 1 offsets: all 10 parameters learn",
     ]

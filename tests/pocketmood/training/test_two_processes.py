@@ -118,7 +118,7 @@ def test_two_processes_have_the_weights_of_one_with_accumulated_passes(tmp_path:
 def test_two_processes_agree_on_smaller_passes_where_one_of_them_lacks_memory(tmp_path: Path) -> None:
     script = tmp_path / "tiny_training.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    weights, said = {}, {}
+    weights, printed = {}, {}
     # The mean of the squares does not depend on the passes; the second process alone holds two items, not four.
     plain = TINY_TRAINING.replace("ccc_loss(gather(self.layer(x)), gather(x[:, :2].abs()))", "self.square(x)")
     plain += "\n"
@@ -138,9 +138,9 @@ def test_two_processes_agree_on_smaller_passes_where_one_of_them_lacks_memory(tm
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        weights[name], said[name] = load_tensors(tmp_path / name / "best.safetensors"), done.stdout
-    assert "memory ran out" not in said["whole"]
-    assert said["parts"].count("memory ran out with 4 items per pass; going on from the last epoch with 2") == 1
+        weights[name], printed[name] = load_tensors(tmp_path / name / "best.safetensors"), done.stdout
+    assert "memory ran out" not in printed["whole"]
+    assert printed["parts"].count("memory ran out with 4 items per pass; going on from the last epoch with 2") == 1
     for key, value in weights["whole"].items():
         torch.testing.assert_close(weights["parts"][key], value, rtol=1e-5, atol=1e-6)
 

@@ -23,8 +23,10 @@ def test_smaller_passes_are_divisors_of_the_batch(capsys: pytest.CaptureFixture[
     while size > 1:
         sizes.append(size := smaller_pass(size, config, 1))
     assert sizes == [12, 6, 3, 1]
-    said = capsys.readouterr().out.splitlines()[0]
-    assert said.startswith("gan: memory ran out with 24 clips per pass; going on from the last epoch with 12, 2 passes")
+    printed = capsys.readouterr().out.splitlines()[0]
+    assert printed.startswith(
+        "gan: memory ran out with 24 clips per pass; going on from the last epoch with 12, 2 passes"
+    )
     with pytest.raises(
         RunError, match=r"gan: memory ran out even with 1 item.*expandable_segments.*--gan\.width below"
     ):

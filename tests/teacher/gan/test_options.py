@@ -155,7 +155,7 @@ def test_spectral_distance_equals_its_slow_twin() -> None:
         gaps += [np.abs(np.mean(a, 0) - np.mean(b, 0)).mean(), np.abs(np.std(a, 0) - np.std(b, 0)).mean()]
     np.testing.assert_allclose(spectral_distance(fake, real).item(), np.mean(gaps), rtol=1e-4, atol=1e-6)
     assert spectral_distance(real, real).item() == 0
-    # One clip for all has the right mean and no spread; a constant one must not stop the training with a NaN.
+    # One clip for all has the right mean and no variation; a constant one must not stop the training with a NaN.
     still = torch.zeros_like(fake, requires_grad=True)
     spectral_distance(still, real).backward()
     assert still.grad is not None and bool(still.grad.isfinite().all())
