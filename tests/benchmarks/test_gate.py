@@ -63,6 +63,23 @@ def test_red_with_one_line_per_broken_limit(limit: dict[str, float], figure: dic
     assert broken_limits(GateConfig(rows=("model.int8.pte",), **limit), [damaged]) == [f"model.int8.pte: {line}"]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "broken", "told"),
+    [
+        (0.01, 0.02, False, True),
+        (-0.01, 0.09, False, False),
+        (0.021, 0.09, True, True),
+        (float("nan"),) * 2 + (True, True),
+    ],
+)
+def test_a_drop_is_judged_by_its_interval(low: float, high: float, broken: bool, told: bool) -> None:
+    config = GateConfig(rows=("model.int8.pte",), max_drop=0.02)
+    records = [row("model.int8.pte", ccc_drop=0.03, ccc_drop_low=low, ccc_drop_high=high)]
+    assert bool(broken_limits(config, records)) == broken
+    line = "model.int8.pte: a CCC drop of -0.010 to +0.090 cannot be told (max-drop 0.02)"
+    assert gate.open_lines(config, records) == ([] if told else [line])
+
+
 def test_a_row_that_is_not_there_keeps_no_limit() -> None:
     found = broken_limits(GateConfig(rows=ROWS, max_drop=0.1), [row("model.fp32.pte")])
     assert found == ["model.int8.pte: no such row in the results"]
