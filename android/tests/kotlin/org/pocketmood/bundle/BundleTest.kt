@@ -73,6 +73,19 @@ class BundleTest {
     }
 
     @Test
+    fun whatWasLeftOutIsNoProgramAndWhatCannotBeToldIsOne() {
+        TinyBundle().write(folder)
+        val about = JSONObject(File(folder, "bundle.json").readText())
+        about.put("left_out", JSONObject(mapOf("model.fp32.pte" to "no such operator")))
+        about.put("warnings", JSONArray(listOf("data: synthetic labels")))
+        File(folder, "bundle.json").writeText("$about")
+        val records = JSONArray(File(folder, "parity.json").readText())
+        records.getJSONObject(0).put("ccc_verdict", "cannot be told")
+        File(folder, "parity.json").writeText("$records")
+        assertEquals(listOf("model.int8.pte"), Bundle.open(folder).programs.map { it.file })
+    }
+
+    @Test
     fun readsItsGoldenPairs() {
         val pairs = Bundle.open(TinyBundle().write(folder)).golden().toList()
         assertEquals(listOf(.3f, -.2f), pairs.map { it.prediction.emotion.valence })

@@ -9,17 +9,22 @@ import java.nio.FloatBuffer
 import kotlin.math.abs
 import org.json.JSONArray
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
+import org.pocketmood.FakeModel
 import org.pocketmood.Problem
 import org.pocketmood.bundle.Bundle
 import org.pocketmood.bundle.Program
+import org.pocketmood.model.Emotion
 import org.pocketmood.model.EmotionModel
 import org.pocketmood.model.ExecuTorchModel
+import org.pocketmood.model.Prediction
+import org.pocketmood.model.SelfTestResult
 import org.pocketmood.model.distance
 import org.pocketmood.model.selfTest
 import org.pocketmood.problem
@@ -81,6 +86,25 @@ class ProgramTest {
                 for (k in 0..3) assertEquals(expected[4 * i + k], found[k], 1e-5f)
             }
         }
+    }
+
+    @Test
+    fun pythonAndTheAppDrawTheLineAtTheSamePlace() {
+        // What Python predicted, judged by the app: the distance that Python found is where the verdict turns.
+        val found = reference("golden.f32").toList().chunked(4).map { (v, a, vi, ai) -> Prediction(Emotion(v, a), Emotion(vi, ai)) }
+        val edge = reference("distance.f32").single()
+
+        fun judged(tolerance: Float): SelfTestResult {
+            val next = found.iterator()
+            return selfTest(FakeModel { next.next() }, bundle.golden(), tolerance) { 0 }
+        }
+        assertEquals(edge, judged(1f).difference, 1e-8f)
+        assertTrue(judged(edge + 1e-7f).passed)
+        assertFalse(judged(edge - 1e-7f).passed)
+        // And the tolerance that both judge by is the one that stands in parity.json.
+        val program = bundle.programs.first()
+        assertEquals(judged(program.tolerance).passed, edge <= program.tolerance)
+        println("${program.file}: the line lies at $edge, Python and app; tolerance ${program.tolerance}")
     }
 
     @Test
