@@ -15,6 +15,8 @@ from export.job import REFERENCE, SEARCH, Job
 from pocketmood.errors import ExportError
 from pocketmood.processes import start_worker
 
+LINGER_S = 10.0
+"""What a process without work may take to end."""
 DIED = "its process died, most likely for want of memory; try --processes 1"
 
 
@@ -146,7 +148,9 @@ class Crew:
 
     def dismiss(self) -> None:
         """End all processes, also those at work."""
-        for worker in [*self._idle, *self._busy.values()]:
+        for worker in self._idle:
+            worker.let_go()
+        for worker in self._busy.values():
             worker.end()
 
 
@@ -176,6 +180,12 @@ class _Worker:
         except (EOFError, OSError):
             self.end()
             return DIED
+
+    def let_go(self) -> None:
+        """Let it end by itself, which gives back what its libraries hold of the system; kill one that lingers."""
+        self.pipe.close()
+        self._process.join(LINGER_S)
+        self.end()
 
     def end(self) -> None:
         """Kill it: it may hang in a library that hears no signal."""
