@@ -146,13 +146,10 @@ class FineTuneConfig:
         if self.schedule.batch_size < 2:  # a correlation over one clip is not defined
             raise ConfigError(f"batch_size {self.schedule.batch_size} must be at least 2")
         if self.unfreeze and self.schedule.restarts:
-            raise ConfigError(
-                f"restarts {self.schedule.restarts} follow from unfreeze {self.unfreeze}; leave one of the two out"
-            )
-        if not 0 <= self.valence_share <= 1:
-            raise ConfigError(f"valence share {self.valence_share} must lie in [0, 1]")
-        if not 0 <= self.whole_batches <= 1:
-            raise ConfigError(f"whole_batches {self.whole_batches} must lie in [0, 1]")
+            raise ConfigError(f"restarts {self.schedule.restarts} follow from unfreeze {self.unfreeze}; leave one out")
+        for name, share in (("valence share", self.valence_share), ("whole_batches", self.whole_batches)):
+            if not 0 <= share <= 1:
+                raise ConfigError(f"{name} {share} must lie in [0, 1]")
         if min(self.ccc_weight, self.mse_weight, self.rater_sd_weight) < 0 or self.ccc_weight + self.mse_weight == 0:
             raise ConfigError("loss weights must not be negative, and CCC or squared error must count")
         if any(first < 1 or layers < 0 for first, layers in self.unfreeze) or any(
@@ -223,10 +220,8 @@ class TeacherConfig:
             if training.crop_frames > network.frames:
                 raise ConfigError(f"training crop of {training.crop_frames} frames in clips of {network.frames}")
         # Starts of crops are multiples of both strides, so that teacher and student see the very same frames.
-        if self.soft_targets.stride % self.vit.stride:
-            raise ConfigError(
-                f"soft_targets.stride {self.soft_targets.stride} must be a multiple of vit.stride {self.vit.stride}"
-            )
+        if (stride := self.soft_targets.stride) % self.vit.stride:
+            raise ConfigError(f"soft_targets.stride {stride} must be a multiple of vit.stride {self.vit.stride}")
         # The stem halves both sides four times, without padding.
         scale = self.soft_targets.stride // self.vit.stride
         lengths = (self.training.crop_frames, self.soft_targets.crop_frames * scale)
@@ -267,8 +262,12 @@ _AST_TRAINING = FineTuneConfig(
     schedule=Schedule(epochs=40, learning_rate=3e-4, ema_decay=0.999, patience=10), crop_frames=320
 )
 _AST_DEMO_TRAINING = FineTuneConfig(schedule=replace(SCHEDULE, epochs=6, learning_rate=7e-4))
+# It trains on whole clips, and crops would be strange to it: docs/teacher.md, "What it is asked".
+_ASK_WHOLE = SoftTargetsConfig(ask="whole")
 PRESETS = {
-    "full": TeacherConfig(vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING, doctor=True),
+    "full": TeacherConfig(
+        vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING, soft_targets=_ASK_WHOLE, doctor=True
+    ),
     # The recipe's short form leaves out its optional steps: listening to the GAN, and the baseline.
     "streamlined": TeacherConfig(
         doctor=True,
@@ -277,6 +276,7 @@ PRESETS = {
         vit=_BASE,
         training=replace(_BASE_TRAINING, schedule=replace(_BASE_TRAINING.schedule, epochs=30), unfreeze=()),
         baseline=False,
+        soft_targets=_ASK_WHOLE,
     ),
     "demo": TeacherConfig(
         synthetic=96,

@@ -20,6 +20,7 @@ import numpy as np
 
 from pocketmood.data.run_folder import (
     FLOOR_STEP,
+    GAN_STEP,
     PREDICTIONS_FILE,
     RIDGE_FILE,
     SYNTHETIC_STEP,
@@ -180,7 +181,7 @@ class _Steps:
         store, split = self.run.store, self.run.split
         # Without the gate's fields: another threshold must judge the same clips, not train another generator.
         recipe = {name: value for name, value in asdict(gan).items() if name not in GATE}
-        trained = self._stage("gan", {"gan": recipe, "seed": seed})
+        trained = self._stage(GAN_STEP, {"gan": recipe, "seed": seed})
         if not distributed.up_to_date(trained, quiet=True):
             with distributed.work(trained) as work:
                 if is_main_process():

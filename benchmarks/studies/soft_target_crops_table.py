@@ -1,4 +1,4 @@
-"""The table of `soft_target_crops`: four arms per network, each measure beside the first arm's, and the two questions.
+"""The table of `soft_target_crops`: four arms per network, each measure beside the first arm's, and what follows.
 
 Conventions: predictions are those of one training for the test songs, N songs, K crops each; a measure is a mean CCC
 over seeds, and every interval is paired over songs and seeds (`benchmarks.studies.ablation`).
@@ -71,35 +71,28 @@ class Found:
         labels = np.repeat(np.asarray(self.labels, np.float64), times, 0)
         return ablation.compare(arms, labels, np.repeat(self.songs, times).tolist())
 
-    def questions(self) -> list[str]:
-        """Answer both questions by the students of all networks, each over both answers to the other question."""
-        what = {
-            "trained": ("both", "whole", "Training the teacher on both lengths, against whole clips alone,"),
-            "ask": ("whole", "crops", "Asking the teacher for the whole clip, against asking for crops,"),
-        }
-        sentences = []
-        for name, (new, old, text) in what.items():
-            # As if they were seeds: the arms of one network, seed and other answer stay paired.
-            sides = {
-                side: np.concatenate([
-                    self._of(network, choice, "student")
-                    for network in self.predictions
-                    for choice in ARMS
-                    if getattr(choice, name) == side
-                ])
-                for side in (old, new)
-            }  # fmt: skip
-            sentences.append(ablation.verdict(ablation.compare(sides, self.labels, self.songs)[1], text))
-        return sentences
+    def conclusions(self, network: str) -> list[str]:
+        """Say of a network's students what each arm is worth, and whether the two remedies differ."""
+        arms = self.compare(network, "student")
+        sentences = [
+            ablation.verdict(arm, f"For the student, ({arm.name}) against ({arms[0].name})") for arm in arms[1:]
+        ]
+        crops, whole = Choice("both", "crops"), Choice("whole", "whole")
+        pair = {choice.name: self._of(network, choice, "student") for choice in (crops, whole)}
+        between = ablation.compare(pair, self.labels, self.songs)[1]
+        return [*sentences, ablation.verdict(between, f"For the student, ({whole.name}) against ({crops.name})")]
 
     def write(self, out: Path, typed: str, trainings: str, wanted: int) -> None:
         """Write and print the table of the seeds so far; trainings: what they were; wanted: seeds asked for."""
         rows = {network: {name: self.compare(network, name) for name in MEASURES} for network in self.predictions}
-        parts = [part for network in rows for part in (f"## {NETWORKS[network]}", table(rows[network]))]
+        parts: list[str] = []
+        for network in rows:
+            parts += [f"## {NETWORKS[network]}", table(rows[network]), *self.conclusions(network)]
         state = "" if self.seeds == wanted else f" UNFINISHED: {wanted} were asked for, and the command goes on."
         parts += [
-            "## Both questions, by the students of both networks",
-            *self.questions(),
+            "## What was done",
+            "The picture stands for `full`, whose ViT-B/16 sees 1292 frames of a whole clip or 320 of a crop on "
+            "224 x 224. Its first weights are random, so what a pretrained network would lose is not measured.",
             f"Mean CCC of valence and arousal on {len(self.songs)} test songs, {self.seeds} seeds.{state} {trainings} "
             + ablation.intervals(self.seeds),
         ]
@@ -107,7 +100,7 @@ class Found:
             network: {name: [asdict(arm) for arm in arms] for name, arms in of_network.items()}
             for network, of_network in rows.items()
         }
-        values |= {"test_songs": len(self.songs), "seeds": self.seeds, "seeds_wanted": wanted, "notes": parts[-3:]}
+        values |= {"test_songs": len(self.songs), "seeds": self.seeds, "seeds_wanted": wanted, "notes": parts[-2:]}
         write_result(out, "What the teacher trains on and what it is asked", typed, values, parts)
         print("\n\n".join(parts), flush=True)
 

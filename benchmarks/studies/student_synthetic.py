@@ -112,7 +112,7 @@ def run(config: StudentSyntheticConfig, typed: str = f"python -m {NAME}") -> int
 
 def draw(config: StudentSyntheticConfig, run: RunFolder) -> tuple[SyntheticTargets, str]:
     """Draw the clips and let the run's teacher predict for them, unless that is done; return them and a fingerprint."""
-    from pocketmood.data.run_folder import SYNTHETIC_STEP, SYNTHETIC_TARGETS
+    from pocketmood.data.run_folder import GAN_STEP, SOFT_TARGETS, SYNTHETIC_STEP, SYNTHETIC_TARGETS
     from pocketmood.runs import Stage, file_hash
     from teacher.config import SoftTargetsConfig
     from teacher.gan.model import WEIGHTS_FILE
@@ -120,14 +120,14 @@ def draw(config: StudentSyntheticConfig, run: RunFolder) -> tuple[SyntheticTarge
     from teacher.soft_targets import Asked, SoftTargets, SyntheticTargets, make
 
     teacher = run.stage_file("teacher")
-    generator = config.generator or run.folder("teacher") / "gan"
+    generator = config.generator or run.folder("teacher") / GAN_STEP
     # Crops as those of the songs' table, whatever the defaults are by now.
     crops = SoftTargetsConfig(**teacher.config["soft_targets"])
     settings = {"clips": config.clips, "seed": config.clips_seed, "soft_targets": asdict(crops)}
     inputs = {"generator": file_hash(generator / WEIGHTS_FILE), "teacher": teacher.fingerprint}
 
     step = Stage(ablation.stages_of(run, "student_synthetic"), "clips", settings, inputs)
-    songs = SoftTargets.open(run.folder("teacher") / "soft_targets")
+    songs = SoftTargets.open(run.folder("teacher") / SOFT_TARGETS)
     if not step.up_to_date(quiet=True):
         with step.work() as work:
             labels = run.store.labels(run.split.train)

@@ -20,6 +20,8 @@ from student.config import PRESETS, AugmentConfig, LossConfig
 from student.distill import Distiller
 from student.mobilevit import Student
 from student.training_set import SoftTargetCrops, TrainingData, collate
+from teacher import stage as teacher_stage
+from teacher.config import PRESETS as TEACHERS
 from teacher.soft_targets import SyntheticTargets
 from tests.helpers.soft_targets import CROPS, FEATURES, make_synthetic, make_teacher
 from tests.helpers.student_configs import smoke
@@ -164,3 +166,17 @@ def test_a_killed_training_ends_with_the_same_weights(
     stage.run(replace(config, run=second))
     whole = load_tensors(second / "student" / "model.safetensors")
     assert [name for name in whole if not torch.equal(killed[name], whole[name])] == []
+
+
+@pytest.mark.slow
+def test_a_forced_teacher_leaves_what_the_student_needs(tiny_run: Path) -> None:
+    small = TEACHERS["smoke"]
+    forced = replace(small, run=tiny_run, baseline=False, gan=replace(small.gan, force_synthetic=True))
+    teacher_stage.run(forced)
+    data = TrainingData.open(RunFolder(tiny_run), synthetic=True)
+    assert data.synthetic is not None and len(data.synthetic.table.ids) == len(data.synthetic.mels) == 8
+    # Of the same teacher at the same crops; the songs' own table holds none of them.
+    data.refuse_foreign(smoke(), SPEC)
+    assert set(data.soft_targets.ids) == set(data.split.train) and data.clips == 16 + 8
+    stage.run(replace(PRESETS["smoke"], run=tiny_run, synthetic_clips=True))
+    assert json.loads((tiny_run / "student" / "stage.json").read_text())["config"]["synthetic_clips"] is True

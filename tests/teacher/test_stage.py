@@ -100,6 +100,10 @@ def test_presets_differ_where_they_should() -> None:
     assert (streamlined.synthetic, streamlined.gan.epochs, streamlined.training.schedule.epochs) == (3200, 10, 30)
     assert not streamlined.baseline and streamlined.listen_s == 0 and streamlined.training.unfreeze == ()
     demo = PRESETS["demo"]
+    # What ViT-B learnt is what it is asked; the hybrid takes crops as they are.
+    asked = {name: (preset.soft_targets.ask, preset.training.whole_batches) for name, preset in PRESETS.items()}
+    assert set(asked.values()) == {("whole", 0.0), ("crops", 0.0)}
+    assert asked["full"] == asked["streamlined"] == ("whole", 0.0) and asked["demo"] == asked["smoke"] == ("crops", 0.0)
     assert (demo.vit.size, demo.vit.width, demo.vit.layers, demo.training.crop_frames) == ("small", 128, 2, 128)
 
 
