@@ -15,7 +15,7 @@ from pocketmood.runs import fingerprint, write_json
 from pocketmood.training.checkpoints import save_tensors
 from teacher import floor
 from teacher.gan import audio, plots, quality, similarity
-from teacher.gan.model import RECORD_FILE, WEIGHTS_FILE
+from teacher.gan.model import RECORD_FILE, WEIGHTS_FILE, load_generator
 from teacher.gan.progress import sample_sheet
 from teacher.gan.record import GanRecord, Measures
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, draw_conditions
@@ -104,6 +104,13 @@ class Judge:
             write_json(folder / MEASURED, self._score(generator))
             generator.train()
 
+    def measure_again(self, arm: Path) -> None:
+        """Measure every kept generator whose measures have been taken away, as after a change of the score."""
+        for record in sorted(arm.glob(f"epoch-*/{RECORD_FILE}")):
+            path = record.with_name(MEASURED)
+            if not path.is_file():
+                write_json(path, self._score(load_generator(record.parent)[0]))
+
     def _score(self, generator: Generator) -> dict[str, Any]:
         """Draw as many clips as a real half has, and compare."""
         rng, count = np.random.default_rng([_SEED, len(self.songs.ids)]), len(self.scale.first)
@@ -116,8 +123,11 @@ class Judge:
                 mels = generator(noise, part).numpy()
             described.append(similarity.describe(mels))
             read.append(self.ridge(mels))
-        measures = self.scale.score(similarity.Description.join(described))
-        return _flat(measures) | {"conditioning_ccc": quality.mean_ccc(np.concatenate(read), asked)}
+        drawn = similarity.Description.join(described)
+        # 1 for clips that differ from each other as songs do, 0 for one clip over and over.
+        spread = float(drawn.band_mean.std(0).mean() / self.scale.real.band_mean.std(0).mean())
+        found = {"spread": spread, "conditioning_ccc": quality.mean_ccc(np.concatenate(read), asked)}
+        return _flat(self.scale.score(drawn)) | found
 
     def listen(self, generator: Generator, folder: Path, epoch: int, seconds: float) -> None:
         """Write a WAV of so many seconds per named emotion, unless they are there; 0 seconds: none."""

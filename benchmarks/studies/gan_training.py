@@ -4,7 +4,7 @@
 core can afford, measures every few epochs, and goes on where it stopped, until the epochs or the CPU minutes are used
 up. A run with only its data stage is enough. Each training stays in RUN/gan_training/ARM: checkpoints, the generators
 that were measured, sheets of their samples and a page to listen to. `--minutes 0` trains nothing and reports what is
-there, measured anew where the generator was not measured before. Writes OUT.json and OUT.md.
+there; where a measured.json has been deleted, its generator is measured again. Writes OUT.json and OUT.md.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ def _train(arm: Arm, config: GanTrainingConfig, base: GanConfig, judge: Judge, f
             judge.measure(training.generator, folder, done)
             print(gan_curve.line(arm.name, folder, played[-1]), flush=True)
     complete(folder, training, played)
+    judge.measure_again(folder)
     judge.listen(training.generator, folder / "listen", done, config.listen_s)
 
 

@@ -73,7 +73,9 @@ def write_arm(folder: Path, epochs: int, scores: dict[int, float]) -> None:
         place = folder / f"epoch-{epoch:04d}"
         place.mkdir()
         parts = {f"similarity_{name}": 0.5 for name in gan_curve.PARTS}
-        (place / gan_curve.MEASURED).write_text(json.dumps({"score": score, "conditioning_ccc": 0.1, **parts}))
+        (place / gan_curve.MEASURED).write_text(
+            json.dumps({"score": score, "conditioning_ccc": 0.1, "spread": 0.4, **parts})
+        )
 
 
 def test_the_tables_compare_at_equal_epochs_and_count_from_the_beginning(tmp_path: Path) -> None:
@@ -119,6 +121,8 @@ def test_a_stopped_study_continues_to_the_same_generator_and_its_clips_can_be_dr
     with pytest.raises(RunError, match="begun with other settings"):
         study(seed=1)
 
+    (arm / "epoch-0002" / "measured.json").unlink()
+    assert study(minutes=0.0)["arms"] == whole["arms"]
     arm.rename(arm.with_name("kept"))
     study(epochs=1)
     again = study()
