@@ -16,7 +16,8 @@ EXPORT ?=
 BENCHMARKS ?=
 PYTEST_ARGS ?=
 # ANYWAY=1 trains where the doctor would stop: without a GPU, without published weights, on a full disk.
-export ANYWAY ?=
+ANYWAY ?=
+export ANYWAY
 
 # What was asked for first, for messages of the targets that it needs.
 export GOALS ?= $(or $(MAKECMDGOALS),data)

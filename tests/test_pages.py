@@ -78,7 +78,7 @@ def test_every_command_of_a_page_exists(page: str) -> None:
 def test_every_flag_behind_a_command_exists(page: str) -> None:
     unknown = []
     for module, words in commands(page):
-        first = [word for word in words.split()[:1] if module.startswith("pocketmood") and word.isalpha()]
+        first = [word for word in words.split()[:1] if module in ("pocketmood", "pocketmood.cli") and word.isalpha()]
         entry = module if (ROOT.joinpath(*module.split(".")).with_suffix(".py")).is_file() else f"{module}.__main__"
         for flag in set(FLAG.findall(words)) - {"--help"}:
             known = FLAG.findall(help_of("pocketmood.cli" if first else entry, *first))

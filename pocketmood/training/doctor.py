@@ -215,8 +215,8 @@ def screen(findings: Sequence[Finding], title: str) -> str:
         lines.append(f"  {finding.verdict:<5} {finding.subject:<{width}}  {finding.text}")
         lines += [f"        {'':<{width}}  {line}" for line in finding.remedy.splitlines()]
     stops = [finding.subject for finding in findings if finding.verdict == "stop"]
-    told = f"stops at: {', '.join(stops)}. To go on all the same: {ANYWAY}=1" if stops else "nothing stands in the way"
-    return "\n".join([*lines, told])
+    last = f"stops at: {', '.join(stops)}. To go on all the same: {ANYWAY}=1" if stops else "nothing stands in the way"
+    return "\n".join([*lines, last])
 
 
 def attend(needs: Needs, run: Path) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from pocketmood import command
+from benchmarks.config import PRESETS as BENCHMARKS
+from export.config import PRESETS as EXPORT
+from pocketmood import command, presets
 from pocketmood.errors import DataError, RunError
+from student.config import PRESETS as STUDENT
+from teacher.config import PRESETS as TEACHER
 
 
 @dataclass(frozen=True)
@@ -84,3 +89,13 @@ def test_a_bug_keeps_its_traceback() -> None:
 
     with pytest.raises(FileNotFoundError):
         command.start(fails)
+
+
+def test_a_preset_names_its_run_and_stands_in_the_help_with_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    for stages in (TEACHER, STUDENT, EXPORT, BENCHMARKS):
+        runs = {name: command.parse(stages, "x", "", ["--preset", name]).run for name in stages}
+        assert runs == {preset.name: preset.run for preset in presets.PRESETS}
+        assert command.parse(stages, "x", "", ["--preset", "demo", "--run", "y"]).run == Path("y")
+    with pytest.raises(SystemExit):
+        command.parse(TEACHER, "x", "", ["--help"])
+    assert "not measured (days on a CPU)" in " ".join(capsys.readouterr().out.split())

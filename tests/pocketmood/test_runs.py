@@ -116,9 +116,8 @@ def test_a_real_kill_loses_no_finished_step(tmp_path: Path) -> None:
 
 
 def test_a_missing_stage_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(
-        RunError, match=rf"teacher: this stage has not been made yet. Type `make teacher RUN={tmp_path}`"
-    ):
+    typed = f"make teacher RUN={tmp_path} DEAM=/path/to/DEAM"
+    with pytest.raises(RunError, match=f"teacher: this stage has not been made yet. Type `{typed}`"):
         RunFolder(tmp_path).fingerprint("teacher")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.config import PRESETS as BENCHMARKS
 from export.config import PRESETS as EXPORT
+from pocketmood import presets
 from pocketmood.runs import STAGES
 from student.config import PRESETS as STUDENT
 from teacher.config import PRESETS as TEACHER
@@ -82,8 +83,8 @@ def test_an_unknown_preset_is_refused_before_any_stage(tmp_path: Path) -> None:
 def test_every_stage_accepts_the_makefiles_presets() -> None:
     listed = re.search(r"^PRESETS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert listed is not None
-    for presets in (TEACHER, STUDENT, EXPORT, BENCHMARKS):
-        assert list(presets) == listed[1].split()
+    for known in (TEACHER, STUDENT, EXPORT, BENCHMARKS):
+        assert list(known) == listed[1].split()
 
 
 def test_dials_reach_their_stage(tmp_path: Path) -> None:
@@ -100,3 +101,15 @@ def test_the_run_that_is_measured_is_the_one_whose_bundle_is_made(tmp_path: Path
     dry = make("benchmarks", f"MEASURED={tmp_path}").stdout
     assert f"python -m export --preset full --run {tmp_path} " in dry
     assert f"python -m benchmarks --preset full --run {tmp_path} " in dry
+
+
+def test_the_makefile_and_the_table_name_the_same_presets_and_run() -> None:
+    text = (ROOT / "Makefile").read_text()
+    listed, run = re.search(r"^PRESETS := (.*)$", text, re.MULTILINE), re.search(r"^RUN +\?= (.*)$", text, re.MULTILINE)
+    assert listed is not None and run is not None
+    assert [preset.name for preset in presets.PRESETS] == listed[1].split() and str(presets.DEFAULT_RUN) == run[1]
+
+
+def test_doctor_is_handed_preset_run_and_dials(tmp_path: Path) -> None:
+    dry = make("doctor", f"RUN={tmp_path}", "PRESET=streamlined", "STUDENT=--weights random").stdout
+    assert f'doctor --preset streamlined --run {tmp_path} --teacher="" --student="--weights random"' in dry

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pocketmood import presets
 from pocketmood.data.run_folder import MAKE_TARGETS, RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import Stage, write_json
@@ -27,6 +28,12 @@ def test_a_finished_data_stage_is_read_once(tiny_run: Path) -> None:
 def test_a_missing_stage_is_one_line_with_the_command(tmp_path: Path, stage: str, target: str) -> None:
     with pytest.raises(RunError, match=rf"Type `make {target} RUN={tmp_path} DEAM=/path/to/DEAM` first"):
         RunFolder(tmp_path).made(stage)
+
+
+def test_what_to_type_names_the_preset_of_the_command_line_and_no_music_that_is_there(tiny_run: Path) -> None:
+    presets.choose("demo")
+    assert RunFolder(tiny_run).command("teacher") == f"make teacher RUN={tiny_run} PRESET=demo"
+    assert RunFolder(tiny_run).command("data") == f"make data RUN={tiny_run}"  # whatever the preset
 
 
 def test_an_unfinished_stage_counts_as_missing(tmp_path: Path) -> None:
