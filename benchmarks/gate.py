@@ -151,7 +151,9 @@ def broken_line(limit: Limit, value: float, record: Record) -> str:
 def open_lines(config: GateConfig, records: Sequence[Record]) -> list[str]:
     """Return a line for each row whose CCC drop cannot be told from its limit: the interval lies across it."""
     limit, lines = config.max_drop, []
-    for record in (record for record in records if limit is not None and record.name in config.rows):
+    if limit is None:
+        return []
+    for record in (record for record in records if record.name in config.rows):
         low, high = record.ccc_drop_low, record.ccc_drop_high
         if low is not None and high is not None and low <= limit < high:
             lines.append(f"{record.name}: a CCC drop of {low:+.3f} to {high:+.3f} cannot be told (max-drop {limit:g})")
