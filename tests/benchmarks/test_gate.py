@@ -72,12 +72,12 @@ def test_red_with_one_line_per_broken_limit(limit: dict[str, float], figure: dic
         (float("nan"),) * 2 + (True, True),
     ],
 )
-def test_a_drop_is_judged_by_its_interval(low: float, high: float, broken: bool, told: bool) -> None:
+def test_a_drop_is_judged_by_its_interval(low: float, high: float, broken: bool, known: bool) -> None:
     config = GateConfig(rows=("model.int8.pte",), max_drop=0.02)
     records = [row("model.int8.pte", ccc_drop=0.03, ccc_drop_low=low, ccc_drop_high=high)]
     assert bool(broken_limits(config, records)) == broken
     line = "model.int8.pte: a CCC drop of -0.010 to +0.090 cannot be told (max-drop 0.02)"
-    assert gate.open_lines(config, records) == ([] if told else [line])
+    assert gate.open_lines(config, records) == ([] if known else [line])
 
 
 def test_a_row_that_is_not_there_keeps_no_limit() -> None:
