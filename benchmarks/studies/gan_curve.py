@@ -150,7 +150,7 @@ def _sentence(results: dict[str, Any]) -> str:
     return (
         f"{results['songs']} training songs; every generator is measured on {results['clips']} clips against as many "
         f"real ones, of which the other half reaches {results['real_half']['score']:.1f}. Score: 0 to 100, formula in "
-        "`teacher/gan/quality.py`. Spread: how much the mean levels of bands differ from clip to clip, as a share of "
+        "`teacher/gan/quality.py`. Variety: how much the mean levels of bands differ from clip to clip, as a share of "
         "what they do in songs; 0 is one clip over and over. Read back: mean CCC of the emotions asked for and those "
         f"that the ridge floor reads. CPU minutes: of one core of {machine['cpu']}, training alone. Steps, turns and "
         "minutes are counted from the beginning; losses and shares of right judgements are means of the epoch."
@@ -173,13 +173,13 @@ def _comparison(results: dict[str, Any]) -> str:
 
 def _curve(arm: dict[str, Any]) -> str:
     """Lay out one training, a row per measurement."""
-    headings = ["epoch", "CPU minutes", "score", *PARTS, "spread", "read back", "loss G", "loss D", "right on real"]
+    headings = ["epoch", "CPU minutes", "score", *PARTS, "variety", "read back", "loss G", "loss D", "right on real"]
     headings += ["right on synthetic", "steps G", "steps D", "turns with D weak", "with D strong"]
     rows = []
     for point in arm["points"]:
         cells = [number(point["cpu_s"] / 60, 1), number(point["score"], 1)]
         cells += [number(point[f"similarity_{name}"], 2) for name in PARTS]
-        cells += [number(point.get("spread"), 2), number(point["conditioning_ccc"], 2)]
+        cells += [number(point.get("variety"), 2), number(point["conditioning_ccc"], 2)]
         cells += [number(point[name], 2) for name in _MEANS]
         counts = ("generator_steps", "discriminator_steps", "weak_turns", "strong_turns")
         rows.append([str(point["epoch"]), *cells, *(str(point[name]) for name in counts)])

@@ -125,8 +125,8 @@ class Judge:
             read.append(self.ridge(mels))
         drawn = similarity.Description.join(described)
         # 1 for clips that differ from each other as songs do, 0 for one clip over and over.
-        spread = float(drawn.band_mean.std(0).mean() / self.scale.real.band_mean.std(0).mean())
-        found = {"spread": spread, "conditioning_ccc": quality.mean_ccc(np.concatenate(read), asked)}
+        variety = float(drawn.band_mean.std(0).mean() / self.scale.real.band_mean.std(0).mean())
+        found = {"variety": variety, "conditioning_ccc": quality.mean_ccc(np.concatenate(read), asked)}
         return _flat(self.scale.score(drawn)) | found
 
     def listen(self, generator: Generator, folder: Path, epoch: int, seconds: float) -> None:

@@ -74,7 +74,7 @@ def write_arm(folder: Path, epochs: int, scores: dict[int, float]) -> None:
         place.mkdir()
         parts = {f"similarity_{name}": 0.5 for name in gan_curve.PARTS}
         (place / gan_curve.MEASURED).write_text(
-            json.dumps({"score": score, "conditioning_ccc": 0.1, "spread": 0.4, **parts})
+            json.dumps({"score": score, "conditioning_ccc": 0.1, "variety": 0.4, **parts})
         )
 
 
