@@ -57,10 +57,9 @@ def is_better(value: float, best: BestRecord | None, lowest: bool) -> bool:
 
 def out_of_patience(done: int, best: int, schedule: Schedule) -> bool:
     """Tell whether training ends after `done` epochs, of which number `best` is the best (0: none yet)."""
-    # A restart raises the rate again, and the epochs after it are to show what they are good for; one that is still to
-    # come is no reason to wait, or the recipe's five epochs could not end anything before its last unfreezing.
-    since = max(best, *(epoch for epoch in schedule.restarts if epoch < done), 0)
-    return done - since >= schedule.patience > 0
+    # From the best epoch alone, as the recipe counts. Restarts hold nothing back: with unfreezings every four epochs, a
+    # patience of five that began anew at each could not end anything before the last one.
+    return done - best >= schedule.patience > 0
 
 
 def epoch_line(training: Training, record: EpochRecord, better: bool) -> str:

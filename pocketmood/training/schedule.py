@@ -40,8 +40,7 @@ class Schedule:
     final_rate: float = 0.0
     """Where each cosine ends: a learning rate, the same for all parameter groups."""
     patience: int = 0
-    """Stop after so many epochs without a better validation, counted from the best epoch or from the last restart that
-    has happened, whichever is later; a restart yet to come holds nothing back. 0 never stops early."""
+    """Stop after so many epochs without a better validation, restarts or not; 0 never stops early."""
     workers: int = 0
     """Loader processes; 0 loads in the training process."""
     precision: Precision = "auto"

@@ -46,26 +46,17 @@ def test_full_and_streamlined_have_the_recipes_shape_and_the_demo_its_own() -> N
 @pytest.mark.parametrize(
     ("best", "ends"),
     [
-        (1, 6),  # nothing better in epochs 2 to 6: the unfreezing of epoch 8 is still to come, and holds nothing back
-        (2, 7),  # the last moment before it
-        (3, 20),  # each restart, four epochs apart, has happened before five are over: 7, 11 and 15, and five more
-        (8, 20),
+        (1, 6),  # before the first layers join in epoch 8
+        (6, 11),  # between two unfreezings: that of epoch 8 brought nothing, and that of epoch 12 is not waited for
+        (8, 13),
         (15, 20),
-        (17, 22),  # five epochs from the best one
+        (17, 22),
         (20, None),  # the 24 epochs end first
     ],
 )
 def test_patience_by_hand(best: int, ends: int | None) -> None:
     stops = [done for done in range(best, 25) if out_of_patience(done, best, RECIPE)]
     assert (stops[0] if stops else None) == ends
-
-
-def test_patience_ends_a_training_between_restarts_that_lie_further_apart() -> None:
-    schedule = Schedule(epochs=24, patience=3, restarts=(6, 16))
-    # Best after 7: with the restart after 6 behind and the one after 16 ahead, three epochs later.
-    assert [out_of_patience(done, 7, schedule) for done in (9, 10, 11)] == [False, True, True]
-    # Best after 5: the restart after 6 has its three epochs.
-    assert [out_of_patience(done, 5, schedule) for done in (6, 7, 8, 9)] == [False, False, False, True]
 
 
 def test_patience_of_0_and_without_restarts() -> None:
