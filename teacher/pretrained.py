@@ -153,9 +153,12 @@ def _from_pretrained(kind: type[Pretrained], folder: str) -> nn.Module:
     """Load safetensors weights only, and refuse a checkpoint that leaves part of the network random."""
     import transformers
 
-    model, report = getattr(transformers, kind.model_name).from_pretrained(
-        folder, **kind.options, use_safetensors=True, local_files_only=True, output_loading_info=True
-    )
+    try:
+        model, report = getattr(transformers, kind.model_name).from_pretrained(
+            folder, **kind.options, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # numbers that make no network, or another one
+        raise RunError(f"{folder}: config.json and weights do not fit together as a {kind.title} ({error})") from error
     if report["missing_keys"]:
         raise RunError(f"{folder}: the checkpoint lacks {len(report['missing_keys'])} of the {kind.title}'s tensors")
     return cast("nn.Module", model)

@@ -92,6 +92,7 @@ def fit(training: Training) -> list[EpochRecord]:
     checkpoints = training.folder / "checkpoints"
     # In host memory: where memory runs out before the first checkpoint, this is what the training begins with again.
     first = {name: value.detach().to("cpu", copy=True) for name, value in training.model.state_dict().items()}
+    ever = [(parameter, parameter.requires_grad) for parameter in training.model.parameters()]
     while True:
         try:
             return attempt(training)
@@ -103,6 +104,9 @@ def fit(training: Training) -> list[EpochRecord]:
         training.model.zero_grad(set_to_none=True)
         memory.free()
         retreat(training, rehearsed)
+        # An epoch may have frozen what learns later: optimiser and processes must meet all that ever learns again.
+        for parameter, learns in ever:
+            parameter.requires_grad_(learns)
         if newest_checkpoint(checkpoints) is None:
             training.model.load_state_dict(first)
 

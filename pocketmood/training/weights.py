@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -111,6 +111,7 @@ def fetch(published: Published, found: FirstWeights) -> FirstWeights:
     weights = Path(paths[-1])
     if _cached_digest(weights) != found.digest:
         raise RunError(f"{found.source}: the hub has just replaced these weights; run it again")
+    _refuse_damaged([Path(path) for path in paths])
     return replace(found, place=str(weights))
 
 
@@ -164,8 +165,28 @@ def _in_folder(published: Published, path: Path) -> FirstWeights:
                 f"{path}: no {file.name}, so no weights of {published.title}; {published.flag} takes a folder with "
                 f"{' and '.join(published.files)}"
             )
+    _refuse_damaged(files)
     weights = files[-1]
     return FirstWeights("folder", path.name, "", file_hash(weights), weights.stat().st_size, str(weights))
+
+
+def _refuse_damaged(files: Sequence[Path]) -> None:
+    """Read the heads of a network's files; RunError for what nobody can load, while it has cost nothing yet."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in files:
+        try:
+            if file.suffix == ".json":
+                if not isinstance(json.loads(file.read_text(encoding="utf-8")), dict):
+                    raise ValueError("no JSON object")
+            else:
+                # Reads the names and compares the file's length with them: a copy that broke off is found as well.
+                with safe_open(file, "np"):
+                    pass
+        except (SafetensorError, ValueError, OSError) as error:
+            # Git without git-lfs leaves some hundred bytes of text in the place of large files.
+            hint = f"it has {file.stat().st_size} bytes; delete it and get it again (from git: `git lfs pull`)"
+            raise RunError(f"{file}: damaged, no network can be read from it ({_first_line(error)}); {hint}") from error
 
 
 def _in_cache(published: Published) -> FirstWeights | None:
@@ -176,6 +197,7 @@ def _in_cache(published: Published) -> FirstWeights | None:
     # Not a path, for a file that the hub was once found not to have.
     if not all(isinstance(path, str) for path in paths):
         return None
+    _refuse_damaged([Path(str(path)) for path in paths])
     weights = Path(str(paths[-1]))
     return FirstWeights(
         "cache",

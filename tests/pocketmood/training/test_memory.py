@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pocketmood.errors import RunError
 from pocketmood.training import memory
+from pocketmood.training.checkpoints import load_tensors, newest_checkpoint
 from pocketmood.training.fit import Training, fit
 from pocketmood.training.history import Learning, TrainingFacts, read_facts, read_history
 from pocketmood.training.schedule import Schedule
@@ -101,6 +102,23 @@ def test_training_goes_on_from_the_last_checkpoint(tmp_path: Path, fits: dict[st
     narrow(tmp_path, Schedule(epochs=4, batch_size=8), on_epoch=on_epoch)
     assert begun == [0, 1, 2, 2, 3]
     assert [record.step for record in read_history(tmp_path)] == [4, 8, 12, 16]
+
+
+def test_going_on_with_smaller_passes_meets_all_that_ever_learns(tmp_path: Path, fits: dict[str, int]) -> None:
+    model = Narrow()
+
+    def on_epoch(epoch: int) -> None:
+        model.layer.bias.requires_grad_(epoch >= 2)
+        fits["items"] = 8 if epoch < 1 else 4  # memory runs out while the offsets are frozen
+
+    before = model.layer.bias.detach().clone()
+    schedule = Schedule(epochs=3, batch_size=8, learning_rate=0.01)
+    fit(Training(model, Points(), collate, lambda _: {"ccc_mean": 0.0}, tmp_path, schedule, on_epoch=on_epoch))
+    facts = read_facts(tmp_path)
+    assert facts is not None and facts.learning == (Learning(1, 10, 8), Learning(3, 10, 10))
+    # The kept epoch is the first one; the last checkpoint has the offsets that have learnt.
+    last = newest_checkpoint(tmp_path / "checkpoints")
+    assert last is not None and not torch.equal(load_tensors(last / "model.safetensors")["layer.bias"], before)
 
 
 def test_before_the_first_checkpoint_it_begins_again_with_the_first_weights(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pocketmood.training.weights import FOLDER_FILES, FirstWeights, Published
 from tests.helpers import fake_hub
 
 NAME = "someone/some-vit"
+EMPTY = (2).to_bytes(8, "little") + b"{}"  # a safetensors file without tensors
 NOWHERE = "http://127.0.0.1:9"  # the port of "discard", where nobody listens
 
 
@@ -27,22 +28,22 @@ def hub(tmp_path: Path) -> Path:
     folder = tmp_path / "hub" / NAME
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"seven b")
+    (folder / "model.safetensors").write_bytes(EMPTY)
     return tmp_path / "hub"
 
 
 def test_hub_then_cache_then_folder_are_the_same_weights(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digest, asked = hashlib.sha256(b"seven b").hexdigest(), list[str]()
+    digest, asked = hashlib.sha256(EMPTY).hexdigest(), list[str]()
     with fake_hub.serve(hub, asked) as address:
         fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
         at_hub = weights.resolve(published())
         # Metadata alone, 346 MB can wait; the client asks the hub for things of its own beside it.
         assert [line for line in asked if NAME in line] == [f"HEAD /{NAME}/resolve/main/model.safetensors"]
-        assert (at_hub.tier, at_hub.digest, at_hub.size, at_hub.place) == ("hub", digest, 7, "")
+        assert (at_hub.tier, at_hub.digest, at_hub.size, at_hub.place) == ("hub", digest, 10, "")
         fetched = weights.fetch(published(), at_hub)
-        assert Path(fetched.place).read_bytes() == b"seven b"
+        assert Path(fetched.place).read_bytes() == EMPTY
         assert (Path(fetched.place).parent / "config.json").is_file()
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         asked.clear()
@@ -95,10 +96,39 @@ def test_a_folder_that_is_named_must_hold_the_files(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"nowhere: no config\.json, so no weights of ViT-B/16; --vit\.weights takes"):
         weights.resolve(published(tmp_path / "nowhere"))
     file = tmp_path / "other-name.safetensors"
-    file.write_bytes(b"x")
+    file.write_bytes(EMPTY)
     assert weights.resolve(Published("mobilevit_s", "", file)).place == str(file)
     with pytest.raises(RunError, match=r"absent\.safetensors: no absent\.safetensors, so no weights of mobilevit_s"):
         weights.resolve(Published("mobilevit_s", "", tmp_path / "absent.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("config.json", b"[]"),
+        ("config.json", b"{"),
+        ("config.json", b"\xff\xfe"),
+        ("model.safetensors", b""),
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 346000000\n"),
+        ("model.safetensors", b"\x40" + EMPTY[1:]),  # its head was to have 64 bytes
+    ],
+)
+def test_damaged_files_are_refused_before_anything_trains(hub: Path, name: str, data: bytes) -> None:
+    (hub / NAME / name).write_bytes(data)
+    with pytest.raises(RunError, match=rf"{name}: damaged, no network can be read from it \(.+\); it has {len(data)} "):
+        weights.resolve(published(hub / NAME))
+
+
+def test_what_a_hub_sends_and_a_cache_holds_must_be_weights(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hub / NAME / "model.safetensors").write_bytes(b"<html>log in first</html>")
+    with fake_hub.serve(hub) as address:
+        fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
+        with pytest.raises(RunError, match=r"model\.safetensors: damaged, no network can be read from it"):
+            weights.fetch(published(), weights.resolve(published()))
+        with pytest.raises(RunError, match=r"model\.safetensors: damaged, no network can be read from it"):
+            weights.resolve(published())
 
 
 def test_a_finished_stage_is_not_thrown_away_for_random_weights(tmp_path: Path) -> None:
