@@ -17,7 +17,8 @@ BENCHMARKS ?=
 PYTEST_ARGS ?=
 # ANYWAY=1 trains where the doctor would stop: without a GPU, without published weights, on a full disk.
 ANYWAY ?=
-export ANYWAY
+# Flags as well: so the doctor gets them with the quotes that are in them.
+export ANYWAY TEACHER STUDENT GPUS
 
 # What was asked for first, for messages of the targets that it needs.
 export GOALS ?= $(or $(MAKECMDGOALS),data)
@@ -74,7 +75,7 @@ corpus: setup ## render a stand-in corpus of SONGS songs into RUN/corpus
 	$(PY) -m pocketmood render --songs $(SONGS) --out $(RUN)/corpus
 
 doctor: setup ## look at GPU, weights, disk, songs and time before PRESET is trained in RUN (full and streamlined do it first)
-	@$(PY) -m pocketmood.training doctor --preset $(PRESET) --run $(RUN) --teacher="$(TEACHER)" --student="$(STUDENT)"
+	@$(PY) -m pocketmood.training doctor --preset $(PRESET) --run $(RUN) --teacher="$$TEACHER" --student="$$STUDENT"
 
 all: teacher student export benchmarks ## the whole road of RUN, from the music under DEAM to the measured programs
 

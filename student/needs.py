@@ -41,6 +41,7 @@ def needs(config: StudentConfig) -> Needs:
         smaller="--schedule.batch-size 24 --schedule.accumulation 2",
         disk_bytes=lambda songs: _DISK_BYTES,
         probes=partial(_probes, config),
+        gpu=config.doctor,
     )
 
 

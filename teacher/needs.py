@@ -46,6 +46,7 @@ def needs(config: TeacherConfig) -> Needs:
         "--gan.accumulation 4",
         disk_bytes=partial(_disk_bytes, config),
         probes=partial(_probes, config),
+        gpu=config.doctor,
     )
 
 

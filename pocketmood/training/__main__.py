@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pocketmood import command, presets
+from pocketmood.errors import ConfigError
 from pocketmood.training import doctor
 
 STAGES = ("teacher", "student")
@@ -47,11 +48,19 @@ def run(config: DoctorConfig) -> int:
     # Two warnings per import come from torchao's enums, none of them ours to act on.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     flags = {"teacher": config.teacher, "student": config.student}
-    needs = [doctor.of(stage, config.preset, config.run, shlex.split(flags[stage])) for stage in STAGES]
+    needs = [doctor.of(stage, config.preset, config.run, _words(stage, flags[stage])) for stage in STAGES]
     presets.choose(config.preset)
     findings = doctor.examine(needs, config.run)
     print(doctor.screen(findings, f"doctor: {config.preset}, {config.run}"), flush=True)
     return FOUND if any(finding.verdict == "stop" for finding in findings) and not doctor.anyway() else 0
+
+
+def _words(stage: str, flags: str) -> list[str]:
+    """Split a stage's flags as the shell would that starts it from the Makefile: quotes, and ~ for the home folder."""
+    try:
+        return [str(Path(word).expanduser()) if word.startswith("~") else word for word in shlex.split(flags)]
+    except ValueError as error:
+        raise ConfigError(f"--{stage} {flags!r}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ never ask. The variable ANYWAY=1 goes on whatever was found.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ class Needs:
     """Estimate of what it writes."""
     probes: Callable[[Songs], tuple[Probe, ...]]
     """Its training steps, to be timed."""
+    gpu: bool = True
+    """Whether a machine without a GPU would take days."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ def _gpu(gpu: Gpu | None, needs: Sequence[Needs]) -> list[Finding]:
     if gpu is None:
         remedy = "use one of compute capability 7.5 or later (T4, RTX 20 and newer), or PRESET=demo, which needs none"
         return [
-            Finding("stop", "GPU", "none that torch can use; a CPU takes days", remedy),
+            Finding("stop", "GPU", "none that torch can use; a CPU takes days", remedy)
+            if any(need.gpu for need in needs)
+            else Finding("ok", "GPU", "none that torch can use, and none is needed"),
             Finding("ok", "precision", "fp32: there is no GPU" if asked == "auto" else f"{asked}: asked for"),
         ]
     number = ".".join(map(str, gpu.capability))
@@ -234,13 +239,19 @@ def attend(needs: Needs, run: Path) -> None:
     if distributed.agree(stops) and not anyway():
         if not distributed.is_main_process():
             raise SystemExit(1)
-        typed = f"{RunFolder(run).command(needs.stage)} {ANYWAY}=1"
+        typed = " ".join([RunFolder(run).command(needs.stage), *_passed(needs.stage), f"{ANYWAY}=1"])
         raise RunError(f"the {needs.stage} was not begun: mend what stops it (above), or type `{typed}`")
 
 
 def _only_noted(finding: Finding) -> Finding:
     verdict: Verdict = "note" if finding.verdict == "stop" else finding.verdict
     return Finding(verdict, finding.subject, f"(student) {finding.text}", finding.remedy)
+
+
+def _passed(stage: str) -> list[str]:
+    """Return what make was told of a stage beyond preset and run; it puts its variables into the environment."""
+    found = {name: os.environ.get(name, "") for name in (stage.upper(), "GPUS")}
+    return [f"{name}={shlex.quote(value)}" for name, value in found.items() if value and value != "1"]
 
 
 def anyway() -> bool:

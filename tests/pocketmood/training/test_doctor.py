@@ -13,6 +13,7 @@ from pocketmood import presets
 from pocketmood.errors import ConfigError, RunError
 from pocketmood.training import device, doctor, probe, weights
 from pocketmood.training.__main__ import FOUND, main
+from pocketmood.training.__main__ import _words as words
 from pocketmood.training.device import Gpu
 from pocketmood.training.probe import Measured, Probe
 from pocketmood.training.weights import FirstWeights
@@ -131,6 +132,26 @@ def test_demo_needs_no_weights(machine: Machine) -> None:
     assert {"ViT-B/16", "mobilevit_s"}.isdisjoint(machine.screen("--preset", "demo"))
 
 
+def test_demo_and_smoke_need_no_gpu(machine: Machine) -> None:
+    machine.has(None)
+    for preset in ("demo", "smoke"):
+        found = machine.screen("--preset", preset)
+        assert found["GPU"] == ("ok", "none that torch can use, and none is needed")
+
+
+def test_flags_are_split_as_the_shell_of_the_makefile_does(machine: Machine) -> None:
+    machine.patch.setenv("HOME", str(machine.run))
+    assert words("teacher", '--vit.weights "/a b/vit" --gan.epochs 3') == [
+        "--vit.weights",
+        "/a b/vit",
+        "--gan.epochs",
+        "3",
+    ]
+    assert words("teacher", "--vit.weights ~/vit") == ["--vit.weights", f"{machine.run}/vit"]
+    with pytest.raises(ConfigError, match=r"--teacher .*No closing quotation"):
+        words("teacher", '--vit.weights "/a')
+
+
 def test_an_unknown_preset_is_refused(machine: Machine) -> None:
     with pytest.raises(ConfigError, match="'strimlined' is unknown; choose from full, streamlined, demo, smoke"):
         machine.screen("--preset", "strimlined")
@@ -149,6 +170,14 @@ def test_stages_of_full_stop_before_they_train_and_go_on_anyway(machine: Machine
     with pytest.raises(RunError, match=rf"teacher was not begun.*make teacher RUN={tiny_run} ANYWAY=1"):
         run_teacher(replace(TEACHER["full"], run=tiny_run))
     assert [path.name for path in tiny_run.iterdir()] == ["data"]
+    # What make was told goes with it, or other networks would be trained than were asked for.
+    machine.patch.setenv("TEACHER", "--gan.epochs 20")
+    machine.patch.setenv("GPUS", "2")
+    with pytest.raises(RunError, match=rf"RUN={tiny_run} PRESET=full TEACHER='--gan\.epochs 20' GPUS=2 ANYWAY=1"):
+        doctor.attend(doctor.of("teacher", "full", tiny_run), tiny_run)
+    machine.patch.delenv("TEACHER")
+    machine.patch.setenv("GPUS", "1")
+    presets.choose("")
     out = machine.capsys.readouterr().out
     assert out.startswith(f"doctor: teacher of {tiny_run}\n  stop  GPU ") and "  ok    songs      24, 16" not in out
     make_teacher(tiny_run)
