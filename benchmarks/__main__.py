@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config import PRESETS, BenchmarksConfig
+from benchmarks.record import KEYS
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.runs import Stage, file_hash, write_text
+from pocketmood.runs import Stage, file_hash, fingerprint, write_text
 
 STAGES_READ = ("data", "teacher", "student", "bundle")
 
@@ -53,6 +54,8 @@ def make_stage(config: BenchmarksConfig) -> Stage:
     inputs = {name: run.fingerprint(name) for name in STAGES_READ}
     # Rows of a phone come at any time and belong to no stage: a new one must make the table anew.
     inputs |= {"device": file_hash(run.device_results)} if run.device_results.is_file() else {}
+    # A table of an older version lacks columns, and nobody can read it: it is made anew.
+    inputs["columns"] = fingerprint(KEYS)
     return Stage(config.run, "benchmarks", config, inputs)
 
 

@@ -218,7 +218,8 @@ class ParityRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any], source: Path | str = PARITY_FILE) -> ParityRecord:
         """Read a flat object; BundleError names the keys that are missing or that no version of ours writes."""
-        rest, parts, missing = dict(values), dict[str, dict[str, Any]](), list[str]()
+        # The first bundles of this schema lack one key: without it they are whole, and worth reading.
+        rest, parts, missing = {"ccc_verdict": None, **values}, dict[str, dict[str, Any]](), list[str]()
         for name, kind in _PARTS.items():
             parts[name] = {entry.name: rest.pop(entry.name) for entry in fields(kind) if entry.name in rest}
             # A part is there as a whole, or not at all: an artefact that could not be run has no distance.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
@@ -121,6 +122,8 @@ class Crew:
 
     def begin(self, step: str) -> None:
         """Hand a step to a process."""
+        # One may have been killed since its last step, for the memory that it holds.
+        self._idle = [worker for worker in self._idle if worker.runs()]
         worker = self._idle.pop() if self._idle else _Worker(self._job)
         worker.begin(step, self.limit_s)
         self._busy[step] = worker
@@ -171,7 +174,15 @@ class _Worker:
     def begin(self, step: str, limit_s: float) -> None:
         """Let it run a step from now on."""
         self.deadline = time.monotonic() + limit_s
-        self.pipe.send(step)
+        # Where it has just died, the end of its pipe says so.
+        with suppress(OSError):
+            self.pipe.send(step)
+
+    def runs(self) -> bool:
+        """Tell whether its process is there; what one that died held is given back."""
+        if not self._process.is_alive():
+            self.end()
+        return self.is_alive
 
     def outcome(self) -> str:
         """Read what it has sent; a pipe that ended means that the process did."""

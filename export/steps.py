@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def run(job: Job, step: str) -> str:
     # Two warnings per import come from torchao's enums, none of them ours to act on.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     # Each process would else take all cores, and two of them would get in each other's way.
-    torch.set_num_threads(max(1, torch.get_num_threads() // max(1, job.config.processes)))
+    torch.set_num_threads(max(1, _threads_at_first() // max(1, job.config.processes)))
     try:
         with stage.work() as folder:
             if step == REFERENCE:
@@ -57,6 +58,12 @@ def run(job: Job, step: str) -> str:
 
     print(f"  {step}: {time.perf_counter() - start:.0f} s", flush=True)
     return ""
+
+
+@cache
+def _threads_at_first() -> int:
+    """Return how many threads torch had before any step: a process that makes several must not halve them each time."""
+    return torch.get_num_threads()
 
 
 def load_pipeline(config: ExportConfig) -> Pipeline:

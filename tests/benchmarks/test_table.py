@@ -6,9 +6,11 @@ import json
 
 import pytest
 
-from benchmarks import table
+from benchmarks import __main__, table
+from benchmarks.config import BenchmarksConfig
 from benchmarks.record import KEYS, Record, read_results, to_json, write_results
 from pocketmood.errors import RunError
+from tests.helpers.stage_files import write_stage_file
 
 # design 3, word for word
 DESIGN = (
@@ -140,6 +142,15 @@ def test_results_of_another_version_are_refused(tmp_path):
     path.write_text(json.dumps([{**to_json([full_row()])[0], "speed": 1}]))
     with pytest.raises(RunError, match=r"a row needs exactly .*'speed'.*run the benchmarks again"):
         read_results(path)
+
+
+def test_a_table_of_another_version_is_made_anew(tmp_path, monkeypatch):
+    for name in __main__.STAGES_READ:
+        write_stage_file(tmp_path / name, {})
+    now = __main__.make_stage(BenchmarksConfig(run=tmp_path)).fingerprint
+    assert __main__.make_stage(BenchmarksConfig(run=tmp_path)).fingerprint == now
+    monkeypatch.setattr(__main__, "KEYS", KEYS[:-1])
+    assert __main__.make_stage(BenchmarksConfig(run=tmp_path)).fingerprint != now
 
 
 def test_reasons_add_up():

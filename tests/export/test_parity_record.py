@@ -55,6 +55,11 @@ def test_keys_too_many_or_too_few_are_named(change: dict[str, float | None], com
         ParityRecord.from_json(values)
 
 
+def test_a_record_from_before_the_ccc_had_a_verdict_is_read() -> None:
+    values = {name: value for name, value in whole().to_json().items() if name != "ccc_verdict"}
+    assert ParityRecord.from_json(values) == replace(whole(), ccc_verdict=None)
+
+
 def test_tolerances_are_those_of_the_file(tmp_path: Path) -> None:
     write_parity(tmp_path, {"model.fp32.pte": 2e-3, "model.fp32.onnx": 1e-3})
     assert tolerances(tmp_path, ".pte") == {"model.fp32.pte": 2e-3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 
@@ -68,5 +69,19 @@ def test_a_process_that_takes_too_long_is_replaced() -> None:
         crew.begin("fine")
         assert crew.ended() == {"fine": ""}
         assert crew.ended() == {}
+    finally:
+        crew.dismiss()
+
+
+def test_a_process_that_was_killed_between_two_steps_costs_none() -> None:
+    crew = Crew(Made(), 1, limit_s=600.0)  # type: ignore[arg-type]
+    try:
+        crew.begin("fine 1")
+        assert crew.ended() == {"fine 1": ""}
+        (child,) = multiprocessing.active_children()
+        child.kill()
+        child.join()
+        crew.begin("fine 2")
+        assert crew.ended() == {"fine 2": ""}
     finally:
         crew.dismiss()
