@@ -184,8 +184,9 @@ def _refuse_damaged(files: Sequence[Path]) -> None:
                 with safe_open(file, "np"):
                     pass
         except (SafetensorError, ValueError, OSError) as error:
-            # Git without git-lfs leaves some hundred bytes of text in the place of large files.
-            hint = f"it has {file.stat().st_size} bytes; delete it and get it again (from git: `git lfs pull`)"
+            # Git without git-lfs leaves some hundred bytes of text in place of large files. Named is the file, not the
+            # cache's link to it: without the link alone, the hub's client would link to the same bytes again.
+            hint = f"it has {file.stat().st_size} bytes; delete {file.resolve()} and get it again (git lfs pull)"
             raise RunError(f"{file}: damaged, no network can be read from it ({_first_line(error)}); {hint}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -127,8 +128,14 @@ def test_what_a_hub_sends_and_a_cache_holds_must_be_weights(
         fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
         with pytest.raises(RunError, match=r"model\.safetensors: damaged, no network can be read from it"):
             weights.fetch(published(), weights.resolve(published()))
-        with pytest.raises(RunError, match=r"model\.safetensors: damaged, no network can be read from it"):
+        with pytest.raises(RunError, match=r"model\.safetensors: damaged, no network can be read from it") as caught:
             weights.resolve(published())
+        # Once what it names is deleted, the same command fetches it again.
+        (hub / NAME / "model.safetensors").write_bytes(EMPTY)
+        named = re.search(r"; delete (\S+) and get it again", str(caught.value))
+        assert named is not None
+        Path(named.group(1)).unlink()
+        assert Path(weights.fetch(published(), weights.resolve(published())).place).read_bytes() == EMPTY
 
 
 def test_a_finished_stage_is_not_thrown_away_for_random_weights(tmp_path: Path) -> None:
