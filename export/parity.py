@@ -131,7 +131,8 @@ def judge_drop(ccc: CccChange, limit: float) -> str:
     low, high = ccc.ccc_drop_low, ccc.ccc_drop_high
     if low is None or high is None or not math.isfinite(low + high) or low > limit:
         return FAILED
-    return PASSED if high <= limit else UNTOLD
+    # One song drawn again and again has the CCC 0 and an interval without width, whatever a program predicts.
+    return PASSED if high <= limit and ccc.ccc_songs > 1 else UNTOLD
 
 
 def not_written(artefact: str, reason: str) -> ParityRecord:

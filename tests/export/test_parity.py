@@ -75,6 +75,15 @@ def test_the_ccc_gate_looks_at_the_interval(
     assert verdict != "cannot be told" or "on 8 songs cannot be told from the limit of 0.01" in record.reason
 
 
+def test_the_ccc_of_a_single_song_tells_nothing() -> None:
+    # Its variance is 0, and so is its CCC, however far from the rating a prediction lies.
+    one = np.full((1, 4), 0.5, np.float32)
+    change = parity.ccc_change(-one, one, np.array([[0.5, 0.5]]), ["only"])
+    assert (change.ccc_drop, change.ccc_drop_low, change.ccc_drop_high) == (0, 0, 0)
+    record = parity.judge(replace(measured(), ccc=change), 1e-4, 0.01)
+    assert record.passed and record.ccc_verdict == "cannot be told"
+
+
 def test_without_a_limit_the_ccc_is_only_told() -> None:
     record = parity.judge(replace(measured(), ccc=CccChange(8, 0.5, 0.5, 0.4, 0.6)), 1e-4, None)
     assert record.passed and record.ccc_verdict is None and record.ccc is not None
