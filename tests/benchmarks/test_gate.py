@@ -64,7 +64,7 @@ def test_red_with_one_line_per_broken_limit(limit: dict[str, float], figure: dic
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "broken", "told"),
+    ("low", "high", "broken", "known"),
     [
         (0.01, 0.02, False, True),
         (-0.01, 0.09, False, False),

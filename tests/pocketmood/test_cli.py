@@ -30,6 +30,7 @@ class FakeBundle:
     """A bundle whose model predicts the loudest sample as valence and a fixed arousal."""
 
     spec = MelSpec()
+    warnings: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
 
     @classmethod
@@ -104,6 +105,15 @@ def test_one_line_per_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "valence +0.25" in lines[1] and lines[1].endswith(" ms")
     assert lines[0].index("valence") == lines[1].index("valence")
     assert FakeBundle.asked == ("onnxruntime", "fp32")
+
+
+def test_warnings_of_a_bundle_are_told_once_and_not_among_the_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FakeBundle, "warnings", ("data: the labels are made up",))
+    assert cli.main(["predict", *(str(tone(tmp_path / name)) for name in ("a.wav", "b.wav"))]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2 and err == "warning: data: the labels are made up\n"
 
 
 def test_json_holds_the_same_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,6 +228,7 @@ from pocketmood.spec import MelSpec
 from pocketmood.emotion import Emotion
 class Bundle:
     spec = MelSpec()
+    warnings = ()
     @classmethod
     def open(cls, folder): return cls()
     def predictor(self, *how): return lambda wave: (Emotion(0.1, 0.2), Emotion(0.3, 0.3))

@@ -49,14 +49,17 @@ def test_with_the_network_back_only_the_network_trains_again(
         run(config(tiny_run))
     stage_file = tiny_run / "teacher" / "stage.json"
     first, record = steps(tiny_run), read_json(stage_file)["record"]
-    assert record["weights"] == "random" and record["warnings"] == ["teacher: ViT-B/16 started from RANDOM weights"]
+    # So small a GAN is refused as well, with a warning of its own that stays.
+    assert record["weights"] == "random" and "teacher: ViT-B/16 started from RANDOM weights" in record["warnings"]
     assert read_json(stage_file)["inputs"]["weights of vit"] == "random"
 
     with fake_hub.serve(tmp_path / "hub") as address:
         fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
         run(config(tiny_run))
     second, record = steps(tiny_run), read_json(stage_file)["record"]
-    assert record["weights"].startswith(f"hub {NAME} at ") and record["warnings"] == []
+    assert record["weights"].startswith(f"hub {NAME} at ") and not any(
+        "RANDOM" in sentence for sentence in record["warnings"]
+    )
     assert {name for name in first if first[name] != second[name]} == {"vit", "soft_targets"}
 
     # From the cache without network, and then without cache as well: the weights are the ones it was made from.
