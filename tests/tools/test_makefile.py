@@ -113,6 +113,6 @@ def test_the_makefile_and_the_table_name_the_same_presets_and_run() -> None:
 def test_doctor_is_handed_preset_run_and_dials(tmp_path: Path) -> None:
     dials = ['TEACHER=--vit.weights "/a b/vit"', "STUDENT=--weights random"]
     # In Python's place a program that prints a word per line: quotes inside of a dial must reach the doctor whole.
-    said = make("doctor", f"RUN={tmp_path}", "PRESET=streamlined", *dials, r"PY=printf '%s\n'", dry=False).stdout
+    printed = make("doctor", f"RUN={tmp_path}", "PRESET=streamlined", *dials, r"PY=printf '%s\n'", dry=False).stdout
     words = ["-m", "pocketmood.training", "doctor", "--preset", "streamlined", "--run", str(tmp_path)]
-    assert said.splitlines()[-9:] == [*words, '--teacher=--vit.weights "/a b/vit"', "--student=--weights random"]
+    assert printed.splitlines()[-9:] == [*words, '--teacher=--vit.weights "/a b/vit"', "--student=--weights random"]
