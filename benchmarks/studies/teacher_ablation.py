@@ -152,9 +152,10 @@ def train_arm(arm: str, config: TeacherConfig, data: TeacherData, inputs: dict[s
     training, steps = _equal_steps(config, items, len(data.split.train) + len(data.synthetic))
     config = replace(config, training=training)
 
-    # The arm and the generator are part of what a training was made from: another GAN makes it anew.
     settings = {"vit": config.vit, "training": training, "seed": config.seed, "arm": arm}
-    inputs = inputs | {"synthetic": data.synthetic.record.generator}
+    # Of the arms without synthetic clips the generator is no part: another GAN leaves their trainings as they are. How
+    # many clips it drew is in the training's length.
+    inputs = inputs | {"synthetic": data.synthetic.record.generator if synthetic is not None else "none"}
     folder = ablation.stages_of(RunFolder(config.run), "teacher")
     stage = Stage(folder, f"{arm}-{config.seed}", settings, inputs)
     if not stage.up_to_date(quiet=True):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import ablation
-from benchmarks.studies.teacher_ablation import ARMS, PRESETS, TeacherAblationConfig, run
+from benchmarks.studies.teacher_ablation import ARMS, PRESETS, TeacherAblationConfig, TeacherData, run, train_arm
+from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError, DataError, RunError
 from pocketmood.metrics import paired_difference, score
 from teacher.config import PRESETS as TEACHERS
@@ -92,7 +93,10 @@ def test_the_table_names_its_command(label: np.ndarray, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_gans_worth_is_measured_at_equal_steps(tiny_run: Path, tmp_path: Path) -> None:
+def test_the_gans_worth_is_measured_at_equal_steps(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from teacher import finetune
     from teacher.stage import run as run_teacher
 
     teacher = replace(TEACHERS["smoke"], run=tiny_run, baseline=False, listen_s=0.0)
@@ -116,6 +120,15 @@ def test_the_gans_worth_is_measured_at_equal_steps(tiny_run: Path, tmp_path: Pat
     run(config)
     assert (tmp_path / "gan.md").read_text() == text  # kept trainings are not done again
     assert (tiny_run / "ablation" / "teacher" / "gan-0" / "stage.json").stat().st_mtime_ns == before
+
+    # Another generator asks for the arm that hears it, and for no other.
+    data, inputs = TeacherData.open(RunFolder(tiny_run)), {"data": RunFolder(tiny_run).fingerprint("data")}
+    data.synthetic.record = replace(data.synthetic.record, generator="another")
+    monkeypatch.setattr(finetune, "train", None)
+    for arm in ("real", "crops"):
+        train_arm(arm, teacher, data, inputs)
+    with pytest.raises(TypeError, match="NoneType"):
+        train_arm("gan", teacher, data, inputs)
 
 
 def test_numbers_that_cannot_work_are_refused() -> None:
