@@ -38,7 +38,8 @@ MOST_CHANNELS = 64
 HIGHEST_PEAK = 64.0
 
 _BLOCK_FRAMES = 1 << 18
-_MARGIN_S = 0.25
+MARGIN_S = 0.25
+"""What is decoded on either side of a clip, for the resampler's edges."""
 # Encoders' delay and padding make decoders end up to two frames early: .05 s at 44.1 kHz, .14 s at 16 kHz.
 _SHORTFALL_S, _SHORTFALL_SHARE = 0.25, 0.01
 # Writers into pipes declare "as long as possible" because they cannot go back to fill in the size.
@@ -50,20 +51,24 @@ _MAGIC = {
 }  # fmt: skip
 
 
-def load(path: Path | str, spec: MelSpec) -> Wave:
-    """Return a file's clip, the input of every model: float32 [spec.samples] in [-1, 1]."""
+def load(path: Path | str, spec: MelSpec, start_s: float | None = None) -> Wave:
+    """Return a file's clip, the input of every model: float32 [spec.samples] in [-1, 1].
+
+    start_s: where the clip begins, at least `MARGIN_S` from either end of the file; the file's middle if left out.
+    """
     import numpy as np
 
-    wave, rate = decode(path, spec.seconds)
+    wave, rate = decode(path, spec.seconds, start_s)
     # Clipped last: the resampler's filter may overshoot what lay within full scale.
     return np.clip(fit(resample(wave, rate, spec.sample_rate), spec.samples), -1.0, 1.0)
 
 
-def decode(path: Path | str, seconds: float | None = None) -> tuple[Wave, int]:
+def decode(path: Path | str, seconds: float | None = None, start_s: float | None = None) -> tuple[Wave, int]:
     """Decode a file to mono; return it with its own sample rate.
 
-    seconds: where given, only the middle so many seconds of a longer file are decoded (and a quarter of a second on
-    either side, for the resampler's edges), so that an hour of music costs no more memory than a clip.
+    seconds: where given, only so many seconds of a longer file are decoded (and a quarter of a second on either side,
+    for the resampler's edges), so that an hour of music costs no more memory than a clip. start_s: where these begin;
+    they are the file's middle if left out.
     """
     path = Path(path)
     _refuse_unreadable(path)
@@ -78,10 +83,22 @@ def decode(path: Path | str, seconds: float | None = None) -> tuple[Wave, int]:
             raise AudioError(f"{path}: {_why_not_open(path, error)}") from error
         try:
             frames = _frames(path, file)
-            wave = _read_middle(path, file, frames, seconds)
+            wave = _read_part(path, file, frames, _window(frames, int(file.samplerate), seconds, start_s))
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{path}: damaged or cut short: the decoder stopped ({_decoder_words(error)})") from error
         return wave, int(file.samplerate)
+
+
+def duration_s(path: Path) -> float:
+    """Return the length of a file in seconds, as its header says or, where that guesses, by decoding it."""
+    import soundfile
+
+    _refuse_unreadable(path)
+    try:
+        with opened(path) as file:
+            return _frames(path, file) / int(file.samplerate)
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        raise AudioError(f"{path}: {_why_not_open(path, error)}") from error
 
 
 def mix_down(wave: NDArray[Any]) -> Wave:
@@ -218,22 +235,28 @@ def _last_page_is_cut(path: Path) -> bool:
     return page + 27 + segments + sum(tail[page + 27 : page + 27 + segments]) > len(tail)
 
 
-def _read_middle(path: Path, file: Any, frames: int, seconds: float | None) -> Wave:
-    """Read the middle frames block by block, mixed down at once: many channels never lie in memory together."""
-    import numpy as np
-
-    rate = int(file.samplerate)
-    wanted = frames if seconds is None else min(frames, math.ceil((seconds + 2 * _MARGIN_S) * rate))
+def _window(frames: int, rate: int, seconds: float | None, start_s: float | None) -> tuple[int, int]:
+    """Return the first frame to read, and how many: of the middle, or from `start_s` on."""
+    wanted = frames if seconds is None else min(frames, math.ceil((seconds + 2 * MARGIN_S) * rate))
     # The same number of frames is left out on either side, so that the middle stays the middle.
     wanted += (frames - wanted) % 2
-    start = (frames - wanted) // 2
+    if start_s is None:
+        return (frames - wanted) // 2, wanted
+    return min(max(0, round((start_s - MARGIN_S) * rate)), frames - wanted), wanted
+
+
+def _read_part(path: Path, file: Any, frames: int, window: tuple[int, int]) -> Wave:
+    """Read some frames block by block, mixed down at once: many channels never lie in memory together."""
+    import numpy as np
+
+    rate, (start, wanted) = int(file.samplerate), window
     _move_to(file, start)
     blocks = list(_blocks(file, wanted))
     wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     allowed = max(_SHORTFALL_S * rate, _SHORTFALL_SHARE * frames)
     # Counted to the end of the file: a share of hours would forgive a clip of which nothing is there.
     missing = frames - start - len(wave) if len(wave) < wanted else 0
-    # The middle may be whole where the end is not: a cut file is refused wherever its clip would lie.
+    # The part may be whole where the end is not: a cut file is refused wherever its clip would lie.
     if not missing and start and file.seekable():
         missing = _missing_at_end(file, frames, math.ceil(2 * allowed))
     if missing > allowed:

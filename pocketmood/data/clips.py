@@ -24,7 +24,17 @@ from pocketmood.runs import read_json, write_json, write_text
 from pocketmood.spec import MelSpec
 
 MAP_FILE, INDEX_FILE, STORE_FILE = "clips.i16", "index.csv", "store.json"
-COLUMNS = ("id", "valence", "arousal", "valence_deviation", "arousal_deviation", "artist", "synthetic", "path")
+COLUMNS = (
+    "id",
+    "valence",
+    "arousal",
+    "valence_deviation",
+    "arousal_deviation",
+    "artist",
+    "synthetic",
+    "path",
+    "start_s",
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Clip:
     """As the corpus names it; None where it is not known."""
     synthetic: bool = False
     """True for what a generator drew: never allowed in validation or test."""
+    start_s: float | None = None
+    """Where the clip begins in its file; None for the file's middle."""
 
 
 class ClipStore:
@@ -151,7 +163,8 @@ def finish(folder: Path, clips: Sequence[Clip], spec: MelSpec) -> None:
     writer.writerow(COLUMNS)
     for clip in clips:
         label, deviation = clip.label or ("", ""), clip.deviation or ("", "")
-        writer.writerow([clip.id, *label, *deviation, clip.artist or "", int(clip.synthetic), clip.path or ""])
+        start_s = "" if clip.start_s is None else clip.start_s
+        writer.writerow([clip.id, *label, *deviation, clip.artist or "", int(clip.synthetic), clip.path or "", start_s])
     write_text(folder / INDEX_FILE, text.getvalue())
     facts = {"clips": len(clips), "samples": spec.samples, "sample_rate": spec.sample_rate, "dtype": "int16"}
     write_json(folder / STORE_FILE, facts)
@@ -169,6 +182,8 @@ def _read_index(path: Path) -> list[Clip]:
                 _emotion(row["valence_deviation"], row["arousal_deviation"]),
                 row["artist"] or None,
                 row["synthetic"] == "1",
+                # Stores of before have no such column, and took hours to decode.
+                float(row["start_s"]) if row.get("start_s") else None,
             )
             for row in rows
         ]

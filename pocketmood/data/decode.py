@@ -65,7 +65,7 @@ def build(
     an earlier one, sample by sample, is a failure too: under two ids it could be trained on and tested on. DataError
     where no clip is good, or the disk is full (then the same call continues).
     """
-    identity = [(clip.id, clip.label, clip.deviation, clip.artist, _audio_hash(clip)) for clip in clips]
+    identity = [(clip.id, clip.label, clip.deviation, clip.artist, _audio_hash(clip), clip.start_s) for clip in clips]
     stage = Stage(parent, name, {"spec": spec.to_dict()}, {"clips": fingerprint(identity)})
     if not stage.up_to_date(quiet=True):
         with stage.work() as folder:
@@ -167,19 +167,19 @@ def _resume(folder: Path, row_bytes: int) -> list[Entry]:
 
 def _rows(clips: Sequence[Clip], spec: MelSpec, workers: int) -> Generator[tuple[Row | None, str]]:
     """Yield (row, "") or (None, reason) per clip, in order, decoded here or by so many processes."""
-    paths = [clip.path for clip in clips if clip.path is not None]
-    if workers <= 1 or len(paths) < _FEWEST_FOR_A_POOL:
-        yield from (_decode(path, spec) for path in paths)
+    places = [(clip.path, clip.start_s) for clip in clips if clip.path is not None]
+    if workers <= 1 or len(places) < _FEWEST_FOR_A_POOL:
+        yield from (_decode(path, spec, start_s) for path, start_s in places)
         return
 
     # Forked children would inherit the locks and threads of whatever else this process has loaded.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(paths)), context, start_worker)
+    pool = ProcessPoolExecutor(min(workers, len(places)), context, start_worker)
     # A few clips ahead of the writer, no more: decoded rows wait in this process's memory.
     pending: deque[Future[tuple[Row | None, str]]] = deque()
     try:
-        for path in paths:
-            pending.append(pool.submit(_decode, path, spec))
+        for path, start_s in places:
+            pending.append(pool.submit(_decode, path, spec, start_s))
             if len(pending) >= workers * _AHEAD_PER_WORKER:
                 yield pending.popleft().result()
         while pending:
@@ -193,9 +193,9 @@ def _rows(clips: Sequence[Clip], spec: MelSpec, workers: int) -> Generator[tuple
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(path: Path, spec: MelSpec) -> tuple[Row | None, str]:
+def _decode(path: Path, spec: MelSpec, start_s: float | None = None) -> tuple[Row | None, str]:
     try:
-        return to_int16(audio.load(path, spec)), ""
+        return to_int16(audio.load(path, spec, start_s)), ""
     except AudioError as error:
         return None, str(error)
 

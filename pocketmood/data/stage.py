@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pocketmood import audio, command
-from pocketmood.data import decode, plots
+from pocketmood import command
+from pocketmood.data import decode, plots, unlabelled
 from pocketmood.data.clips import Clip, ClipStore
 from pocketmood.data.corpora import deam, deam_audit
 from pocketmood.data.corpora.deam import Files, Reject
@@ -43,6 +43,8 @@ class DataConfig:
     """"swap-2013" exchanges valence and arousal of the songs up to id 1000, "none" keeps them as shipped."""
     unlabelled: Path | None = None
     """Folder of more music without ratings, for distillation."""
+    unlabelled_clips: int = 1
+    """Clips of 30 s that a piece of it gives at most, evenly over the piece and none over another."""
     seed: int = 0
     """Seed of the split."""
     split: Shares = field(default_factory=Shares)
@@ -56,6 +58,8 @@ class DataConfig:
             raise ConfigError(f'label fix "{self.label_fix}" is unknown; choose from {", ".join(deam.LABEL_FIXES)}')
         if self.workers < 0 or self.seed < 0:
             raise ConfigError(f"workers ({self.workers}) and seed ({self.seed}) cannot be negative")
+        if self.unlabelled_clips < 1:
+            raise ConfigError(f"--unlabelled-clips {self.unlabelled_clips} must be at least 1")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -67,7 +71,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def run(config: DataConfig) -> int:
     """Bring `RUN/data` up to date with the config and the files it names; returns 0."""
     files = deam.find(config.deam, exclude=config.unlabelled)
-    extra = unlabelled_files(config.unlabelled)
+    extra = unlabelled.files(config.unlabelled)
     inputs = {"corpus": _corpus_fingerprint(files), "unlabelled": fingerprint([_named_hash(path) for path in extra])}
     # Without the folders' own paths: the same music elsewhere is the same data.
     settings = {
@@ -76,6 +80,9 @@ def run(config: DataConfig) -> int:
         "split": asdict(config.split),
         "spec": SPEC.to_dict(),
     }
+    # No word of it where each piece gives one clip: such data are what they were before pieces could give more.
+    if config.unlabelled_clips > 1:
+        settings["unlabelled_clips"] = config.unlabelled_clips
     stage = Stage(config.run, "data", settings, inputs)
     if stage.up_to_date():
         return 0
@@ -85,35 +92,10 @@ def run(config: DataConfig) -> int:
     return 0
 
 
-def unlabelled_files(folder: Path | None) -> list[Path]:
-    """Return all audio files in or below a folder, by path; none for no folder."""
-    if folder is None:
-        return []
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of unlabelled music")
-    found = [path for path in deam.walk(folder) if path.suffix.lower() in audio.SUFFIXES]
-    if not found:
-        raise DataError(f"{folder}: no audio files in or below it ({', '.join(audio.SUFFIXES)})")
-    return found
-
-
-def unlabelled_clips(paths: Sequence[Path]) -> tuple[list[Clip], list[Reject]]:
-    """Make clips without labels; of several files with the same stem the first is used."""
-    clips: dict[str, Clip] = {}
-    rejects = []
-    for path in paths:
-        id_ = f"unlabelled-{path.stem}"
-        if id_ in clips:
-            rejects.append(Reject(id_, str(path), f"second unlabelled file of this name; {clips[id_].path} is used"))
-        else:
-            clips[id_] = Clip(id_, path, None, None)
-    return list(clips.values()), rejects
-
-
 def _fill(config: DataConfig, files: Files, extra: Sequence[Path], folder: Path) -> DataRecord:
     """Do the work in the stage's folder; return what is to be said of it."""
     songs, rejects = deam.clips(files, config.label_fix)
-    more, more_rejects = unlabelled_clips(extra)
+    more, more_rejects = unlabelled.clips(extra, SPEC.seconds, config.unlabelled_clips)
     rejects += more_rejects
     _refuse_nothing(songs, rejects, files, folder)
 

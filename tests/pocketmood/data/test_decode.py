@@ -93,17 +93,17 @@ def test_a_stopped_build_continues_and_decodes_nothing_twice(
     real = decode._decode
     seen: list[Path] = []
 
-    def stopping(path: Path, spec: MelSpec) -> tuple[decode.Row | None, str]:
+    def stopping(path: Path, spec: MelSpec, start_s: float | None) -> tuple[decode.Row | None, str]:
         if len(seen) == after:
             raise Stopped
         seen.append(path)
-        return real(path, spec)
+        return real(path, spec, start_s)
 
     monkeypatch.setattr(decode, "_decode", stopping)
     with pytest.raises(Stopped):
         decode.build(clips, SPEC, tmp_path, workers=1)
     assert not (tmp_path / "store").exists()
-    monkeypatch.setattr(decode, "_decode", lambda path, spec: (seen.append(path), real(path, spec))[1])
+    monkeypatch.setattr(decode, "_decode", lambda path, *rest: (seen.append(path), real(path, *rest))[1])
     store, failures = decode.build(clips, SPEC, tmp_path, workers=1)
     assert same(store, reference)
     assert [failure.id for failure in failures] == [str(n) for n in BAD]
