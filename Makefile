@@ -46,10 +46,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo smoke corpus all doctor data teacher student export benchmarks arm64 archive android recordings test check lock clean
+.PHONY: help setup demo smoke corpus all doctor data teacher student export benchmarks arm64 archive android recordings recordings-more test check lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\nvariables   DEAM=folder RUN=%s PRESET=%s LABEL_FIX=%s UNLABELLED=folder GPUS=%s SONGS=%s BUNDLE=folder\n' \
 	  '$(RUN)' '$(PRESET)' '$(LABEL_FIX)' '$(GPUS)' '$(SONGS)'
 	@printf 'dials       DATA= TEACHER= STUDENT= EXPORT= BENCHMARKS="--flag value": flags of a stage beyond its preset\n'
@@ -117,7 +117,10 @@ android: setup ## copy BUNDLE (RUN/bundle) into the Android app; assemble and ch
 	@tools/android.sh apk
 
 recordings: setup ## fetch freely licensed recorded music for the tests that need it (Debian's packages)
-	$(PY) -m tests.helpers.recordings
+	$(PY) -m pocketmood.data.recordings --few
+
+recordings-more: setup ## fetch all of it, about 750 pieces: music for UNLABELLED=.cache/recordings
+	$(PY) -m pocketmood.data.recordings
 
 test: setup ## run all tests that this machine can run; says what was skipped and why
 	HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest $(IN_TWO) $(PYTEST_ARGS)

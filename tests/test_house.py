@@ -223,12 +223,12 @@ def test_every_product_file_is_in_the_tree() -> None:
 
 def test_every_command_of_the_readme_is_a_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z0-9]+):.*## ", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
     phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())  # type: ignore[index]
     assert targets == phony
     for page in ("README.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
-        commands = re.findall(r"(?:^|`)make((?: [a-z0-9]+\b(?!=))+)", text, re.MULTILINE)
+        commands = re.findall(r"(?:^|`)make((?: [a-z0-9-]+\b(?!=))+)", text, re.MULTILINE)
         assert {word for command in commands for word in command.split()} <= targets
 
 

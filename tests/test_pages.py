@@ -94,12 +94,12 @@ def test_an_unknown_flag_would_be_seen() -> None:
 @pytest.mark.parametrize("page", [page for page in WITH_COMMANDS if page.endswith(".md")])
 def test_every_target_and_variable_of_a_page_is_the_makefiles(page: str) -> None:
     makefile = text_of("Makefile")
-    targets = set(re.findall(r"^([a-z0-9]+):.*## ", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
     variables = {
         *re.findall(r"^(?:export )?([A-Z_]+) +\?=", makefile, re.MULTILINE),
         "PYTHON",
     }  # PYTHON: tools/setup.sh reads it
-    commands_ = re.findall(r"(?:^|`)make((?: (?:[a-z0-9]+\b(?!=)|[A-Z_]+=[^ `\n]+))+)", text_of(page), re.MULTILINE)
+    commands_ = re.findall(r"(?:^|`)make((?: (?:[a-z0-9-]+\b(?!=)|[A-Z_]+=[^ `\n]+))+)", text_of(page), re.MULTILINE)
     words = [word for command in commands_ for word in command.split()]
     assert {word for word in words if "=" not in word} <= targets
     assert {word.split("=")[0] for word in words if "=" in word} <= variables

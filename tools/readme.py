@@ -14,8 +14,9 @@ placeholders, and below it the same Markdown filled in, with the commands that t
 `{held-out:models > floor > ccc_mean:.3f}` is the value under these keys of held-out.json in Python's format (in a
 list, a row's name is its key); `{teacher.full:training > schedule > epochs:g}` is a field of the preset `full` of a
 stage. Between `<!-- recipe table -->` and `<!-- /recipe table -->` stand the recipe's numbers (docs/recipe.toml), as
-`tools.recipe` lays them out, and between `<!-- demo table -->` and `<!-- /demo table -->` the table of the demo; its
-rows are kept as demo.json, and `--run runs/demo` replaces them by those of a finished demo.
+`tools.recipe` lays them out, between `<!-- recordings table -->` and `<!-- /recordings table -->` the packages of
+recorded music with their licences, and between `<!-- demo table -->` and `<!-- /demo table -->` the table of the demo;
+its rows are kept as demo.json, and `--run runs/demo` replaces them by those of a finished demo.
 tests/tools/test_readme.py shows that every page is filled in.
 """
 
@@ -31,6 +32,7 @@ from typing import Any
 from benchmarks import table
 from benchmarks.record import BenchmarksRecord, Record, read_results, to_json
 from pocketmood import command
+from pocketmood.data import recording_packages
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import read_json, write_json, write_text
@@ -41,6 +43,7 @@ RESULTS = ROOT / "benchmarks" / "studies" / "results"
 PLACEHOLDER = re.compile(r"\{(?P<source>[\w.-]+):(?P<keys>[^{}:]+):(?P<format>[^{}]*)\}")
 FIGURES = re.compile(r"(<!-- figures\n(?P<template>.*?)-->\n)(?P<filled>.*?)(<!-- /figures -->)", re.DOTALL)
 RECIPE = re.compile(r"(<!-- recipe table -->\n)(.*?)(<!-- /recipe table -->)", re.DOTALL)
+RECORDINGS = re.compile(r"(<!-- recordings table -->\n)(.*?)(<!-- /recordings table -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- demo table -->\n```\n)(.*?)(```\n<!-- /demo table -->)", re.DOTALL)
 
 
@@ -61,12 +64,15 @@ def filled_in(text: str, results: Path = RESULTS) -> str:
     """Return a page with the stored figures in its blocks; RunError for a placeholder that leads nowhere."""
     text = FIGURES.sub(lambda match: match[1] + _block(match["template"], results) + match[4], text)
     text = RECIPE.sub(lambda match: match[1] + recipe.table(recipe.numbers()) + match[3], text)
+    text = RECORDINGS.sub(lambda match: match[1] + recording_packages.table() + match[3], text)
     return TABLE.sub(lambda match: match[1] + demo_table(results) + match[3], text)
 
 
 def without_generated(text: str) -> str:
     """Return what of a page a person wrote: no block and no table, neither placeholders nor figures."""
-    return TABLE.sub("", RECIPE.sub("", FIGURES.sub("", text)))
+    for block in (FIGURES, RECIPE, RECORDINGS, TABLE):
+        text = block.sub("", text)
+    return text
 
 
 def require_place(text: str) -> None:
