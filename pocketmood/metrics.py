@@ -42,13 +42,13 @@ def ccc(pred: Array, label: Array) -> float:
 
     2 cov(p, l) / (var(p) + var(l) + (mean(p) - mean(l))^2); 0 where either side is constant.
     """
-    pred, label = _checked(pred, label)
+    pred, label = checked(pred, label)
     return float(_ccc_rows(pred[None], label[None])[0])
 
 
 def pearson(pred: Array, label: Array) -> float:
     """Pearson's r in [-1, 1]; 0 where either side is constant."""
-    pred, label = _checked(pred, label)
+    pred, label = checked(pred, label)
     deviations = pred.std() * label.std()
     if deviations < _TINY:
         return 0.0
@@ -57,19 +57,19 @@ def pearson(pred: Array, label: Array) -> float:
 
 def mse(pred: Array, label: Array) -> float:
     """Mean squared error, in squared [-1, 1] units."""
-    pred, label = _checked(pred, label)
+    pred, label = checked(pred, label)
     return float(np.mean((pred - label) ** 2))
 
 
 def mae(pred: Array, label: Array) -> float:
     """Mean absolute error, in [-1, 1] units."""
-    pred, label = _checked(pred, label)
+    pred, label = checked(pred, label)
     return float(np.mean(np.abs(pred - label)))
 
 
 def r2(pred: Array, label: Array) -> float:
     """Share of the label's variance that the prediction explains, at most 1; 0 where the labels are constant."""
-    pred, label = _checked(pred, label)
+    pred, label = checked(pred, label)
     variance = label.var()
     return 0.0 if variance < _TINY else float(1 - np.mean((pred - label) ** 2) / variance)
 
@@ -86,7 +86,7 @@ def rmse_nine(pred: Array, label: Array) -> float:
 
 def range_ratio(pred: Array, label: Array) -> float:
     """Standard deviation of the prediction over that of the label: well below 1 means that the range collapsed."""
-    pred, label = _checked(pred, label)
+    pred, label = checked(pred, label)
     deviation = label.std()
     return 0.0 if deviation < _TINY else float(pred.std() / deviation)
 
@@ -105,7 +105,7 @@ _SCORES: dict[str, Callable[[Array, Array], float]] = {
 
 def score(pred: Array, label: Array) -> dict[str, float]:
     """Compute every metric of predictions [N, 2] per axis and their mean, as `ccc_valence`, ..., `range_ratio_mean`."""
-    pred, label = _checked(pred, label, dimensions=2)
+    pred, label = checked(pred, label, dimensions=2)
     scores: dict[str, float] = {}
     for name, function in _SCORES.items():
         values = [function(pred[:, axis], label[:, axis]) for axis in range(2)]
@@ -118,22 +118,24 @@ def bootstrap(
     pred: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
 ) -> Interval:
     """Return the interval of the mean CCC of predictions [N, 2]; rows of one song are drawn together."""
-    pred, label = _checked(pred, label, dimensions=2)
-    return _interval(mean_ccc_samples([pred], label, songs, repeats, seed)[0])
+    pred, label = checked(pred, label, dimensions=2)
+    return percentile_interval(mean_ccc_samples([pred], label, songs, repeats, seed)[0])
 
 
 def score_intervals(
     pred: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
 ) -> dict[str, Interval]:
     """Return the interval of every metric of `score`, under its name, over the same resampled songs as `bootstrap`."""
-    pred, label = _checked(pred, label, dimensions=2)
-    rows = _resampled_rows(len(label), songs, repeats, seed)
+    pred, label = checked(pred, label, dimensions=2)
+    rows = resampled_rows(len(label), songs, repeats, seed)
     samples = [_score_samples(pred[:, axis], label[:, axis], rows) for axis in range(2)]
     intervals: dict[str, Interval] = {}
     for name in _SCORES:
         per_axis = [sample[name] for sample in samples]
-        intervals |= {f"{name}_{axis}": _interval(values) for axis, values in zip(AXES, per_axis, strict=True)}
-        intervals[f"{name}_mean"] = _interval(np.mean(per_axis, 0))
+        intervals |= {
+            f"{name}_{axis}": percentile_interval(values) for axis, values in zip(AXES, per_axis, strict=True)
+        }
+        intervals[f"{name}_mean"] = percentile_interval(np.mean(per_axis, 0))
     return intervals
 
 
@@ -141,33 +143,33 @@ def bootstrap_axis(
     pred: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
 ) -> Interval:
     """Return the interval of the CCC of one axis, predictions [N]."""
-    pred, label = _checked(pred, label)
-    return _interval(_ccc_samples(pred, label, _resampled_rows(len(pred), songs, repeats, seed)))
+    pred, label = checked(pred, label)
+    return percentile_interval(_ccc_samples(pred, label, resampled_rows(len(pred), songs, repeats, seed)))
 
 
 def paired_difference(
     pred_a: Array, pred_b: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
 ) -> Paired:
     """Return mean CCC of a less that of b, both [N, 2], with the interval over the same resampled songs."""
-    pred_a, label = _checked(pred_a, label, dimensions=2)
-    pred_b, label = _checked(pred_b, label, dimensions=2)
+    pred_a, label = checked(pred_a, label, dimensions=2)
+    pred_b, label = checked(pred_b, label, dimensions=2)
     # On the same draws, because how hard the songs are is common to both and then cancels.
     a, b = mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
-    return Paired(_mean_ccc(pred_a, label) - _mean_ccc(pred_b, label), *_interval(a - b))
+    return Paired(_mean_ccc(pred_a, label) - _mean_ccc(pred_b, label), *percentile_interval(a - b))
 
 
 def paired_ratio(
     pred_a: Array, pred_b: Array, label: Array, songs: Sequence[str] | None = None, repeats: int = 1000, seed: int = 0
 ) -> Paired:
     """Return mean CCC of a as a share of that of b, both [N, 2]; DataError where a resampling of b scores 0 or less."""
-    pred_a, label = _checked(pred_a, label, dimensions=2)
-    pred_b, label = _checked(pred_b, label, dimensions=2)
+    pred_a, label = checked(pred_a, label, dimensions=2)
+    pred_b, label = checked(pred_b, label, dimensions=2)
     a, b = mean_ccc_samples([pred_a, pred_b], label, songs, repeats, seed)
     whole = _mean_ccc(pred_b, label)
     # Near 0 the ratio of two resamplings may take any value, and its interval would look like knowledge.
     if whole <= _TINY or b.min() <= _TINY:
         raise DataError(f"a ratio to a CCC of {whole:.3f}, which may as well be 0, says nothing; use the difference")
-    return Paired(_mean_ccc(pred_a, label) / whole, *_interval(a / b))
+    return Paired(_mean_ccc(pred_a, label) / whole, *percentile_interval(a / b))
 
 
 NO_SHARE = "no share can be told: too few songs, or too weak a teacher"
@@ -191,7 +193,7 @@ def mean_ccc_samples(
     preds: list[Array], label: Array, songs: Sequence[str] | None, repeats: int, seed: int
 ) -> list[Array]:
     """Return the mean CCC [repeats] of each prediction, all on the same resampled rows."""
-    rows = _resampled_rows(len(label), songs, repeats, seed)
+    rows = resampled_rows(len(label), songs, repeats, seed)
     return [np.mean([_ccc_samples(pred[:, axis], label[:, axis], rows) for axis in range(2)], 0) for pred in preds]
 
 
@@ -212,7 +214,7 @@ def _score_samples(
     return {name: np.concatenate([draw[name] for draw in draws]) for name in _SCORES}
 
 
-def _resampled_rows(
+def resampled_rows(
     count: int, songs: Sequence[str] | None, repeats: int, seed: int
 ) -> Sequence[NDArray[np.int64]] | NDArray[np.int64]:
     """Draw songs with replacement, `repeats` times; return the rows that belong to them, a matrix where they can be."""
@@ -228,7 +230,8 @@ def _resampled_rows(
     return [np.concatenate([members[song] for song in draw]) for draw in draws]
 
 
-def _interval(samples: Array) -> Interval:
+def percentile_interval(samples: Array) -> Interval:
+    """Return the 95 % interval of bootstrap samples [repeats], by their percentiles."""
     low, high = np.percentile(samples, [2.5, 97.5])
     return Interval(float(low), float(high))
 
@@ -269,7 +272,7 @@ def _share(part: Array, whole: Array) -> Array:
     return result
 
 
-def _checked(pred: Array, label: Array, dimensions: int = 1) -> tuple[Array, Array]:
+def checked(pred: Array, label: Array, dimensions: int = 1) -> tuple[Array, Array]:
     """Return float64 arrays of equal shape; DataError for other shapes, no rows, or values that are no number."""
     pred, label = np.asarray(pred, np.float64), np.asarray(label, np.float64)
     if pred.shape != label.shape or pred.ndim != dimensions or (dimensions == 2 and pred.shape[1] != 2):
