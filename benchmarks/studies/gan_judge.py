@@ -11,13 +11,13 @@ import torch
 
 from benchmarks.studies.gan_curve import MEASURED
 from pocketmood.data.run_folder import RIDGE_FILE, RunFolder
-from pocketmood.runs import fingerprint, write_json
+from pocketmood.runs import write_json
 from pocketmood.training.checkpoints import save_tensors
 from teacher import floor
 from teacher.gan import audio, plots, quality, similarity
 from teacher.gan.model import RECORD_FILE, WEIGHTS_FILE, load_generator
-from teacher.gan.progress import sample_sheet
-from teacher.gan.record import GanRecord, Measures
+from teacher.gan.progress import LOSSES, record_of, sample_sheet
+from teacher.gan.record import Measures
 from teacher.gan.training_songs import LANDMARKS, TrainingSongs, draw_conditions
 
 if TYPE_CHECKING:
@@ -149,17 +149,8 @@ def complete(arm: Path, training: GanTraining, played: Sequence[Played]) -> None
         if path.is_file():
             continue
         until = [row for row in played if row.epoch <= int(weights.parent.name.removeprefix("epoch-"))]
-        names = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake")
-        record = GanRecord(
-            config=training.config,
-            seed=training.seed,
-            spec_hash=training.songs.front.spec.hash,
-            songs=len(training.songs.ids),
-            songs_hash=fingerprint(sorted(training.songs.ids)),
-            generator_steps=sum(row.generator_steps for row in until),
-            discriminator_steps=sum(row.discriminator_steps for row in until),
-            last_epoch={name: getattr(until[-1], name) for name in names} if until else {},
-        )
+        last = {name: getattr(until[-1], name) for name in LOSSES} if until else {}
+        record = record_of(training, until, last)
         write_json(path, asdict(record) | {"generator": training.generator.options})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -16,12 +16,16 @@ from teacher.gan.record import GanRecord
 from teacher.gan.training_songs import LANDMARKS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from teacher.gan.config import GanConfig
     from teacher.gan.model import Generator
     from teacher.gan.train import GanTraining
     from teacher.gan.turns import TurnRecord
+
+LOSSES = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake")
+"""What a record says of the last epoch, as means over its turns."""
 
 
 def sample_sheet(generator: Generator, device: torch.device, seed: int, rows: int = 2) -> Tensor:
@@ -91,14 +95,31 @@ def smaller_pass(size: int, config: GanConfig, processes: int) -> int:
 def summary(training: GanTraining, turns: list[TurnRecord]) -> GanRecord:
     """Sum a training up."""
     last = [turn for turn in turns if turn.epoch == training.config.epochs - 1]
-    names = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake", "loss_ratio")
+    names = (*LOSSES, "loss_ratio")
+    return record_of(training, turns, {name: float(np.mean([getattr(turn, name) for turn in last])) for name in names})
+
+
+class Steps(Protocol):
+    """What a turn, and an epoch of turns, says of its optimiser steps."""
+
+    @property
+    def generator_steps(self) -> int:
+        """The generator's."""
+
+    @property
+    def discriminator_steps(self) -> int:
+        """The discriminator's."""
+
+
+def record_of(training: GanTraining, played: Sequence[Steps], last_epoch: dict[str, float]) -> GanRecord:
+    """Say what a generator was trained with until now: `played` are its turns, or epochs of them."""
     return GanRecord(
         config=training.config,
         seed=training.seed,
         spec_hash=training.songs.front.spec.hash,
         songs=len(training.songs.ids),
         songs_hash=fingerprint(sorted(training.songs.ids)),
-        generator_steps=sum(turn.generator_steps for turn in turns),
-        discriminator_steps=sum(turn.discriminator_steps for turn in turns),
-        last_epoch={name: float(np.mean([getattr(turn, name) for turn in last])) for name in names},
+        generator_steps=sum(steps.generator_steps for steps in played),
+        discriminator_steps=sum(steps.discriminator_steps for steps in played),
+        last_epoch=last_epoch,
     )

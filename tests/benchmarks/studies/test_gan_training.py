@@ -94,6 +94,32 @@ def test_the_tables_compare_at_equal_epochs_and_count_from_the_beginning(tmp_pat
     assert "| R1 penalty of 1 | 2 | no | 2.0 | 40.0 | 30.0 | 40.0 | 2 | 0.10 |" in text
 
 
+def test_a_kept_generator_is_described_as_the_stage_describes_its_own(tmp_path: Path) -> None:
+    from accelerate import Accelerator
+
+    from benchmarks.studies.gan_judge import complete
+    from teacher.gan import progress
+    from teacher.gan.model import RECORD_FILE, WEIGHTS_FILE
+    from teacher.gan.train import GanTraining
+    from tests.teacher.gan.test_options import SONGS, TINY
+
+    training = GanTraining(SONGS, replace(TINY, epochs=2), Accelerator(cpu=True), seed=3)
+    turns = [turn(0.5, 0.75, 3), turn(1.0, 0.5, 1), replace(turn(0.25, 0.5, 2), epoch=1)]
+    epochs = [Played.of(1, turns[:2], 1.0, 0.95), Played.of(2, turns[2:], 1.0, 0.95)]
+    for number in (0, 1, 2):
+        (tmp_path / f"epoch-000{number}").mkdir()
+        (tmp_path / f"epoch-000{number}" / WEIGHTS_FILE).touch()
+    complete(tmp_path, training, epochs)
+    begun, half, whole = (json.loads((tmp_path / f"epoch-000{n}" / RECORD_FILE).read_text()) for n in (0, 1, 2))
+    assert (begun["generator_steps"], begun["last_epoch"]) == (0, {})
+    assert (half["generator_steps"], half["discriminator_steps"]) == (2, 4)
+
+    wanted = asdict(progress.summary(training, turns))
+    assert wanted["last_epoch"].pop("loss_ratio") == 3.0  # an epoch's record has none
+    assert whole.pop("generator") == training.generator.options
+    assert whole == json.loads(json.dumps(wanted))
+
+
 @pytest.mark.slow
 def test_a_stopped_study_continues_to_the_same_generator_and_its_clips_can_be_drawn(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

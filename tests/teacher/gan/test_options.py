@@ -37,7 +37,9 @@ class FewSongs:
         self.ids = list("abcdef")
         self.labels = rng.uniform(-1, 1, (6, 2)).astype(np.float32)
         self.kept = torch.from_numpy(rng.uniform(-1, 1, (6, 1, 128, 96)).astype(np.float32))
-        self.front = SimpleNamespace(spec=SimpleNamespace(bands=128, samples=96, frames=lambda samples: samples))
+        self.front = SimpleNamespace(
+            spec=SimpleNamespace(bands=128, samples=96, frames=lambda samples: samples, hash="x")
+        )
 
     def mels(self, ids: Sequence[str]) -> Tensor:
         return self.kept[[self.ids.index(id_) for id_ in ids]]
