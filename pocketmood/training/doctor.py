@@ -39,7 +39,7 @@ class Songs(NamedTuple):
 
 
 DEAM = Songs(1262, 1802)
-"""What is assumed while a run has no songs yet."""
+"""What is assumed while a run has no songs yet: the split of as many songs, each by an artist of its own."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ import pytest
 import torch
 
 from pocketmood import presets
+from pocketmood.data.clips import Clip
+from pocketmood.data.split import split_clips
+from pocketmood.emotion import Emotion
 from pocketmood.errors import ConfigError, RunError
 from pocketmood.training import device, doctor, probe, weights
 from pocketmood.training.__main__ import FOUND, main
@@ -233,3 +236,11 @@ def test_every_probe_of_the_small_presets_takes_a_step() -> None:
     for stage in ("teacher", "student"):
         for step in doctor.of(stage, "smoke", Path("runs/x")).probes(doctor.DEAM):
             assert probe.measure(step).seconds > 0
+
+
+def test_deams_training_songs_are_those_that_its_split_has_in_code_and_pages() -> None:
+    clips = [Clip(str(number), None, Emotion(0, 0), None) for number in range(doctor.DEAM.all)]
+    assert len(split_clips(clips).train) == doctor.DEAM.train
+    docs = Path(__file__).parents[3] / "docs"
+    counted = re.findall(r"\b(1[12]\d\d) songs", "".join(page.read_text() for page in sorted(docs.glob("*.md"))))
+    assert counted and set(counted) == {str(doctor.DEAM.train)}
