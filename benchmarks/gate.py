@@ -128,7 +128,9 @@ def broken_limits(config: GateConfig, records: Sequence[Record]) -> list[str]:
             continue
         record = named[name]
         if record.status in (FAILED, INVALID, LEFT_OUT):
-            lines.append(f"{name}: {record.status} ({record.reason})")
+            # Below the table, where no status stands beside it, a reason begins with that word.
+            why = record.reason.removeprefix(f"{record.status}: ")
+            lines.append(f"{name}: {record.status} ({why})")
         lines += [f"{name}: {line}" for limit, value in asked if (line := broken_line(limit, value, record))]
     return lines
 

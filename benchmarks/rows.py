@@ -6,10 +6,10 @@ Listing rows is cheap and opens nothing; heavy libraries are imported when a row
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from benchmarks import latency, torch_rows
 from benchmarks.accuracy import Array, stored, truth
@@ -23,7 +23,6 @@ from pocketmood.errors import BundleError
 
 CEILING, FLOOR, TEACHER, STUDENT = "perfect listener", "ridge floor", "teacher", "student"
 COMPILED = "student, torch.compile"
-SHIPPED = ("model.fp32.onnx", "model.fp32.pte", "model.int8.pte", "model.fp32.mlpackage")
 RUNTIMES = {".onnx": "ONNX Runtime", ".pte": "ExecuTorch", ".mlpackage": "CoreML"}
 PREDICTORS = {".onnx": "onnxruntime", ".pte": "executorch"}
 
@@ -59,7 +58,7 @@ def rows_of(run: RunFolder, alternatives: str = "all") -> list[Row]:
     """List the rows of a run in the table's order; alternatives: "all", "one" or "none" (see BenchmarksConfig)."""
     rows = [_ceiling(run), _floor(run), _teacher(run), _student(run)]
     rows += [_compiled(run)] if alternatives == "all" else []
-    rows += [_artefact(run, name) for name in artefacts(run.folder("bundle"))]
+    rows += [_artefact(run, name) for name in artefacts(run.bundle)]
     rows += [_on_device(record) for record in device_records(run)]
     if alternatives == "none":
         return rows
@@ -85,18 +84,17 @@ def device_records(run: RunFolder) -> list[Record]:
     return read_results(run.device_results) if run.device_results.is_file() else []
 
 
-def artefacts(bundle: Path) -> list[str]:
-    """Name the models a bundle should hold, and any further ones it does hold or lacks, format by format."""
-    held = [path.name for path in bundle.glob("model.*") if path.suffix in RUNTIMES]
-    held += [name for name in left_out(bundle) if Path(name).suffix in RUNTIMES]
+def artefacts(bundle: Bundle) -> list[str]:
+    """Name the programs that export was asked for, format by format: those that ship, and those it left out.
+
+    By bundle.json, not by what lies in the folder: a program that is gone has a row that says so, and a format that
+    nobody asked for has none.
+    """
+    # A package is a folder: bundle.json has a hash for each of its files.
+    held = {PurePosixPath(file).parts[0] for file in bundle.files if file.startswith("model.")}
     formats = list(RUNTIMES)
-    # One that should be there and is not gets a row as well, which says so.
-    return sorted({*SHIPPED, *held}, key=lambda name: (formats.index(Path(name).suffix), name))
-
-
-def left_out(bundle: Path) -> Mapping[str, str]:
-    """Map each program that export left out of a bundle to its reason; none where there is no bundle."""
-    return Bundle.open(bundle).left_out if (bundle / "bundle.json").is_file() else {}
+    programs = [name for name in held | set(bundle.left_out) if Path(name).suffix in RUNTIMES]
+    return sorted(programs, key=lambda name: (formats.index(Path(name).suffix), name))
 
 
 def records_of(bundle: Path) -> list[ParityRecord]:
@@ -167,9 +165,9 @@ def _artefact(run: RunFolder, name: str) -> Row:
     bundle, kind = run.folder("bundle"), Path(name).suffix
     record = Record(name, RUNTIMES[kind], name.split(".")[1], size_of(bundle / name))
     # Named, so that nobody takes it for a program that was never asked for; nothing of it is opened.
-    if name in left_out(bundle):
+    if name in run.bundle.left_out:
         record.status = LEFT_OUT
-        record.note(why := f"left out: {left_out(bundle)[name]}")
+        record.note(why := f"left out: {run.bundle.left_out[name]}")
         return Row(record, None, why, why_not_scored=why)
     _proof(record, bundle)
     if record.size_bytes is None:
