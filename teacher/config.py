@@ -21,6 +21,9 @@ HUB_NAMES = {"base": "google/vit-base-patch16-224-in21k", "ast-base": "MIT/ast-f
 """The pretrained sizes, with the names that their weights were published under."""
 TITLES = {"base": "ViT-B/16", "ast-base": "AST"}
 """What people call them."""
+_KINDS = {"base": "vit", "ast-base": "audio-spectrogram-transformer"}
+_TENSORS = {"base": (".cls_token", ".patch_embeddings.projection.weight"), "ast-base": (".distillation_token",)}
+"""What their config.json, and some of their tensors, are called."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,9 @@ class VitConfig:
     def published(self, part: str = "vit") -> Published:
         """Say what the weights of a pretrained size are, and where to look; part: the flags' first word."""
         hub_name = HUB_NAMES[self.size] if self.hub is None else self.hub
-        return Published(TITLES[self.size], hub_name, self.weights, FOLDER_FILES, f"--{part}.weights")
+        kind, tensors = _KINDS[self.size], _TENSORS[self.size]
+        place = (hub_name, self.weights, FOLDER_FILES, f"--{part}.weights")
+        return Published(TITLES[self.size], *place, model_type=kind, tensors=tensors)
 
 
 # 1296 frames are 81 patches, the whole clip of 1292 padded to one more: no position in time repeats.
@@ -235,18 +240,12 @@ class TeacherConfig:
 
 
 _BASE = VitConfig(size="base", stride=1, frames=1292, hidden=256)
+_BASE_SCHEDULE = Schedule(
+    epochs=24, batch_size=12, learning_rate=1e-4, warmup=0.0, cosine_end="last", patience=5, final_rate=1e-6, workers=2
+)
 # The published recipe: heads first, then one, two and three layers, cosines from 1e-4 (backbone 1e-5) down to 1e-6.
 _BASE_TRAINING = FineTuneConfig(
-    schedule=Schedule(
-        epochs=24,
-        batch_size=12,
-        learning_rate=1e-4,
-        warmup=0.0,
-        cosine_end="last",
-        patience=5,
-        final_rate=1e-6,
-        workers=2,
-    ),
+    schedule=_BASE_SCHEDULE,
     backbone_learning_rate=1e-5,
     crop_frames=1292,
     gain_db=0.0,
@@ -274,7 +273,7 @@ PRESETS = {
         listen_s=0.0,
         gan=GAN_PRESETS["streamlined"],
         vit=_BASE,
-        training=replace(_BASE_TRAINING, schedule=replace(_BASE_TRAINING.schedule, epochs=30), unfreeze=()),
+        training=replace(_BASE_TRAINING, schedule=replace(_BASE_SCHEDULE, epochs=30), unfreeze=()),
         baseline=False,
         soft_targets=_ASK_WHOLE,
     ),

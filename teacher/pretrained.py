@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from pocketmood.errors import RunError
-from pocketmood.runs import read_json
 from pocketmood.training.weights import FirstWeights
 from teacher.config import TITLES
 
@@ -131,22 +130,9 @@ def pretrained_backbone(size: str, first: FirstWeights) -> Pretrained:
     """
     kind = _KINDS[size]
     if first.place:
-        return kind(_from_folder(Path(first.place).parent, size), str(first))
+        return kind(_from_pretrained(kind, str(Path(first.place).parent)), str(first))
     _shout(f"{kind.title} STARTS FROM RANDOM WEIGHTS ({first.reason})")
     return bare_backbone(size)
-
-
-def _from_folder(weights: Path, size: str) -> nn.Module:
-    """Load a folder made by `save_pretrained`, if it holds the right kind of network."""
-    import transformers
-
-    kind = _KINDS[size]
-    # transformers would load the weights of another network with a warning and leave most layers random.
-    wanted = getattr(transformers, kind.config_name).model_type
-    found = read_json(weights / "config.json").get("model_type")
-    if found != wanted:
-        raise RunError(f"{weights}: holds a {found!r}, size {size!r} needs a {wanted!r}; give another folder or size")
-    return _from_pretrained(kind, str(weights))
 
 
 def _from_pretrained(kind: type[Pretrained], folder: str) -> nn.Module:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from pocketmood.errors import RunError
@@ -38,6 +38,10 @@ class Published:
     """What is needed, the weights last."""
     flag: str = field(default="--weights", compare=False)
     """The stage's flag that takes `path`."""
+    model_type: str = field(default="", compare=False)
+    """What the network's config.json calls it; "" where there is no such file to ask."""
+    tensors: tuple[str, ...] = field(default=(), compare=False)
+    """Endings of names that its file of weights must have: prefixes depend on what it was saved from."""
 
 
 FOLDER_FILES = (CONFIG_FILE, WEIGHTS_FILE)
@@ -111,7 +115,7 @@ def fetch(published: Published, found: FirstWeights) -> FirstWeights:
     weights = Path(paths[-1])
     if _cached_digest(weights) != found.digest:
         raise RunError(f"{found.source}: the hub has just replaced these weights; run it again")
-    _refuse_damaged([Path(path) for path in paths])
+    _refuse_unfit(published, [Path(path) for path in paths])
     return replace(found, place=str(weights))
 
 
@@ -165,29 +169,55 @@ def _in_folder(published: Published, path: Path) -> FirstWeights:
                 f"{path}: no {file.name}, so no weights of {published.title}; {published.flag} takes a folder with "
                 f"{' and '.join(published.files)}"
             )
-    _refuse_damaged(files)
+    _refuse_unfit(published, files)
     weights = files[-1]
     return FirstWeights("folder", path.name, "", file_hash(weights), weights.stat().st_size, str(weights))
 
 
-def _refuse_damaged(files: Sequence[Path]) -> None:
-    """Read the heads of a network's files; RunError for what nobody can load, while it has cost nothing yet."""
+def _refuse_unfit(published: Published, files: Sequence[Path]) -> None:
+    """Read the heads of a network's files; RunError for what nobody can load, and for another network's.
+
+    The network is built hours later: by then the wrong folder would have cost them.
+    """
+    kind, names = "", list[str]()
+    for file in files:
+        found = _read_head(file)
+        if isinstance(found, dict):
+            # timm's files call a network by another key.
+            kind = str(found.get("model_type") or found.get("architecture") or "network without a model_type")
+        else:
+            names = found
+    take = f"; give another folder by {published.flag}"
+    if published.model_type and kind != published.model_type:
+        raise RunError(
+            f"{files[0].parent}: holds a {kind!r}, and {published.title} is a {published.model_type!r}{take}"
+        )
+    for ending in published.tensors:
+        if not any(name.endswith(ending) for name in names):
+            raise RunError(
+                f"{files[-1]}: no tensor {ending!r} among its {len(names)}, so no {published.title}, whatever the "
+                f"config.json beside it says{take}"
+            )
+
+
+def _read_head(file: Path) -> dict[str, Any] | list[str]:
+    """Read a config's values, or the names of a file's tensors; RunError for what is damaged."""
     from safetensors import SafetensorError, safe_open
 
-    for file in files:
-        try:
-            if file.suffix == ".json":
-                if not isinstance(json.loads(file.read_text(encoding="utf-8")), dict):
-                    raise ValueError("no JSON object")
-            else:
-                # Reads the names and compares the file's length with them: a copy that broke off is found as well.
-                with safe_open(file, "np"):
-                    pass
-        except (SafetensorError, ValueError, OSError) as error:
-            # Git without git-lfs leaves some hundred bytes of text in place of large files. Named is the file, not the
-            # cache's link to it: without the link alone, the hub's client would link to the same bytes again.
-            hint = f"it has {file.stat().st_size} bytes; delete {file.resolve()} and get it again (git lfs pull)"
-            raise RunError(f"{file}: damaged, no network can be read from it ({_first_line(error)}); {hint}") from error
+    try:
+        if file.suffix == ".json":
+            values = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError("no JSON object")
+            return values
+        # Reads the names and compares the file's length with them: a copy that broke off is found as well.
+        with safe_open(file, "np") as tensors:
+            return list(tensors.keys())
+    except (SafetensorError, ValueError, OSError) as error:
+        # Git without git-lfs leaves some hundred bytes of text in place of large files. Named is the file, not the
+        # cache's link to it: without the link alone, the hub's client would link to the same bytes again.
+        hint = f"it has {file.stat().st_size} bytes; delete {file.resolve()} and get it again (git lfs pull)"
+        raise RunError(f"{file}: damaged, no network can be read from it ({_first_line(error)}); {hint}") from error
 
 
 def _in_cache(published: Published) -> FirstWeights | None:
@@ -198,7 +228,7 @@ def _in_cache(published: Published) -> FirstWeights | None:
     # Not a path, for a file that the hub was once found not to have.
     if not all(isinstance(path, str) for path in paths):
         return None
-    _refuse_damaged([Path(str(path)) for path in paths])
+    _refuse_unfit(published, [Path(str(path)) for path in paths])
     weights = Path(str(paths[-1]))
     return FirstWeights(
         "cache",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pocketmood.errors import RunError
@@ -154,3 +156,34 @@ def test_in_one_process_all_are_resolved_and_fetched_by_name(hub: Path) -> None:
     found = weights.resolve_once(wanted)
     assert {name: first.tier for name, first in found.items()} == {"vit": "folder", "ast": "none"}
     assert weights.fetch_once(wanted, found) == found
+
+
+def test_another_networks_weights_are_refused_where_they_are_resolved(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import save_file
+
+    folder = hub / NAME
+    asked = replace(published(folder), model_type="vit", tensors=(".cls_token", ".weight"))
+    for text, kind in (
+        ('{"model_type": "audio-spectrogram-transformer"}', "audio-spectrogram-transformer"),
+        ('{"architecture": "mobilevit_s"}', "mobilevit_s"),
+        ("{}", "network without a model_type"),
+    ):
+        (folder / "config.json").write_text(text)
+        match = rf"some-vit: holds a '{kind}', and ViT-B/16 is a 'vit'; give another folder by --vit\.weights"
+        with pytest.raises(RunError, match=match):
+            weights.resolve(asked)
+    (folder / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(RunError, match=r"model\.safetensors: no tensor '\.cls_token' among its 0, so no ViT-B/16"):
+        weights.resolve(asked)
+    with fake_hub.serve(hub) as address:
+        fake_hub.point_to(monkeypatch, address, tmp_path / "cache")
+        at_hub = replace(asked, path=None)
+        # Of a hub the metadata alone are known, until it is fetched: still before any training.
+        found = weights.resolve(at_hub)
+        with pytest.raises(RunError, match="so no ViT-B/16"):
+            weights.fetch(at_hub, found)
+    names = ("vit.embeddings.cls_token", "vit.layer.0.weight")
+    save_file({name: np.zeros(1, np.float32) for name in names}, folder / "model.safetensors")
+    assert weights.resolve(asked).tier == "folder"
