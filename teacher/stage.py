@@ -38,7 +38,7 @@ from pocketmood.training.distributed import is_main_process
 from pocketmood.training.schedule import BEST_WEIGHTS
 from pocketmood.training.vary import make_variants, open_variants, require_librosa
 from teacher import evaluate, finetune, floor, publish, soft_targets
-from teacher.gan.config import GATE
+from teacher.gan.config import GATE, refuse_too_few
 from teacher.gan.record import GanRecord, ListeningRecord, Verdict
 from teacher.needs import needs
 from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord, warnings_of
@@ -66,6 +66,7 @@ def run(config: TeacherConfig) -> int:
     finished = folder.folder("teacher")
     if distributed.up_to_date(_described(config, inputs | weights.identities(found, finished))):
         return 0
+    refuse_too_few(len(folder.split.train), config.synthetic)
     if config.doctor:
         doctor.attend(needs(config), config.run)
     first = weights.fetch_once(wanted, found)  # a download that fails leaves random ones

@@ -133,3 +133,16 @@ PRESETS = {"full": FULL, "streamlined": STREAMLINED, "demo": DEMO, "smoke": SMOK
 """By the names of the teacher's presets."""
 GATE = ("quality_clips", "min_quality", "min_conditioning", "force_synthetic")
 """Fields of the gate: changing them must not train another generator."""
+LEAST_SONGS, LEAST_CLIPS = 8, 4
+"""Training songs and synthetic clips without which the quality gate has nothing to compare: two halves of real songs,
+and as many clips as a half."""
+
+
+def refuse_too_few(songs: int, clips: int) -> None:
+    """Refuse what the gate cannot judge, before a generator is trained for it; 0 clips are no GAN, and pass."""
+    if clips and (songs < LEAST_SONGS or clips < LEAST_CLIPS):
+        more = f"or at least --synthetic {LEAST_CLIPS}" if songs >= LEAST_SONGS else "or make data of more music"
+        raise ConfigError(
+            f"{songs} training songs and {clips} synthetic clips; the quality gate needs {LEAST_SONGS} and "
+            f'{LEAST_CLIPS}. Type --synthetic 0 (TEACHER="--synthetic 0" with make) to train without a GAN, {more}'
+        )

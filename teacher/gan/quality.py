@@ -25,6 +25,7 @@ from tqdm import tqdm
 from pocketmood.errors import DataError
 from pocketmood.metrics import ccc
 from teacher.gan import plots, similarity
+from teacher.gan.config import refuse_too_few
 from teacher.gan.record import (
     BAND_NOISE,
     EXCELLENT,
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
     Reader = Callable[[NDArray[np.float32]], NDArray[np.float64]]
     """Spectrograms [B, 1, M, T] at stride 1 -> emotions [B, D]."""
 
-LEAST_CLIPS = 4
-"""Clips of each half, at least."""
 LEAST_REFERENCE = 80.0
 """Mean score of real halves below which the gate does not judge."""
 _GRADES = ((70.0, EXCELLENT), (50.0, GOOD), (0.0, POOR))
@@ -67,10 +66,9 @@ def measure(
 ) -> Verdict:
     """Measure synthetic clips against real training clips, write `quality.json` and plots, and print the verdict."""
     songs = TrainingSongs(store, split)
+    refuse_too_few(len(songs.ids), len(synthetic))
     # As many clips of every candidate: distances of finite samples grow as the samples get smaller.
     size = min(len(songs.ids), config.quality_clips, 2 * len(synthetic)) // 2
-    if size < LEAST_CLIPS:
-        raise DataError(f"{len(songs.ids)} songs and {len(synthetic)} synthetic clips; the quality table needs 8 and 4")
     rng = np.random.default_rng(len(songs.ids))
     chosen = [songs.ids[row] for row in rng.permutation(len(songs.ids))[: 2 * size]]
     picked = rng.permutation(len(synthetic))[:size]

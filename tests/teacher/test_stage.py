@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketmood.errors import PocketmoodError, RunError
+from pocketmood.data.run_folder import RunFolder
+from pocketmood.errors import ConfigError, PocketmoodError, RunError
 from pocketmood.predictions import read_predictions
 from pocketmood.records import from_json
 from pocketmood.runs import read_json
@@ -20,6 +21,8 @@ from teacher.record import TeacherRecord
 from teacher.soft_targets import SoftTargets
 from teacher.stage import run
 from teacher.vit import load_teacher
+from tests.helpers import tiny
+from tests.helpers.tiny_weights import write_weights
 
 
 @pytest.mark.slow
@@ -128,3 +131,28 @@ def test_presets_differ_where_they_should() -> None:
 def test_numbers_that_cannot_work_are_refused(make: object, match: str) -> None:
     with pytest.raises(PocketmoodError, match=match):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("songs", "clips"), [(24, 3), (9, 8)])
+def test_what_the_gate_cannot_judge_is_refused_before_a_generator_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, songs: int, clips: int
+) -> None:
+    from teacher.gan import train
+
+    monkeypatch.setattr(train, "train", None)
+    config = replace(PRESETS["smoke"], run=tiny.make_data(tmp_path, songs), synthetic=clips)
+    left = len(RunFolder(tmp_path).split.train)
+    match = rf"^{left} training songs and {clips} synthetic clips.*TEACHER=\"--synthetic 0\" with make"
+    with pytest.raises(ConfigError, match=match):
+        run(config)
+    assert not (tmp_path / "teacher.part").exists()
+
+
+@pytest.mark.parametrize("part", ["vit", "ast"])
+def test_another_networks_weights_are_refused_before_a_generator_is_trained(tmp_path: Path, part: str) -> None:
+    size, other = ("base", "ast-base") if part == "vit" else ("ast-base", "base")
+    vit = VitConfig(size=size, stride=1, frames=1292, weights=write_weights(tmp_path / "other", other))
+    run_folder = tiny.make_data(tmp_path / "run", 24)
+    with pytest.raises(RunError, match=rf"other: holds a '.+', and .+ is a '.+'; .+--{part}\.weights"):
+        run(replace(PRESETS["smoke"], run=run_folder, **{part: vit}))
+    assert not (run_folder / "teacher.part").exists()

@@ -13,7 +13,7 @@ import pytest
 
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.split import Split
-from pocketmood.errors import DataError
+from pocketmood.errors import ConfigError
 from teacher.gan import quality, similarity
 from teacher.gan.config import GanConfig
 from teacher.gan.record import (
@@ -256,5 +256,5 @@ def test_a_perfect_generator_passes_and_noise_does_not(
 def test_too_few_clips_are_refused(tiny_run: Path, tmp_path: Path) -> None:
     store, split = ClipStore.open(tiny_run / "data" / "store"), Split.load(tiny_run / "data" / "split.json")
     few = write_store(tmp_path / "few", np.zeros((3, 1, 128, 1292)), np.zeros((3, 2)))
-    with pytest.raises(DataError, match="16 songs and 3 synthetic clips"):
+    with pytest.raises(ConfigError, match="16 training songs and 3 synthetic clips"):
         quality.measure(store, split, few, loudness_reader, CONFIG, tmp_path)
