@@ -103,13 +103,20 @@ def mel_to_hz(mel: float) -> float:
     return _BREAK_HZ * math.exp(_LOG_STEP * (mel - _BREAK_MEL))
 
 
+def mel_edges(spec: MelSpec) -> NDArray[np.float64]:
+    """Return where the triangles of the filter bank begin, peak and end, in Hz: [M + 2], band m at m, m + 1, m + 2."""
+    import numpy as np
+
+    mels = np.linspace(hz_to_mel(spec.low_hz), hz_to_mel(spec.high_hz), spec.bands + 2)
+    return np.array([mel_to_hz(float(mel)) for mel in mels])
+
+
 def mel_filters(spec: MelSpec) -> NDArray[np.float64]:
     """Make the filter bank [M, n_fft // 2 + 1] that weighs bin powers into band powers, in float64."""
     import numpy as np
 
     bins_hz = np.arange(spec.n_fft // 2 + 1) * spec.sample_rate / spec.n_fft
-    mels = np.linspace(hz_to_mel(spec.low_hz), hz_to_mel(spec.high_hz), spec.bands + 2)
-    edges_hz = np.array([mel_to_hz(float(mel)) for mel in mels])
+    edges_hz = mel_edges(spec)
     low, centre, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     rising = (bins_hz - low) / (centre - low)
     falling = (high - bins_hz) / (high - centre)
