@@ -1,6 +1,11 @@
 # The road from music to a phone model. `make` lists the targets; README.md and docs/ explain them.
 
+CORPUS    ?= deam
+# One folder, or one per corpus: CORPUS=deam+table MUSIC=/data/DEAM:/data/mine. DEAM=folder: short for both, of DEAM alone.
+MUSIC     ?= $(DEAM)
 DEAM      ?=
+# Of the corpus `table`: the scale of its ratings, such as 1..9.
+SCALE     ?=
 RUN       ?= runs/deam
 PRESET    ?= full
 LABEL_FIX ?= none
@@ -39,6 +44,11 @@ IN_TWO = --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 # Make a stage that a target needs, unless it is there: named goals alone ask whether a finished stage is up to date.
 # Arguments: the stage's folder, its target, and the run where that is not RUN.
 needs = +@test -f "$(or $(3),$(RUN))/$(1)/stage.json" || $(MAKE) --no-print-directory $(2) RUN=$(or $(3),$(RUN))
+# A colon parts the folders of several corpora; a single folder may have one in its name, and blanks in any case.
+FOLDERS = $(if $(findstring +,$(CORPUS)),"$(subst :," ",$(MUSIC))","$(MUSIC)")
+EMPTY :=
+# /path/to/a:/path/to/b for the corpora a+b.
+EXAMPLE = $(subst $(EMPTY) $(EMPTY),:,$(addprefix /path/to/,$(subst +, ,$(CORPUS))))
 headline = @printf '\n== %s: %s\n' "$@" "$(1)"
 
 # Where this is set, every process compiles all that it imports anew: 15 s per stage for torch, timm and transformers.
@@ -50,8 +60,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\nvariables   DEAM=folder RUN=%s PRESET=%s LABEL_FIX=%s UNLABELLED=folder GPUS=%s SONGS=%s BUNDLE=folder\n' \
-	  '$(RUN)' '$(PRESET)' '$(LABEL_FIX)' '$(GPUS)' '$(SONGS)'
+	@printf '\nvariables   CORPUS=%s MUSIC=folder RUN=%s PRESET=%s LABEL_FIX=%s UNLABELLED=folder GPUS=%s SONGS=%s BUNDLE=folder\n' \
+	  '$(CORPUS)' '$(RUN)' '$(PRESET)' '$(LABEL_FIX)' '$(GPUS)' '$(SONGS)'
+	@printf 'DEAM=folder stands for CORPUS=deam MUSIC=folder; several corpora: CORPUS=deam+table MUSIC=folder:folder SCALE=1..9\n'
 	@printf 'dials       DATA= TEACHER= STUDENT= EXPORT= BENCHMARKS="--flag value": flags of a stage beyond its preset\n'
 	@printf 'ANYWAY=1    train where the doctor would stop\n'
 	@printf 'each stage  %s -m teacher --help (or student, export, benchmarks)\n' '$(PY)'
@@ -64,11 +75,11 @@ setup: .venv/.ready ## make .venv with the locked packages; every target but cle
 
 demo: setup ## render a corpus of SONGS songs and walk the whole road on this CPU
 	@$(MAKE) --no-print-directory corpus data teacher student export benchmarks \
-	  RUN=runs/demo PRESET=demo DEAM=runs/demo/corpus SONGS=$(SONGS)
+	  RUN=runs/demo PRESET=demo CORPUS=rendered MUSIC=runs/demo/corpus SONGS=$(SONGS)
 
 smoke: setup ## the same with 60 songs in about three minutes: shows that the pipes fit, not that anything was learnt
 	@$(MAKE) --no-print-directory corpus data teacher student export benchmarks \
-	  RUN=runs/smoke PRESET=smoke DEAM=runs/smoke/corpus SONGS=60
+	  RUN=runs/smoke PRESET=smoke CORPUS=rendered MUSIC=runs/smoke/corpus SONGS=60
 
 corpus: setup ## render a stand-in corpus of SONGS songs into RUN/corpus
 	$(call headline,rendered music with synthetic labels in DEAM's layout)
@@ -77,15 +88,15 @@ corpus: setup ## render a stand-in corpus of SONGS songs into RUN/corpus
 doctor: setup ## look at GPU, weights, disk, songs and time before PRESET is trained in RUN (full and streamlined do it first)
 	@$(PY) -m pocketmood.training doctor --preset $(PRESET) --run $(RUN) --teacher="$$TEACHER" --student="$$STUDENT"
 
-all: teacher student export benchmarks ## the whole road of RUN, from the music under DEAM to the measured programs
+all: teacher student export benchmarks ## the whole road of RUN, from the music under MUSIC to the measured programs
 
-data: setup ## decode, label and split the music under DEAM into RUN/data
-	@test -n "$(DEAM)" || { echo 'error: $(RUN)/data needs music. Type `make $(GOALS) DEAM=/path/to/DEAM RUN=$(RUN)`, or make demo' >&2; exit 2; }
+data: setup ## decode, label and split the music under MUSIC into RUN/data
+	@test -n "$(MUSIC)" || { echo 'error: $(RUN)/data needs music. Type `make $(GOALS) CORPUS=$(CORPUS) MUSIC=$(EXAMPLE) RUN=$(RUN)`, or make demo' >&2; exit 2; }
 	$(call headline,decode and audit and split the music)
-	$(PY) -m pocketmood data --run $(RUN) --deam "$(DEAM)" --label-fix $(LABEL_FIX)$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)") $(DATA)
+	$(PY) -m pocketmood data --run $(RUN) --corpus $(CORPUS) --music $(FOLDERS) --label-fix $(LABEL_FIX)$(if $(SCALE), --scale=$(SCALE))$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)") $(DATA)
 
 teacher: setup ## train GAN and ViT, write the soft targets into RUN/teacher
-	$(if $(filter data,$(MAKECMDGOALS)),,$(if $(DEAM),@$(MAKE) --no-print-directory data,$(call needs,data,data)))
+	$(if $(filter data,$(MAKECMDGOALS)),,$(if $(MUSIC),@$(MAKE) --no-print-directory data,$(call needs,data,data)))
 	$(call headline,GAN and ViT learn from the ratings)
 	$(TRAIN) teacher --preset $(PRESET) --run $(RUN) $(TEACHER)
 

@@ -9,21 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
-def of_labels(synthetic: bool, label_fix: str, audit: str = "") -> tuple[str, ...]:
+def of_labels(synthetic: bool, label_fix: str, audit: str = "", corpus: str = "") -> tuple[str, ...]:
     """Warn of labels that a formula made, of columns that were exchanged, and of columns that look exchanged.
 
-    audit: the verdict of the label audit, in a sentence.
+    audit: the verdict of the label audit, in a sentence. corpus: whose labels these are, where a run has several.
     """
     found = []
+    start = f"data: {corpus}: " if corpus else "data: "
     if synthetic:
         found.append(
-            "data: synthetic labels on rendered music: a formula with simulated raters made them, not people, so "
+            f"{start}synthetic labels on rendered music: a formula with simulated raters made them, not people, so "
             "figures prove the toolchain, not the taste of the model"
         )
     if label_fix != "none":
-        found.append(f"data: valence and arousal were exchanged by --label-fix {label_fix}. {audit}".rstrip())
+        found.append(f"{start}valence and arousal were exchanged by --label-fix {label_fix}. {audit}".rstrip())
     elif "swapped" in audit:
-        found.append(f"data: {audit}")
+        found.append(f"{start}{audit}")
     return tuple(found)
 
 

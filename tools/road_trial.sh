@@ -19,7 +19,7 @@ hub_trial() {
   local hub=$work/hub run=$work/run-hub pid
   mkdir -p "$hub/google"; ln -sfn "$(realpath "$work/vit")" "$hub/google/vit-base-patch16-224-in21k"
   rm -rf "$work/hub-cache"; export HF_HUB_CACHE=$work/hub-cache; unset HF_HUB_OFFLINE
-  local words=(teacher DEAM="$work/corpus" RUN="$run" PRESET=streamlined TEACHER="$gan $net")
+  local words=(teacher CORPUS=rendered MUSIC="$work/corpus" RUN="$run" PRESET=streamlined TEACHER="$gan $net")
   HF_ENDPOINT=http://127.0.0.1:9 make "${words[@]}" >"$work/hub-away.log" 2>&1 || return 1
   grep -q "STARTS FROM RANDOM" "$work/hub-away.log" || return 1
   # The port is the system's choice; the hub writes its address down.
@@ -44,7 +44,7 @@ for preset in $presets; do
   teacher="$gan $net"
   [ "$preset" = full ] && teacher="$teacher --vit.weights $work/vit $ast --training.unfreeze 1 0"
   [ "$preset" = streamlined ] && teacher="$teacher --vit.weights $work/vit"
-  args=(all DEAM="$work/corpus" RUN="$work/run-$preset" PRESET="$preset" TEACHER="$teacher" STUDENT="$student" EXPORT="$export_" BENCHMARKS="$bench")
+  args=(all CORPUS=rendered MUSIC="$work/corpus" RUN="$work/run-$preset" PRESET="$preset" TEACHER="$teacher" STUDENT="$student" EXPORT="$export_" BENCHMARKS="$bench")
   # Killed at five moments, then to the end: the same words every time.
   for after in ${KILLS-20 40 60 80 100}; do timeout -s KILL "$after" make "${args[@]}" >"$work/$preset.kill.log" 2>&1 || true; done
   make "${args[@]}" >"$work/$preset.log" 2>&1 && echo "$preset: exit code 0" || { echo "$preset: FAILED, see $work/$preset.log"; tail -5 "$work/$preset.log"; failed=1; }

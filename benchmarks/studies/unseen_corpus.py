@@ -1,7 +1,7 @@
 """How floor, teacher and student of a run do on a corpus that none of them has met: more songs, narrower intervals.
 
     python -m pocketmood render --songs 400 --seed 1 --out runs/other/corpus
-    make data RUN=runs/other DEAM=runs/other/corpus
+    make data RUN=runs/other CORPUS=rendered MUSIC=runs/other/corpus
     python -m benchmarks.studies.unseen_corpus --run runs/demo --songs runs/other
 
 A run's own test songs number 121 in the demo, and their intervals are as wide as what is to be shown. All rated songs

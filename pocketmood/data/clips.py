@@ -25,16 +25,9 @@ from pocketmood.spec import MelSpec
 
 MAP_FILE, INDEX_FILE, STORE_FILE = "clips.i16", "index.csv", "store.json"
 COLUMNS = (
-    "id",
-    "valence",
-    "arousal",
-    "valence_deviation",
-    "arousal_deviation",
-    "artist",
-    "synthetic",
-    "path",
-    "start_s",
-)
+    "id", "valence", "arousal", "valence_deviation", "arousal_deviation", "artist", "synthetic", "path", "start_s",
+    "corpus",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,6 +48,8 @@ class Clip:
     """True for what a generator drew: never allowed in validation or test."""
     start_s: float | None = None
     """Where the clip begins in its file; None for the file's middle."""
+    corpus: str = ""
+    """Name of the corpus that it is a song of; "" for music without ratings and for what was made."""
 
 
 class ClipStore:
@@ -149,6 +144,10 @@ class ClipStore:
         """Return the raters' standard deviations [N, 2] in [-1, 1] units; NaN where unknown."""
         return _pairs([self.clips[self.index(id_)].deviation for id_ in ids])
 
+    def corpus_of(self, ids: Sequence[str]) -> list[str]:
+        """Return the name of the corpus of each clip; "" for music without ratings and for what was made."""
+        return [self.clips[self.index(id_)].corpus for id_ in ids]
+
 
 def to_int16(wave: NDArray[Any]) -> NDArray[np.int16]:
     """Quantise a waveform in [-1, 1] to int16; what lies outside is clipped, never rescaled."""
@@ -164,7 +163,8 @@ def finish(folder: Path, clips: Sequence[Clip], spec: MelSpec) -> None:
     for clip in clips:
         label, deviation = clip.label or ("", ""), clip.deviation or ("", "")
         start_s = "" if clip.start_s is None else clip.start_s
-        writer.writerow([clip.id, *label, *deviation, clip.artist or "", int(clip.synthetic), clip.path or "", start_s])
+        whence = (clip.artist or "", int(clip.synthetic), clip.path or "", start_s, clip.corpus)
+        writer.writerow([clip.id, *label, *deviation, *whence])
     write_text(folder / INDEX_FILE, text.getvalue())
     facts = {"clips": len(clips), "samples": spec.samples, "sample_rate": spec.sample_rate, "dtype": "int16"}
     write_json(folder / STORE_FILE, facts)
@@ -172,7 +172,13 @@ def finish(folder: Path, clips: Sequence[Clip], spec: MelSpec) -> None:
 
 def _read_index(path: Path) -> list[Clip]:
     with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        table = csv.DictReader(file)
+        rows = list(table)
+    if table.fieldnames and "corpus" not in table.fieldnames:
+        raise DataError(
+            f'{path}: has no column "corpus": an earlier version wrote this store. Make it anew: '
+            "`make data CORPUS=... MUSIC=folder RUN=...` for a run's data, the stage's own command for any other"
+        )
     try:
         return [
             Clip(
@@ -184,6 +190,7 @@ def _read_index(path: Path) -> list[Clip]:
                 row["synthetic"] == "1",
                 # Stores of before have no such column, and took hours to decode.
                 float(row["start_s"]) if row.get("start_s") else None,
+                row["corpus"],
             )
             for row in rows
         ]

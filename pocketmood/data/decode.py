@@ -65,7 +65,7 @@ def build(
     an earlier one, sample by sample, is a failure too: under two ids it could be trained on and tested on. DataError
     where no clip is good, or the disk is full (then the same call continues).
     """
-    identity = [(clip.id, clip.label, clip.deviation, clip.artist, _audio_hash(clip), clip.start_s) for clip in clips]
+    identity = [(c.id, c.label, c.deviation, c.artist, c.corpus, _audio_hash(c), c.start_s) for c in clips]
     stage = Stage(parent, name, {"spec": spec.to_dict()}, {"clips": fingerprint(identity)})
     if not stage.up_to_date(quiet=True):
         with stage.work() as folder:

@@ -21,7 +21,7 @@ from pocketmood.data.record import DataRecord
 from pocketmood.data.saved_student import SavedStudent
 from pocketmood.data.split import Split
 from pocketmood.errors import RunError
-from pocketmood.runs import STAGE_FILE, STAGES, StageFile, read_stage
+from pocketmood.runs import STAGE_FILE, STAGES, StageFile, read_json, read_stage
 
 MAKE_TARGETS = dict(zip(STAGES, ("data", "teacher", "student", "export", "benchmarks"), strict=True))
 """The target of the Makefile that makes each stage."""
@@ -62,8 +62,20 @@ class RunFolder:
     def command(self, stage: str) -> str:
         """Return what to type to make a stage: of this run, by this process's preset, from music where it has none."""
         preset = f" PRESET={presets.chosen()}" if presets.chosen() and stage != "data" else ""
-        music = "" if (self.path / STAGES[0] / STAGE_FILE).is_file() else " DEAM=/path/to/DEAM"
+        there = stage != "data" and (self.path / STAGES[0] / STAGE_FILE).is_file()
+        music = "" if there else f" {self.music}"
         return f"make {MAKE_TARGETS[stage]} RUN={self.path}{preset}{music}"
+
+    @property
+    def music(self) -> str:
+        """What to type for the music of this run's data stage, made or not: its corpora, and folders to be filled in.
+
+        A stage of another version may have any keys, or none: DEAM then.
+        """
+        path = self.path / STAGES[0] / STAGE_FILE
+        config = read_json(path).get("config", {}) if path.is_file() else {}
+        corpora = [str(name) for name in config.get("corpora", ())] or ["deam"]
+        return f"CORPUS={'+'.join(corpora)} MUSIC={':'.join(f'/path/to/{name}' for name in corpora)}"
 
     def stage_file(self, stage: str) -> StageFile:
         """Read the stage.json of a finished stage: config, inputs, fingerprint, record, versions, wall time."""
@@ -80,7 +92,8 @@ class RunFolder:
     @cached_property
     def data_record(self) -> DataRecord:
         """What the data are and what their labels are worth: corpus, label set, numbers of songs."""
-        return DataRecord.from_json(self.record("data"), str(self.folder("data") / STAGE_FILE))
+        again = f"another version wrote it; type `{self.command('data')}`"
+        return DataRecord.from_json(self.record("data"), str(self.folder("data") / STAGE_FILE), again)
 
     def warnings(self, *stages: str) -> tuple[str, ...]:
         """Gather what the finished ones of these stages (all, if none is named) warn of, each sentence once."""

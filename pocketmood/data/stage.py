@@ -14,20 +14,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pocketmood import command
-from pocketmood.data import decode, plots, unlabelled
+from pocketmood.data import decode, plots, sources, unlabelled
 from pocketmood.data.clips import Clip, ClipStore
-from pocketmood.data.corpora import deam, deam_audit
-from pocketmood.data.corpora.deam import Files, Reject
+from pocketmood.data.corpora.contract import Options
+from pocketmood.data.corpora.files import Reject, named_hash
 from pocketmood.data.record import DataRecord, SplitSizes
 from pocketmood.data.run_folder import REJECTS_FILE, SPLIT_FILE, TRUTH_FILE
+from pocketmood.data.sources import Source
 from pocketmood.data.split import PARTS, Shares, Split, artist_key, natural, refuse_leaks, split_clips
 from pocketmood.errors import ConfigError, DataError
-from pocketmood.runs import Stage, file_hash, fingerprint, write_text
+from pocketmood.runs import Stage, fingerprint, write_text
 from pocketmood.spec import MelSpec
 
 SPEC = MelSpec()
-SYNTHETIC_NAME = "rendered stand-in corpus"
-SYNTHETIC_LABEL_SET = "simulated raters on rendered music, in DEAM's layout"
 _SHOWN_REJECTS = 5
 
 
@@ -37,10 +36,14 @@ class DataConfig:
 
     run: Path
     """Run folder; the stage writes `data/` in it."""
-    deam: Path
-    """Folder that holds DEAM, or a corpus in its layout: audio and annotations are found in it by name."""
+    music: tuple[Path, ...]
+    """Folder of each corpus, in the order of `--corpus`: audio and labels are found in it by name."""
+    corpus: str = "deam"
+    """Which corpus it is: deam, rendered; several as deam+rendered."""
     label_fix: str = "none"
-    """"swap-2013" exchanges valence and arousal of the songs up to id 1000, "none" keeps them as shipped."""
+    """Of DEAM: "swap-2013" exchanges valence and arousal of the songs up to id 1000, "none" keeps them as shipped."""
+    scale: str = ""
+    """Of a table of one's own: lowest and highest rating that its raters could give, such as 1..9."""
     unlabelled: Path | None = None
     """Folder of more music without ratings, for distillation."""
     unlabelled_clips: int = 1
@@ -54,12 +57,16 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Refuse what is misspelled before any work."""
-        if self.label_fix not in deam.LABEL_FIXES:
-            raise ConfigError(f'label fix "{self.label_fix}" is unknown; choose from {", ".join(deam.LABEL_FIXES)}')
+        sources.check(self.corpus, self.music, self.options)
         if self.workers < 0 or self.seed < 0:
             raise ConfigError(f"workers ({self.workers}) and seed ({self.seed}) cannot be negative")
         if self.unlabelled_clips < 1:
             raise ConfigError(f"--unlabelled-clips {self.unlabelled_clips} must be at least 1")
+
+    @property
+    def options(self) -> Options:
+        """What was chosen about the labels."""
+        return Options(label_fix=self.label_fix, scale=self.scale)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -70,12 +77,14 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run(config: DataConfig) -> int:
     """Bring `RUN/data` up to date with the config and the files it names; returns 0."""
-    files = deam.find(config.deam, exclude=config.unlabelled)
+    found = sources.find(config.corpus, config.music, config.options, exclude=config.unlabelled)
     extra = unlabelled.files(config.unlabelled)
-    inputs = {"corpus": _corpus_fingerprint(files), "unlabelled": fingerprint([_named_hash(path) for path in extra])}
+    inputs = {source.corpus.name: source.fingerprint() for source in found}
+    inputs["unlabelled"] = fingerprint([named_hash(path) for path in extra])
     # Without the folders' own paths: the same music elsewhere is the same data.
     settings = {
-        "label_fix": config.label_fix,
+        "corpora": [source.corpus.name for source in found],
+        "options": vars(config.options),
         "seed": config.seed,
         "split": asdict(config.split),
         "spec": SPEC.to_dict(),
@@ -87,67 +96,79 @@ def run(config: DataConfig) -> int:
     if stage.up_to_date():
         return 0
     with stage.work() as folder:
-        stage.record |= asdict(_fill(config, files, extra, folder))
+        stage.record |= asdict(_fill(config, found, extra, folder))
     print(f"data: done, in {stage.folder}", flush=True)
     return 0
 
 
-def _fill(config: DataConfig, files: Files, extra: Sequence[Path], folder: Path) -> DataRecord:
+def _fill(config: DataConfig, found: Sequence[Source], extra: Sequence[Path], folder: Path) -> DataRecord:
     """Do the work in the stage's folder; return what is to be said of it."""
-    songs, rejects = deam.clips(files, config.label_fix)
+    songs, rejects = sources.join(found)
     more, more_rejects = unlabelled.clips(extra, SPEC.seconds, config.unlabelled_clips)
     rejects += more_rejects
-    _refuse_nothing(songs, rejects, files, folder)
+    _refuse_nothing(songs, rejects, found, folder)
 
     store, failures = decode.build([*songs, *more], SPEC, folder, config.workers)
-    places = {clip.id: _place(clip, files) for clip in [*songs, *more]}
-    paths = {clip.id: clip.path for clip in [*songs, *more]}
+    clips = {clip.id: clip for clip in [*songs, *more]}
     # A decoder's reason begins with the file's whole path, which the table's own column shows shorter.
-    rejects += [Reject(id_, places[id_], reason.removeprefix(f"{paths[id_]}: ")) for id_, reason in failures]
+    rejects += [
+        Reject(id_, sources.place(clip, found), reason.removeprefix(f"{clip.path}: "), clip.corpus)
+        for id_, reason in failures
+        if (clip := clips[id_])
+    ]
 
     # Asked again: all songs may have had ratings, and none of them sound that can be decoded.
     labelled = [clip for clip in store.clips if clip.label is not None]
-    _refuse_nothing(labelled, rejects, files, folder)
+    _refuse_nothing(labelled, rejects, found, folder)
     rejects.sort(key=lambda reject: (natural(reject.id), reject.file, reject.reason))
     _write_rejects(folder / REJECTS_FILE, rejects)
     split = split_clips(labelled, config.seed, config.split)
     refuse_leaks(split, store.clips)
     split.save(folder / SPLIT_FILE)
 
-    verdict, lines = deam_audit.report(files, deam.ratings(files, []), config.label_fix)
-    write_text(folder / "audit.txt", f"{verdict}\n{lines}\n")
-    truth = config.deam / TRUTH_FILE
-    if truth.is_file():
-        shutil.copyfile(truth, folder / TRUTH_FILE)
-    record = replace(_record(config, store, split, truth.is_file()), rejects=len(rejects), audit=verdict)
+    audits = _audit(found, folder)
+    _copy_truth(found, folder)
+    record = DataRecord(
+        corpora=tuple(source.record(store.clips, audits[source.corpus.name]) for source in found),
+        unlabelled=len(store) - len(labelled),
+        rejects=len(rejects),
+        split=SplitSizes(len(split.train), len(split.validation), len(split.test), split.by),
+        artists=len({artist_key(clip) for clip in labelled if clip.artist}),
+    )
     _summarise(record, rejects, store, split)
     return replace(record, plots=tuple(plots.draw(store, split, folder / "plots", SPEC, record)))
 
 
-def _record(config: DataConfig, store: ClipStore, split: Split, synthetic: bool) -> DataRecord:
-    """Tell later stages what the data are, and what their labels are worth; rejects and audit are still to come."""
-    labelled = [clip for clip in store.clips if clip.label is not None]
-    return DataRecord(
-        corpus=SYNTHETIC_NAME if synthetic else deam.NAME,
-        synthetic_labels=synthetic,
-        label_set=SYNTHETIC_LABEL_SET if synthetic else deam.LABEL_SET,
-        label_fix=config.label_fix,
-        songs=len(labelled),
-        unlabelled=len(store) - len(labelled),
-        rejects=0,
-        split=SplitSizes(len(split.train), len(split.validation), len(split.test), split.by),
-        artists=len({artist_key(clip) for clip in labelled if clip.artist}),
-        citation="" if synthetic else deam.CITATION,
-        licence="" if synthetic else deam.LICENCE,
-    )
+def _audit(found: Sequence[Source], folder: Path) -> dict[str, str]:
+    """Audit the labels of every corpus; write all of it, and return the verdict per corpus."""
+    audits, text = {}, ""
+    for source in found:
+        verdict, lines = source.corpus.audit(source.files, source.options)
+        audits[source.corpus.name] = verdict
+        text += (f"{source.corpus.title}\n" if len(found) > 1 else "") + f"{verdict}\n{lines}\n"
+    write_text(folder / "audit.txt", text)
+    return audits
 
 
-def _refuse_nothing(songs: Sequence[Clip], rejects: Sequence[Reject], files: Files, folder: Path) -> None:
-    if not songs:
+def _copy_truth(found: Sequence[Source], folder: Path) -> None:
+    """Keep the true scores of a rendered corpus; a mixed run has songs of which nobody knows them."""
+    truth = found[0].files.tables.get(TRUTH_FILE)
+    if truth and len(found) == 1:
+        shutil.copyfile(truth, folder / TRUTH_FILE)
+
+
+def _refuse_nothing(songs: Sequence[Clip], rejects: Sequence[Reject], found: Sequence[Source], folder: Path) -> None:
+    """Raise DataError for a corpus without a usable song; what was left out of it is written down."""
+    for source in found:
+        name = source.corpus.name
+        if any(song.corpus == name for song in songs):
+            continue
         _write_rejects(folder / REJECTS_FILE, rejects)
-        first = f" First: {rejects[0].file}: {rejects[0].reason}." if rejects else ""
+        ours = [reject for reject in rejects if reject.corpus == name]
+        first = f" First: {ours[0].file}: {ours[0].reason}." if ours else ""
         raise DataError(
-            f"{files.root}: no usable song; {len(rejects)} things were left out.{first} All: {folder / 'rejects.csv'}"
+            f"{source.files.root}: no usable song; {len(ours)} things were left out.{first} "
+            f"All: {folder / REJECTS_FILE}"
         )
 
 
@@ -159,8 +180,10 @@ def _summarise(record: DataRecord, rejects: Sequence[Reject], store: ClipStore, 
     if record.unlabelled:
         made += f", {record.unlabelled} more without ratings"
     print(f"data: {made}; {store.raw.nbytes / 1e6:.0f} MB")
-    print(f"  labels: {record.label_set}; label fix: {record.label_fix}")
-    print(f"  {record.audit}")
+    for corpus in record.corpora:
+        start = f"{corpus.songs} of {corpus.title}: " if record.mixed else ""
+        print(f"  {start}labels: {corpus.label_set}; label fix: {corpus.label_fix}")
+        print(f"  {corpus.audit}")
 
     sizes = ", ".join(f"{getattr(record.split, part)} {part}" for part in PARTS)
     by = f"by artist ({record.artists} known)" if split.by == "artist" else "by song (no artists known)"
@@ -176,27 +199,9 @@ def _summarise(record: DataRecord, rejects: Sequence[Reject], store: ClipStore, 
 def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "file", "reason"))
-    writer.writerows((reject.id, reject.file, reject.reason) for reject in rejects)
+    writer.writerow(("id", "file", "reason", "corpus"))
+    writer.writerows((reject.id, reject.file, reject.reason, reject.corpus) for reject in rejects)
     write_text(path, text.getvalue())
-
-
-def _place(clip: Clip, files: Files) -> str:
-    """Name a clip's file below the data set's folder if it lies there."""
-    path = clip.path or Path()
-    return files.name(path) if path.is_relative_to(files.root) else str(path)
-
-
-def _corpus_fingerprint(files: Files) -> str:
-    """Hash the tables whole and the audio by size and middle; where it all lies, and since when, does not matter."""
-    truth = files.root / TRUTH_FILE
-    tables = {name: file_hash(path) for name, path in sorted(files.tables.items())}
-    sounds = [_named_hash(path) for _, path in sorted(files.audio.items())]
-    return fingerprint([tables, sounds, file_hash(truth) if truth.is_file() else "", list(map(repr, files.rejects))])
-
-
-def _named_hash(path: Path) -> str:
-    return f"{path.name} {decode.sample_hash(path)}"
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from pocketmood import audio
 from pocketmood.data.clips import Clip
-from pocketmood.data.corpora import deam
-from pocketmood.data.corpora.deam import Reject
+from pocketmood.data.corpora.files import Reject, walk
 from pocketmood.errors import AudioError, DataError
 
 
@@ -22,7 +21,7 @@ def files(folder: Path | None) -> list[Path]:
         return []
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of unlabelled music")
-    found = [path for path in deam.walk(folder) if path.suffix.lower() in audio.SUFFIXES]
+    found = [path for path in walk(folder) if path.suffix.lower() in audio.SUFFIXES]
     if not found:
         raise DataError(f"{folder}: no audio files in or below it ({', '.join(audio.SUFFIXES)})")
     return found

@@ -192,7 +192,7 @@ def _write_part(work: _Work, songs: Sequence[str], path: Path) -> Path:
 
 def _clip(song: Clip, number: int) -> Clip:
     """Describe a variant: its song's ratings under a name of its own, and no file."""
-    return Clip(variant_id(song.id, number), None, song.label, song.deviation, song.artist)
+    return Clip(variant_id(song.id, number), None, song.label, song.deviation, song.artist, corpus=song.corpus)
 
 
 def _changes_table(work: _Work, songs: Sequence[str]) -> str:

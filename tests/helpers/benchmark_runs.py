@@ -19,7 +19,7 @@ from benchmarks.torch_rows import OpenedRow
 from export.parity_record import PARITY_FILE, Distance, Facts, Gates, ParityRecord
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.clips import Clip, ClipStore
-from pocketmood.data.record import DataRecord, SplitSizes
+from pocketmood.data.record import CorpusRecord, DataRecord, SplitSizes
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.emotion import Emotion
 from pocketmood.predictions import Predictions, write_predictions
@@ -133,7 +133,8 @@ def _data(
             header = "song_id,true_valence,true_arousal,cue_valence,cue_arousal"
             write_text(folder / "truth.csv", "\n".join([header, *lines]) + "\n")
         sizes = SplitSizes(len(parts.get("train", ())), 0, len(parts.get("test", ())), "song")
-        stage.record |= asdict(DataRecord("made-up noise", synthetic, "made up", "none", len(ids), 0, 1, sizes))
+        corpus = CorpusRecord("noise", "made-up noise", len(ids), "made up", synthetic_labels=synthetic)
+        stage.record |= asdict(DataRecord((corpus,), 0, 1, sizes))
     return stage
 
 

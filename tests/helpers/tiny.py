@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketmood.data.clips import Clip, ClipStore
-from pocketmood.data.record import DataRecord, SplitSizes
+from pocketmood.data.record import CorpusRecord, DataRecord, SplitSizes
 from pocketmood.emotion import Emotion
 from pocketmood.runs import Stage, write_json
 from pocketmood.spec import MelSpec
@@ -32,7 +32,7 @@ def make_data(run: Path, songs: int = SONGS, seed: int = 0) -> Path:
     spec, rng = MelSpec(), np.random.default_rng(seed)
     points = rng.uniform(-0.7, 0.7, (songs, 2))
     clips = [
-        Clip(str(row + 2), None, Emotion(*map(float, point)), Emotion(0.3, 0.35), f"artist {row}")
+        Clip(str(row + 2), None, Emotion(*map(float, point)), Emotion(0.3, 0.35), f"artist {row}", corpus="tiny")
         for row, point in enumerate(points)
     ]
     stage = Stage(run, "data", {"maker": "tests.helpers.tiny", "songs": songs, "seed": seed})
@@ -42,6 +42,7 @@ def make_data(run: Path, songs: int = SONGS, seed: int = 0) -> Path:
         parts = {"train": ids[: -2 * held], "validation": ids[-2 * held : -held], "test": ids[-held:]}
         write_json(folder / "split.json", {**parts, "seed": seed, "by": "song"})
         sizes = SplitSizes(*map(len, parts.values()), "song")
-        record = DataRecord("tests.helpers.tiny", True, "tones made for tests", "none", songs, 0, 0, sizes)
+        corpus = CorpusRecord("tiny", "tests.helpers.tiny", songs, "tones made for tests", synthetic_labels=True)
+        record = DataRecord((corpus,), 0, 0, sizes)
         stage.record |= asdict(record)
     return run

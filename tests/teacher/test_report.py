@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imsave
 
-from pocketmood.data.record import DataRecord, SplitSizes
+from pocketmood.data.record import CorpusRecord, DataRecord, SplitSizes
 from pocketmood.emotion import Emotion, quadrant
 from pocketmood.errors import RunError
 from pocketmood.predictions import Predictions
@@ -115,7 +115,9 @@ def test_warnings_come_first_and_once(folder: Path) -> None:
     shout = "ViT-B/16 began with <random> weights"
     save_facts(folder, shout)
     quality().save(folder)
-    data = DataRecord("noise", True, "a formula", "none", 40, 0, 0, SplitSizes(20, 10, 10, "song"))
+    data = DataRecord(
+        (CorpusRecord("noise", "noise", 40, "a formula", synthetic_labels=True),), 0, 0, SplitSizes(20, 10, 10, "song")
+    )
     stage = Stage(folder.parent, "data", {})
     with stage.work():
         stage.record |= asdict(data)

@@ -71,8 +71,20 @@ def test_missing_music_is_one_line_with_the_command(tmp_path: Path) -> None:
     assert done.returncode != 0 and not (tmp_path / "x").exists()
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     run = tmp_path / "x"
-    command = f"make teacher student DEAM=/path/to/DEAM RUN={run}"
+    command = f"make teacher student CORPUS=deam MUSIC=/path/to/deam RUN={run}"
     assert errors == [f"error: {run}/data needs music. Type `{command}`, or make demo"]
+
+
+def test_music_of_several_corpora_is_a_folder_each(tmp_path: Path) -> None:
+    words = ["data", "CORPUS=deam+table", f"RUN={tmp_path}"]
+    assert (
+        '--corpus deam+table --music "/my music/DEAM" "/mine" --label'
+        in make(*words, "MUSIC=/my music/DEAM:/mine").stdout
+    )
+    assert "CORPUS=deam+table MUSIC=/path/to/deam:/path/to/table RUN=" in make(*words, dry=False).stderr
+    # One corpus, one folder, whatever its name; DEAM= is the short form.
+    assert '--corpus table --music "/a:b c" --label' in make("data", "CORPUS=table", "MUSIC=/a:b c").stdout
+    assert '--corpus deam --music "/a b" --label' in make("data", "DEAM=/a b").stdout
 
 
 def test_an_unknown_preset_is_refused_before_any_stage(tmp_path: Path) -> None:

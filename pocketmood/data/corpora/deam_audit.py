@@ -14,7 +14,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketmood.data.corpora.deam import DYNAMIC_FILES, LAST_SWAPPED_ID, Files, Rating, open_table, song_id
+from pocketmood.data.corpora.deam import DYNAMIC_FILES, LAST_SWAPPED_ID
+from pocketmood.data.corpora.deam_tables import Rating, song_id
+from pocketmood.data.corpora.files import Files, open_table
 from pocketmood.errors import DataError
 
 BLOCKS = ((1, LAST_SWAPPED_ID), (LAST_SWAPPED_ID + 1, 2000), (2001, 10**9))

@@ -16,11 +16,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from pocketmood import command
+from pocketmood.data.corpora import deam
+from pocketmood.data.corpora.contract import Corpus
+from pocketmood.data.corpora.files import Files
 from pocketmood.data.run_folder import TRUTH_FILE
 from pocketmood.errors import ConfigError, DataError
 from pocketmood.processes import cores, start_worker
@@ -100,6 +103,18 @@ def run(config: RenderConfig) -> int:
     pace = f", {len(missing) / seconds:.1f} songs/s" if missing else ""
     print(f"corpus: done in {seconds:.0f} s{pace}", flush=True)
     return 0
+
+
+def find(root: Path, exclude: Path | None = None) -> Files:
+    """Find a rendered corpus: DEAM's files, and the true scores that no other corpus has."""
+    truth = root / TRUTH_FILE
+    if root.is_dir() and not truth.is_file():
+        raise DataError(
+            f"{root}: no {TRUTH_FILE} here, so this is no rendered corpus, or its rendering was stopped. "
+            f"`pocketmood render --out {root}` makes or finishes one; of DEAM's own files: CORPUS=deam"
+        )
+    files = deam.find(root, exclude)
+    return replace(files, tables={**files.tables, TRUTH_FILE: truth})
 
 
 def plan(config: RenderConfig) -> list[Task]:
@@ -198,6 +213,20 @@ def render(task: Task) -> None:
     sample_rate, channels = sound_format(task.song)
     sound = play(compose(task.seed, task.song), max(sample_rate, LEAST_RATE), channels)
     write_bytes(task.path, mp3(at_rate(sound, max(sample_rate, LEAST_RATE), sample_rate), sample_rate))
+
+
+CORPUS = Corpus(
+    name="rendered",
+    title="rendered stand-in corpus",
+    label_set="simulated raters on rendered music, in DEAM's layout",
+    scale=deam.CORPUS.scale,
+    synthetic_labels=True,
+    options=deam.CORPUS.options,
+    check=deam.check,
+    find=find,
+    clips=deam.clips,
+    audit=deam.audit,
+)
 
 
 if __name__ == "__main__":

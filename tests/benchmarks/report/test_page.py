@@ -16,7 +16,7 @@ from benchmarks.config import PRESETS, BenchmarksConfig
 from benchmarks.record import KEYS, Record
 from benchmarks.report import charts, sections
 from export.parity_record import ParityRecord
-from pocketmood.data.record import DataRecord, SplitSizes
+from pocketmood.data.record import CorpusRecord, DataRecord, SplitSizes
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError, RunError
 from tests.helpers import ROOT, benchmark_runs, chromium
@@ -219,7 +219,8 @@ def test_a_chart_cannot_end_its_script_early():
 
 def test_the_page_says_that_the_labels_are_synthetic(html, tmp_path):
     assert html.index("proves the toolchain, not the taste of the model") < html.index("Side by side")
-    assert sections.banner(DataRecord("music", False, "people", "none", 4, 0, 0, SplitSizes(2, 1, 1, "song"))) == ""
+    music = CorpusRecord("music", "Music", 4, "people")
+    assert sections.banner(DataRecord((music,), 0, 0, SplitSizes(2, 1, 1, "song"))) == ""
 
 
 def test_warnings_of_the_stages_are_shown(html):

@@ -20,20 +20,20 @@ def test_a_finished_data_stage_is_read_once(tiny_run: Path) -> None:
     assert len(run.store) == 24 and run.store is run.store
     assert run.split is run.split and set(run.split.part_of()) <= set(run.store.ids)
     assert run.fingerprint("data") == run.stage_file("data").fingerprint
-    assert run.record("data")["songs"] == 24
+    assert run.record("data")["corpora"][0]["songs"] == 24
     assert run.store_of(1_000).samples == 1_000 and run.store.samples > 1_000
 
 
 @pytest.mark.parametrize(("stage", "target"), MAKE_TARGETS.items())
 def test_a_missing_stage_is_one_line_with_the_command(tmp_path: Path, stage: str, target: str) -> None:
-    with pytest.raises(RunError, match=rf"Type `make {target} RUN={tmp_path} DEAM=/path/to/DEAM` first"):
+    with pytest.raises(RunError, match=rf"Type `make {target} RUN={tmp_path} CORPUS=deam MUSIC=/path/to/deam` first"):
         RunFolder(tmp_path).made(stage)
 
 
 def test_what_to_type_names_the_preset_of_the_command_line_and_no_music_that_is_there(tiny_run: Path) -> None:
     presets.choose("demo")
     assert RunFolder(tiny_run).command("teacher") == f"make teacher RUN={tiny_run} PRESET=demo"
-    assert RunFolder(tiny_run).command("data") == f"make data RUN={tiny_run}"  # whatever the preset
+    assert RunFolder(tiny_run).command("data") == f"make data RUN={tiny_run} CORPUS=deam MUSIC=/path/to/deam"
 
 
 def test_an_unfinished_stage_counts_as_missing(tmp_path: Path) -> None:
@@ -85,10 +85,10 @@ def test_the_data_record_is_typed_and_whole(tiny_run: Path, tmp_path: Path) -> N
         write_stage(tmp_path, "data", values | change)
         with pytest.raises(
             RunError,
-            match=r"data/stage.json: the record of a data stage(, split,)? needs exactly .* run the data stage",
+            match=r"data/stage.json: the record of a data stage(, split,)? needs exactly .* type `make data RUN=",
         ):
             _ = RunFolder(tmp_path).data_record
-    del values["audit"]
+    del values["corpora"]
     write_stage(tmp_path, "data", values)
     with pytest.raises(RunError, match="the record of a data stage needs exactly"):
         _ = RunFolder(tmp_path).data_record

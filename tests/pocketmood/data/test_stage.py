@@ -51,7 +51,7 @@ def run(mini: Miniature, more: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "draw", lambda *_: [])
-        assert stage.run(DataConfig(folder, mini.root, unlabelled=more, workers=1)) == 0
+        assert stage.run(DataConfig(folder, (mini.root,), unlabelled=more, workers=1)) == 0
     return folder
 
 
@@ -98,7 +98,7 @@ def test_the_same_inputs_are_up_to_date_wherever_they_lie(
 ) -> None:
     shutil.copytree(mini.root, tmp_path / "moved")
     before = (run / "data" / "stage.json").stat().st_mtime_ns
-    assert stage.run(DataConfig(run, tmp_path / "moved", unlabelled=more, workers=2)) == 0
+    assert stage.run(DataConfig(run, (tmp_path / "moved",), unlabelled=more, workers=2)) == 0
     assert capsys.readouterr().out == "data: up to date\n"
     assert (run / "data" / "stage.json").stat().st_mtime_ns == before
 
@@ -115,7 +115,11 @@ def test_another_fix_seed_or_table_is_another_stage(
     (root / "truth.csv").write_text("song_id,true_valence,true_arousal,cue_valence,cue_arousal\n")
     monkeypatch.setattr(plots, "draw", lambda *_: [])
     labels = []
-    for config in (DataConfig(tmp_path, root), DataConfig(tmp_path, root, "swap-2013"), DataConfig(tmp_path, root)):
+    for config in (
+        DataConfig(tmp_path, (root,)),
+        DataConfig(tmp_path, (root,), label_fix="swap-2013"),
+        DataConfig(tmp_path, (root,)),
+    ):
         stage.run(config)
         labels.append(ClipStore.open(tmp_path / "data" / "store").labels(["3", "1001"]))
         with (root / miniature.STATIC_2).open("a") as file:
@@ -133,7 +137,7 @@ def test_other_shares_are_another_stage(
     mini: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(plots, "draw", lambda *_: [])
-    words = ["--run", str(tmp_path), "--deam", str(mini.root), "--workers", "1"]
+    words = ["--run", str(tmp_path), "--music", str(mini.root), "--workers", "1"]
     sizes = []
     for more in ([], ["--split.train", ".4", "--split.validation", ".3"]):
         assert stage.main([*words, *more]) == 0
@@ -147,7 +151,7 @@ def test_stopped_while_drawing_it_continues_without_decoding_again(
     def stop(*_: object) -> list[str]:
         raise KeyboardInterrupt
 
-    config = DataConfig(tmp_path, mini.root, unlabelled=more, workers=1)
+    config = DataConfig(tmp_path, (mini.root,), unlabelled=more, workers=1)
     monkeypatch.setattr(plots, "draw", stop)
     with pytest.raises(KeyboardInterrupt):
         stage.run(config)
@@ -164,17 +168,17 @@ def test_nothing_usable_is_an_error_that_points_to_the_reasons(mini: Miniature, 
     root.mkdir()
     shutil.copy(mini.static(), root)
     with pytest.raises(DataError, match=r"silent: no usable song; \d+ things were left out\. First: .*All: .*rejects"):
-        stage.run(DataConfig(tmp_path, root))
+        stage.run(DataConfig(tmp_path, (root,)))
     assert "no audio file of this name" in (tmp_path / "data.part" / "rejects.csv").read_text()
 
 
 def test_wrong_folders_and_words_are_refused_before_work(mini: Miniature, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder of unlabelled music"):
-        stage.run(DataConfig(tmp_path, mini.root, unlabelled=tmp_path / "nowhere"))
+        stage.run(DataConfig(tmp_path, (mini.root,), unlabelled=tmp_path / "nowhere"))
     with pytest.raises(DataError, match="no audio files in or below it"):
-        stage.run(DataConfig(tmp_path, mini.root, unlabelled=mini.folders["song_level"]))
+        stage.run(DataConfig(tmp_path, (mini.root,), unlabelled=mini.folders["song_level"]))
     with pytest.raises(ConfigError, match='label fix "swap" is unknown'):
-        DataConfig(tmp_path, mini.root, label_fix="swap")
+        DataConfig(tmp_path, (mini.root,), label_fix="swap")
     assert not (tmp_path / "data.part").exists()
 
 
@@ -197,7 +201,7 @@ def test_without_matplotlib_the_pictures_are_left_out_by_name(
 
 @pytest.mark.slow
 def test_the_command_line_makes_everything_with_pictures(mini: Miniature, more: Path, tmp_path: Path) -> None:
-    words = ["--run", "run", "--deam", str(mini.root), "--unlabelled", str(more), "--seed", "3", "--workers", "2"]
+    words = ["--run", "run", "--music", str(mini.root), "--unlabelled", str(more), "--seed", "3", "--workers", "2"]
     where = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pocketmood.data.stage", *words]
     done = subprocess.run(command, cwd=tmp_path, env=where, capture_output=True, text=True, check=False)

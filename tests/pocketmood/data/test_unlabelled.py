@@ -78,4 +78,4 @@ def test_one_clip_per_piece_is_its_middle_under_the_plain_name(tmp_path: Path) -
     (clip,), _ = unlabelled.clips([ramp(tmp_path / "piece.wav", 70)], SPEC.seconds)
     assert (clip.id, clip.start_s) == ("unlabelled-piece", None)
     with pytest.raises(ConfigError, match="--unlabelled-clips 0 must be at least 1"):
-        DataConfig(Path("run"), Path("deam"), unlabelled_clips=0)
+        DataConfig(Path("run"), (Path("deam"),), unlabelled_clips=0)

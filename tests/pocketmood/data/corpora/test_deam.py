@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from pocketmood.data.corpora import deam, deam_audit
-from pocketmood.data.corpora.deam import Rating, Reject
+from pocketmood.data.corpora.contract import Options
+from pocketmood.data.corpora.deam_tables import Rating, read_ratings
+from pocketmood.data.corpora.files import Reject, open_table
 from pocketmood.emotion import Emotion
-from pocketmood.errors import DataError
+from pocketmood.errors import ConfigError, DataError
 from tests.helpers import deam_miniature as miniature
 from tests.helpers.deam_miniature import Miniature
 
@@ -55,7 +57,7 @@ def test_labels_as_shipped_keep_the_exchanged_columns(mini: Miniature) -> None:
 
 
 def test_the_fix_puts_valence_and_arousal_right_for_every_song(mini: Miniature) -> None:
-    songs, _ = deam.clips(deam.find(mini.root), "swap-2013")
+    songs, _ = deam.clips(deam.find(mini.root), Options(label_fix="swap-2013"))
     for clip in songs:
         wanted = [(x - 5) / 4 for x in mini.mean[int(clip.id)]] + [x / 4 for x in mini.deviation[int(clip.id)]]
         assert clip.label and clip.deviation
@@ -97,8 +99,8 @@ def test_underscored_mirrors_and_flat_copies_are_found_too(mini: Miniature, tmp_
 
 
 def test_the_maximum_of_valence_is_never_read_as_arousal(mini: Miniature) -> None:
-    with deam.open_table(mini.static(miniature.STATIC_2)) as file:
-        found = dict(deam.read_ratings(file))
+    with open_table(mini.static(miniature.STATIC_2)) as file:
+        found = dict(read_ratings(file))
     rating = found["2001"]
     assert isinstance(rating, Rating)
     assert rating.label.arousal == pytest.approx((mini.mean[2001][1] - 5) / 4, rel=0, abs=1e-12)
@@ -106,7 +108,7 @@ def test_the_maximum_of_valence_is_never_read_as_arousal(mini: Miniature) -> Non
 
 @pytest.mark.parametrize("rating, value", [("1", -1.0), ("5", 0.0), ("9", 1.0), ("6.5", 0.375)])
 def test_ratings_from_1_to_9_become_minus_1_to_1(rating: str, value: float) -> None:
-    ((_, found),) = deam.read_ratings(
+    ((_, found),) = read_ratings(
         table(f"song_id, valence_mean, valence_std, arousal_mean, arousal_std\n2,{rating},2,{rating},1\n")
     )
     assert found == Rating(Emotion(value, value), Emotion(0.5, 0.25))
@@ -118,9 +120,9 @@ def test_a_missing_column_is_named_with_those_that_are_there() -> None:
         match=r'1_2000\.csv: no column "valence_mean" \(found: song_id, v, a\)\. Is this DEAM'
         r'.*See docs/data\.md, "What it reads"',
     ):
-        list(deam.read_ratings(table("song_id,v,a\n2,1,1\n")))
+        list(read_ratings(table("song_id,v,a\n2,1,1\n")))
     with pytest.raises(DataError, match="found: nothing"):
-        list(deam.read_ratings(table("")))
+        list(read_ratings(table("")))
 
 
 def test_odd_rows_cost_themselves_only() -> None:
@@ -128,7 +130,7 @@ def test_odd_rows_cost_themselves_only() -> None:
         "\ufeffsong_id, valence_mean, valence_std, arousal_mean, arousal_std\n"
         "2.0,5,1,5,1\n\n , , ,\nseven,5,1,5,1\n3,5\n4,5,1,5,1,,,\n5,5,4.1,5,1\n6,inf,1,5,1\n"
     ).removeprefix("\ufeff")
-    found = dict(deam.read_ratings(table(text)))
+    found = dict(read_ratings(table(text)))
     assert [id_ for id_, value in found.items() if isinstance(value, Rating)] == ["2", "4"]
     assert found["seven"] == '"seven" is no song id'
     assert found["3"] == 'arousal_mean is "", expected a number from 1 to 9'
@@ -144,8 +146,8 @@ def test_a_folder_without_tables_says_what_was_looked_for(tmp_path: Path) -> Non
 
 
 def test_an_unknown_label_fix_is_refused(mini: Miniature) -> None:
-    with pytest.raises(DataError, match='label fix "swap" is unknown; choose from none, swap-2013'):
-        deam.clips(deam.find(mini.root), "swap")
+    with pytest.raises(ConfigError, match='label fix "swap" is unknown; choose from none, swap-2013'):
+        deam.clips(deam.find(mini.root), Options(label_fix="swap"))
 
 
 def test_copies_of_tables_may_not_differ_and_copies_of_audio_are_listed(mini: Miniature, tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_copies_of_tables_may_not_differ_and_copies_of_audio_are_listed(mini: Mi
     (root / "again" / "3.wav").touch()
     (root / "again" / miniature.STATIC_1).write_bytes((root / miniature.STATIC_1).read_bytes())
     files = deam.find(root)
-    assert files.audio == {3: root / "3.mp3"}
+    assert files.audio == {"3": root / "3.mp3"}
     assert list(files.rejects) == [Reject("3", "again/3.wav", "second audio file for this id; 3.mp3 is used")]
     with (root / "again" / miniature.STATIC_1).open("a") as file:
         file.write("1,5,1,5,1\n")
@@ -166,8 +168,8 @@ def test_unlabelled_music_inside_the_folder_can_be_passed_over(mini: Miniature, 
     root = copy_of(mini, tmp_path)
     (root / "0 more music").mkdir()
     (root / "0 more music" / "4.mp3").touch()
-    assert sorted(deam.find(root).audio) == [3, 4]
-    assert sorted(deam.find(root, exclude=root / "0 more music").audio) == [3]
+    assert sorted(deam.find(root).audio) == ["3", "4"]
+    assert sorted(deam.find(root, exclude=root / "0 more music").audio) == ["3"]
 
 
 def audit(mini: Miniature, label_fix: str = "none") -> tuple[str, str]:
