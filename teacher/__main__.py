@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pocketmood.command import parse, start
-from teacher.config import PRESETS
+from teacher.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from pocketmood.command import parse
 from pocketmood.spec import MelSpec
 from pocketmood.training.doctor import Needs, Songs
-from teacher.config import PRESETS, FineTuneConfig, TeacherConfig, VitConfig
+from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
+from teacher.presets import PRESETS
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from pocketmood.data.split import Shares
 from pocketmood.records import from_json
 from pocketmood.spec import MelSpec
 from student.config import PRESETS as STUDENT
-from teacher.config import PRESETS as TEACHER
+from teacher.presets import PRESETS as TEACHER
 
 NUMBERS = Path(__file__).resolve().parent.parent / "docs" / "recipe.toml"
 PRESETS = tuple(TEACHER)

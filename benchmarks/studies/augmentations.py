@@ -25,8 +25,8 @@ from pocketmood.errors import ConfigError
 from pocketmood.metrics import Array
 from pocketmood.processes import cores
 from pocketmood.training.variants import VariantsConfig
-from teacher.config import PRESETS as TEACHERS
 from teacher.config import TeacherConfig
+from teacher.presets import PRESETS as TEACHERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -26,7 +26,8 @@ import numpy as np
 from benchmarks.machine import describe
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
-from teacher.config import PRESETS, TeacherConfig, VitConfig
+from teacher.config import TeacherConfig, VitConfig
+from teacher.presets import PRESETS
 
 if TYPE_CHECKING:
     import torch

@@ -21,8 +21,8 @@ from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError, RunError
 from pocketmood.runs import Stage, file_hash
-from teacher.config import PRESETS
 from teacher.gan.config import GanConfig
+from teacher.presets import PRESETS
 
 if TYPE_CHECKING:
     from teacher.gan.record import Candidate

@@ -153,7 +153,7 @@ def open_teacher(threads: int) -> Opened:
     """Open the full preset's teacher with its front end in PyTorch, published size and random weights."""
     from benchmarks.latency import pin_torch
     from benchmarks.torch_rows import torch_row
-    from teacher.config import PRESETS
+    from teacher.presets import PRESETS
     from teacher.vit import build_teacher
 
     pin_torch(threads)

@@ -27,8 +27,8 @@ from pocketmood.errors import ConfigError
 from pocketmood.metrics import Array
 from student.config import PRESETS as STUDENTS
 from student.config import StudentConfig
-from teacher.config import PRESETS as TEACHERS
 from teacher.config import FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
+from teacher.presets import PRESETS as TEACHERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,8 +24,8 @@ from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.errors import RunError
 from pocketmood.metrics import Array
 from pocketmood.processes import cores
-from teacher.config import PRESETS as TEACHERS
 from teacher.config import FineTuneConfig, TeacherConfig
+from teacher.presets import PRESETS as TEACHERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from export.config import PRESETS as EXPORT
 from pocketmood import command, presets
 from pocketmood.errors import DataError, RunError
 from student.config import PRESETS as STUDENT
-from teacher.config import PRESETS as TEACHER
+from teacher.presets import PRESETS as TEACHER
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from student.distill import Distiller
 from student.mobilevit import Student
 from student.training_set import SoftTargetCrops, TrainingData, collate
 from teacher import stage as teacher_stage
-from teacher.config import PRESETS as TEACHERS
+from teacher.presets import PRESETS as TEACHERS
 from teacher.soft_targets import SyntheticTargets
 from tests.helpers.soft_targets import CROPS, FEATURES, make_synthetic, make_teacher
 from tests.helpers.student_configs import smoke

@@ -12,7 +12,8 @@ from pocketmood.training.schedule import Schedule
 from student import mobilevit
 from student.config import PRESETS as STUDENT_PRESETS
 from student.stage import _described
-from teacher.config import PRESETS, FineTuneConfig, TeacherConfig, VitConfig
+from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
+from teacher.presets import PRESETS
 from teacher.stage import run
 from tests.helpers import fake_hub
 from tests.helpers.tiny_weights import write_weights

@@ -15,8 +15,9 @@ from pocketmood.records import from_json
 from pocketmood.runs import read_json
 from pocketmood.training.schedule import Schedule
 from teacher.__main__ import main
-from teacher.config import PRESETS, FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
+from teacher.config import FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
 from teacher.evaluate import Comparison
+from teacher.presets import PRESETS
 from teacher.record import TeacherRecord
 from teacher.soft_targets import SoftTargets
 from teacher.stage import run

@@ -14,7 +14,8 @@ from pocketmood.errors import PocketmoodError
 from pocketmood.training.fit import Training, fit
 from pocketmood.training.optimizer import cosine
 from pocketmood.training.schedule import Schedule
-from teacher.config import PRESETS, FineTuneConfig, VitConfig
+from teacher.config import FineTuneConfig, VitConfig
+from teacher.presets import PRESETS
 from teacher.unfreezing import begin_epoch, layers_at, parameter_groups, prepare, restarts
 from teacher.vit import Teacher, build_teacher, encoder_layers, final_norm
 

@@ -14,7 +14,7 @@ from pocketmood.runs import read_stage
 from pocketmood.training import vary
 from pocketmood.training.variants import VariantsConfig
 from teacher import training_set
-from teacher.config import PRESETS
+from teacher.presets import PRESETS
 from teacher.stage import run
 
 SMOKE = PRESETS["smoke"]

@@ -14,7 +14,7 @@ from export.config import PRESETS as EXPORT
 from pocketmood import presets
 from pocketmood.runs import STAGES
 from student.config import PRESETS as STUDENT
-from teacher.config import PRESETS as TEACHER
+from teacher.presets import PRESETS as TEACHER
 from tests.helpers import ROOT
 
 STAGE = re.compile(r"python -m (pocketmood data|teacher|student|export|benchmarks) ")

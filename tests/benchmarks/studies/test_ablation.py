@@ -14,7 +14,7 @@ from benchmarks.studies.teacher_ablation import ARMS, PRESETS, TeacherAblationCo
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError, DataError, RunError
 from pocketmood.metrics import paired_difference, score
-from teacher.config import PRESETS as TEACHERS
+from teacher.presets import PRESETS as TEACHERS
 
 
 def noisy(label: np.ndarray, noise: float, seed: int) -> np.ndarray:

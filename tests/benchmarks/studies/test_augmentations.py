@@ -12,7 +12,7 @@ import pytest
 from benchmarks.studies.augmentations import ARMS, PRESETS, AugmentationsConfig, of_arm, run
 from pocketmood.errors import ConfigError
 from pocketmood.training.variants import VariantsConfig
-from teacher.config import PRESETS as TEACHERS
+from teacher.presets import PRESETS as TEACHERS
 
 
 def test_arms_change_tempo_pitch_or_both() -> None:

@@ -14,8 +14,8 @@ from benchmarks.studies import gan_improvements
 from benchmarks.studies.result_files import command_line, parse_command
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
-from teacher.config import PRESETS as TEACHER_PRESETS
 from teacher.gan.config import DEMO, GanConfig
+from teacher.presets import PRESETS as TEACHER_PRESETS
 
 BASE = GanConfig(
     latent=6, embedding=4, width=2, batch_size=2, accumulation=1, epochs=1, steps_per_epoch=1, quality_clips=8,

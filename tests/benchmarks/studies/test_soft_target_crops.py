@@ -13,7 +13,7 @@ from benchmarks.studies import soft_target_crops
 from benchmarks.studies.soft_target_crops import PRESETS, SoftTargetCropsConfig, trained_on
 from benchmarks.studies.soft_target_crops_table import ARMS, MEASURES, NETWORKS, Choice, Found, table
 from pocketmood.errors import ConfigError
-from teacher.config import PRESETS as TEACHERS
+from teacher.presets import PRESETS as TEACHERS
 
 SONGS = ("a", "b", "c", "d", "e", "f")
 LABELS = np.array([[-0.6, 0.2], [-0.2, -0.5], [0.0, 0.6], [0.3, -0.1], [0.5, 0.4], [0.7, -0.6]])

@@ -14,8 +14,8 @@ from benchmarks.studies.student_synthetic import PRESETS, StudentSyntheticConfig
 from pocketmood.errors import ConfigError
 from pocketmood.spec import MelSpec
 from teacher import stage as teacher_stage
-from teacher.config import PRESETS as TEACHERS
 from teacher.gan.model import Generator, save_generator
+from teacher.presets import PRESETS as TEACHERS
 from tests.helpers.gan import gan_record
 
 

@@ -22,7 +22,7 @@ from pocketmood.training.probe import Measured, Probe
 from pocketmood.training.weights import FirstWeights
 from student.config import PRESETS as STUDENT
 from student.stage import run as run_student
-from teacher.config import PRESETS as TEACHER
+from teacher.presets import PRESETS as TEACHER
 from teacher.stage import run as run_teacher
 from tests.helpers.soft_targets import make_teacher
 

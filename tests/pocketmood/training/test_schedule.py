@@ -10,7 +10,7 @@ from pocketmood.training.epoch import is_better, out_of_patience
 from pocketmood.training.history import BestRecord
 from pocketmood.training.optimizer import cosine
 from pocketmood.training.schedule import Schedule
-from teacher.config import PRESETS
+from teacher.presets import PRESETS
 
 # The recipe's: 24 epochs, layers join in epochs 8, 12 and 16.
 RECIPE = Schedule(epochs=24, patience=5, restarts=(7, 11, 15))

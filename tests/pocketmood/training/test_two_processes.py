@@ -16,8 +16,8 @@ from pocketmood.training.checkpoints import load_tensors
 from pocketmood.training.history import read_history, read_records
 from student.config import PRESETS as STUDENTS
 from teacher.__main__ import main
-from teacher.config import PRESETS
 from teacher.gan.turns import TurnRecord
+from teacher.presets import PRESETS
 from tests.helpers import ROOT
 
 # No batch norm (it would see half a batch; on GPUs it is synchronised) and no dropout (each process draws its own).
