@@ -56,7 +56,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo smoke corpus all doctor data teacher student export benchmarks arm64 archive android recordings recordings-more test check lock clean
+.PHONY: help setup demo smoke corpus all doctor data teacher student export benchmarks arm64 archive android recordings recordings-more weights test check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -126,6 +126,9 @@ archive: setup ## zip what is worth keeping of RUN into RUN.zip
 android: setup ## copy BUNDLE (RUN/bundle) into the Android app; assemble and check an APK where the tools are there
 	$(PY) -m tools.android_bundle $(BUNDLE)
 	@tools/android.sh apk
+
+weights: setup ## fetch the published musicnn weights (29 MB) for a teacher that has heard music; no other target does
+	$(PY) -m teacher.musicnn.weights
 
 recordings: setup ## fetch freely licensed recorded music for the tests that need it (Debian's packages)
 	$(PY) -m pocketmood.data.recordings --few

@@ -90,6 +90,19 @@ class MelFrontEnd(nn.Module):
 
     def from_context(self, context: Tensor) -> Tensor:
         """Compute the frames of an already padded slice [B, C], C = (T - 1) * step_samples + n_fft."""
+        x = self.framed(context)  # [B, T, n_fft]
+        batch, frames = x.shape[:2]
+        mel = log_mel(x, self.spec, partial(torch.matmul, other=self.first), self.second, self.bank)  # [BT, M]
+        return mel.reshape(batch, frames, 1, self.spec.bands).permute(0, 2, 3, 1)
+
+    def powers(self, context: Tensor) -> Tensor:
+        """Compute the powers of bands [B, T, M] of a padded slice, without logarithm, range or clamp."""
+        x = self.framed(context)
+        mel = band_powers(x, self.spec.n_fft, partial(torch.matmul, other=self.first), self.second, self.bank)
+        return mel.reshape(*x.shape[:2], self.spec.bands)
+
+    def framed(self, context: Tensor) -> Tensor:
+        """Cut a padded slice [B, C] into windowed frames [B, T, n_fft]."""
         n_fft, step = self.spec.n_fft, self.step_samples
         batch, length = context.shape
         frames = (length - n_fft) // step + 1
@@ -103,10 +116,7 @@ class MelFrontEnd(nn.Module):
             rows = nn.functional.pad(context, (0, max(total - length, 0)))[:, :total]
             rows = rows.reshape(batch, frames + blocks - 1, step)
             x = torch.cat([rows[:, i : i + frames] for i in range(blocks)], 2)[:, :, :n_fft]
-        mel = log_mel(
-            x * self.window, self.spec, partial(torch.matmul, other=self.first), self.second, self.bank
-        )  # [BT, M]
-        return mel.reshape(batch, frames, 1, self.spec.bands).permute(0, 2, 3, 1)
+        return x * self.window
 
 
 def centred(wave: Tensor, spec: MelSpec, length: int) -> Tensor:
@@ -135,15 +145,26 @@ def log_mel(
     runtimes take different ones: first, that of the DFT's first stage, [R, N2, N1] to as many rows of 2 K1; and bank,
     powers of bins [K1, R, N2] to powers of bands [R, M]. second: the second stage, [K1, 2 N2, 2 N2].
     """
+    power = band_powers(frames, spec.n_fft, first, second, bank)
+    # The floor makes silence a number; it lies at -100 dB, below every level range in use.
+    return _scaled(torch.log(power.clamp(min=POWER_FLOOR)), _DB_PER_LN, spec)
+
+
+def band_powers(
+    frames: Tensor,
+    n_fft: int,
+    first: Callable[[Tensor], Tensor],
+    second: Tensor,
+    bank: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Turn windowed frames [..., n_fft] into rows of band powers [R, M]; first, second and bank as in `log_mel`."""
     k1, n2 = second.shape[0], second.shape[1] // 2
     rows = math.prod(frames.shape[:-1])
-    x = first(frames.reshape(rows, spec.n_fft // n2, n2).transpose(1, 2))  # [R, N2, 2 K1]
+    x = first(frames.reshape(rows, n_fft // n2, n2).transpose(1, 2))  # [R, N2, 2 K1]
     x = x.reshape(rows, n2, 2, k1).permute(3, 0, 2, 1).reshape(k1, rows, 2 * n2)
     x = torch.bmm(x, second)  # [K1, R, 2 N2], real parts before imaginary ones
     x = x * x
-    power = x[:, :, :n2] + x[:, :, n2:]
-    # The floor makes silence a number; it lies at -100 dB, below every level range in use.
-    return _scaled(torch.log(bank(power).clamp(min=POWER_FLOOR)), _DB_PER_LN, spec)
+    return bank(x[:, :, :n2] + x[:, :, n2:])
 
 
 class MelBank(nn.Module):

@@ -33,6 +33,22 @@ def of_random_start(stage: str, network: str, reason: str = "") -> str:
     return f"{stage}: {network} started from RANDOM weights{f' ({reason})' if reason else ''}"
 
 
+MUSICNN_LICENCE = (
+    'the package of its weights says ISC for "this software" and does not mention weights; the same group puts its '
+    "models elsewhere under CC BY-NC-SA 4.0: ask them before anything that learnt from it is sold"
+)
+"""What is known of the licence of the musicnn weights."""
+
+
+def of_musicnn() -> tuple[str, ...]:
+    """Warn of a teacher that began with the published musicnn weights: their licence, and what they have heard."""
+    return (
+        f"teacher: MSD_musicnn taught this model: {MUSICNN_LICENCE}",
+        "teacher: MSD_musicnn has heard 200,000 songs, and may have heard some of the test songs: their list could not "
+        "be had, so figures on recorded music may flatter it and all that learnt from it",
+    )
+
+
 def of_synthetic_clips(sentence: str, accepted: bool, forced: bool) -> tuple[str, ...]:
     """Warn of the GAN's clips where they were refused, or joined the training against the gate's word."""
     return (f"teacher: {sentence}",) if forced or not accepted else ()

