@@ -17,14 +17,12 @@ x / 4. For ids up to 1000 valence and arousal look exchanged in the files as shi
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from pocketmood.audio import SUFFIXES
 from pocketmood.data.clips import Clip
 from pocketmood.data.corpora.contract import DEFAULTS, Corpus, Options
 from pocketmood.data.corpora.deam_tables import HIGHEST, LOWEST, Rating, read_artists, read_ratings, song_id
-from pocketmood.data.corpora.files import Files, Reject, open_table, walk
+from pocketmood.data.corpora.files import Files, Reject, collect, open_table
 from pocketmood.data.run_folder import TRUTH_FILE
 from pocketmood.errors import ConfigError, DataError
 
@@ -49,33 +47,13 @@ LAST_SWAPPED_ID = 1000
 
 
 def find(root: Path, exclude: Path | None = None) -> Files:
-    """Find DEAM's files by name under any nesting; `exclude` is a folder to stay out of.
+    """Find DEAM's files by name under any nesting; `exclude` is a folder to stay out of."""
+    return collect(root, exclude, {*STATIC_FILES, *DYNAMIC_FILES, *METADATA_FILES}, numbered, TITLE)
 
-    Of copies of a table with the same content one is used; copies that differ are a DataError. Of several audio files
-    for one id the first (fewest folders, then by name) is used, and the others are rejects.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder. Give the folder that holds DEAM's audio and annotations (MUSIC=...)")
-    tables: dict[str, Path] = {}
-    audio: dict[str, Path] = {}
-    rejects: list[Reject] = []
-    wanted = {*STATIC_FILES, *DYNAMIC_FILES, *METADATA_FILES}
 
-    for path in walk(root, exclude):
-        # Mirrors differ in case, and in blanks where others have underscores.
-        name = re.sub(r"\s+", "_", path.name.strip().lower())
-        if name in wanted:
-            first = tables.setdefault(name, path)
-            if first != path and first.read_bytes() != path.read_bytes():
-                raise DataError(f"{first} and {path} differ. Keep the one that is to be used, and remove the other")
-        elif path.suffix.lower() in SUFFIXES and path.stem.isascii() and path.stem.isdigit():
-            # As a number, because some mirrors pad their names with zeros.
-            id_ = str(int(path.stem))
-            first = audio.setdefault(id_, path)
-            if first != path:
-                reason = f"second audio file for this id; {first.relative_to(root).as_posix()} is used"
-                rejects.append(Reject(id_, path.relative_to(root).as_posix(), reason))
-    return Files(root, tables, audio, rejects)
+def numbered(path: Path) -> str | None:
+    """Return the id of audio that is named by a number, without the zeros that some mirrors pad it with."""
+    return str(int(path.stem)) if path.stem.isascii() and path.stem.isdigit() else None
 
 
 def ratings(files: Files, rejects: list[Reject]) -> dict[int, Rating]:

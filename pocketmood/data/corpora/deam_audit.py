@@ -90,7 +90,7 @@ def audit(ratings: Mapping[int, Rating], valence: Mapping[int, float], arousal: 
             continue
         static = np.array([ratings[id_].label for id_ in ids], float).reshape(-1, 2)
         dynamic = np.array([(valence[id_], arousal[id_]) for id_ in ids], float).reshape(-1, 2)
-        r = [_pearson(static[:, column], dynamic[:, axis]) for column in (0, 1) for axis in (0, 1)]
+        r = [pearson(static[:, column], dynamic[:, axis]) for column in (0, 1) for axis in (0, 1)]
         blocks.append(Block(first, last, len(ids), *r))
     return blocks
 
@@ -142,7 +142,8 @@ def _value(text: str) -> float:
         return float("nan")
 
 
-def _pearson(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def pearson(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return Pearson's r of [N] values; NaN for too few songs or a constant."""
     if len(a) < FEWEST_SONGS or not a.std() or not b.std():
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from pocketmood.data.corpora.files import number, read_table
+from pocketmood.data.corpora.files import artist_name, number, read_table
 from pocketmood.emotion import Emotion, deviation_from_nine, from_nine
 from pocketmood.errors import DataError
 
@@ -16,7 +16,6 @@ HINT = 'Is this DEAM\'s song-level file? See docs/data.md, "What it reads"'
 LOWEST, HIGHEST = 1.0, 9.0
 # No opinions on a scale from 1 to 9 can deviate more: half of them at either end.
 LARGEST_DEVIATION = 4.0
-_NOBODY = {"", "n/a", "na", "none", "nan", "-", "unknown", "unknown artist", "various", "various artists"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def read_artists(file: TextIO) -> dict[int, str]:
     for row in rows:
         if len(row) <= max(id_column, names.index("artist")):
             continue
-        id_, artist = song_id(row[id_column]), " ".join(row[names.index("artist")].replace('"', " ").split())
-        if id_ is not None and artist.lower() not in _NOBODY:
+        id_, artist = song_id(row[id_column]), artist_name(row[names.index("artist")])
+        if id_ is not None and artist is not None:
             artists[id_] = artist
     return artists
 

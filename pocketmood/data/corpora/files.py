@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from pocketmood.audio import SUFFIXES
 from pocketmood.data.decode import sample_hash
 from pocketmood.errors import DataError
 from pocketmood.runs import file_hash, fingerprint
+
+_NOBODY = {"", "n/a", "na", "none", "nan", "-", "unknown", "unknown artist", "various", "various artists"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,46 @@ class Files:
         tables = {role: file_hash(path) for role, path in sorted(self.tables.items())}
         sounds = [f"{id_} {named_hash(path)}" for id_, path in sorted(self.audio.items())]
         return fingerprint([tables, sounds, [[reject.id, reject.file, reject.reason] for reject in self.rejects]])
+
+
+def collect(
+    root: Path, exclude: Path | None, wanted: Collection[str], id_of: Callable[[Path], str | None], what: str
+) -> Files:
+    """Find the tables that are wanted, and audio by its id, under any nesting; `exclude` is a folder to stay out of.
+
+    id_of: the song's id for an audio file's path, None for what is no song. what: the corpus, for the error of a folder
+    that is not there. Of copies of a table with the same content one is used; copies that differ are a DataError. Of
+    several audio files for one id the first (fewest folders, then by name) is used, and the others are rejects.
+    """
+    if not root.is_dir():
+        raise DataError(
+            f"{root}: no such folder. Give the folder that holds {what}'s audio and annotations (MUSIC=...)"
+        )
+    tables: dict[str, Path] = {}
+    audio: dict[str, Path] = {}
+    rejects: list[Reject] = []
+
+    for path in walk(root, exclude):
+        # Mirrors differ in case, and in blanks where others have underscores.
+        name = re.sub(r"\s+", "_", path.name.strip().lower())
+        if name in wanted:
+            first = tables.setdefault(name, path)
+            if first != path and first.read_bytes() != path.read_bytes():
+                raise DataError(f"{first} and {path} differ. Keep the one that is to be used, and remove the other")
+            continue
+        id_ = id_of(path) if path.suffix.lower() in SUFFIXES else None
+        if id_ is not None:
+            first = audio.setdefault(id_, path)
+            if first != path:
+                reason = f"second audio file for this id; {first.relative_to(root).as_posix()} is used"
+                rejects.append(Reject(id_, path.relative_to(root).as_posix(), reason))
+    return Files(root, tables, audio, rejects)
+
+
+def artist_name(text: str) -> str | None:
+    """Return an artist with single blanks and no quotes; None for nobody in particular ("Various Artists")."""
+    name = " ".join(text.replace('"', " ").split())
+    return None if name.lower() in _NOBODY else name
 
 
 def named_hash(path: Path) -> str:

@@ -10,6 +10,8 @@ from pocketmood.errors import ConfigError
 CORPORA = {
     "deam": "pocketmood.data.corpora.deam",
     "rendered": "pocketmood.data.corpora.rendered",
+    "4q": "pocketmood.data.corpora.four_q",
+    "pmemo": "pocketmood.data.corpora.pmemo",
 }
 """Name -> the module whose `CORPUS` it is. A new corpus adds its line here."""
 
