@@ -10,7 +10,6 @@ of the other run are predicted, whatever their part there; one whose sound the f
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.studies.known_songs import refuse_known_songs
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import command
 from pocketmood.calibration import coverage
@@ -102,17 +102,6 @@ def run(config: UnseenCorpusConfig, typed: str = f"python -m {NAME}") -> int:
     return 0
 
 
-def refuse_known_songs(known: ClipStore, other: ClipStore, ids: Sequence[str]) -> None:
-    """Raise DataError if any of these songs sounds, sample by sample, like one of the `known`."""
-    # By sound, not by id: two corpora may number their songs alike.
-    sounds = {_sound_hash(row): id_ for row, id_ in zip(known.raw, known.ids, strict=True)}
-    for id_ in ids:
-        # Held-out songs of the run count too: on those of validation its epoch and its calibration were chosen.
-        twin = sounds.get(_sound_hash(other.raw[other.index(id_)]))
-        if twin is not None:
-            raise DataError(f"song {id_} is song {twin} of the run itself: choose songs that it has not met")
-
-
 def predictions(
     run: RunFolder, store: ClipStore, ids: Sequence[str]
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
@@ -185,10 +174,6 @@ def notes(result: UnseenResult) -> list[str]:
     )
     lines = [f"{result.songs} songs. {share}", "; ".join(pairs) + "."]
     return [*lines, f"Its intervals: {inside}."] if inside else lines
-
-
-def _sound_hash(wave: NDArray[np.int16]) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(wave).tobytes()).digest()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import unseen_corpus
+from benchmarks.studies.known_songs import refuse_known_songs
 from pocketmood.calibration import coverage
 from pocketmood.data.clips import ClipStore
 from pocketmood.errors import DataError, RunError
@@ -17,7 +18,7 @@ from pocketmood.metrics import paired_ratio, score
 def test_songs_that_the_run_has_met_are_refused(tiny_data: Path) -> None:
     store = ClipStore.open(tiny_data / "data" / "store")
     with pytest.raises(DataError, match=rf"song {store.ids[3]} is song {store.ids[3]} of the run itself"):
-        unseen_corpus.refuse_known_songs(store, store, [store.ids[3]])
+        refuse_known_songs(store, store, [store.ids[3]])
 
 
 def test_too_few_songs_and_missing_runs_are_refused(

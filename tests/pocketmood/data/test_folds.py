@@ -30,7 +30,7 @@ def song(id_: str, where: str, artist: str | None = None) -> Clip:
 def corpus(songs: int = 566, seed: int = 3) -> list[Clip]:
     """Songs by artists of very different sizes, who lean to one quadrant."""
     rng = np.random.default_rng(seed)
-    clips = []
+    clips: list[Clip] = []
     while len(clips) < songs:
         artist, home = f"Artist {len(clips)}", QUADRANTS[rng.integers(4)]
         for _ in range(min(int(rng.geometric(0.6)), songs - len(clips))):
