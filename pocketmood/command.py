@@ -18,14 +18,21 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
+import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from typing import NoReturn, TypeVar
 
 from pocketmood.errors import PocketmoodError
+from pocketmood.processes import is_main_process
 
 Config = TypeVar("Config")
 EXIT_STOPPED = 130
+PATIENCE_S = 15.0
+"""How long a process beside the main one waits with an error: that one may still be importing its libraries."""
 
 
 def parse(
@@ -40,9 +47,28 @@ def parse(
     Flags, types, defaults and help come from the dataclass through tyro. A rule broken in `__post_init__` reaches the
     user as the PocketmoodError that it raises. positional: fields without a default are read without a flag.
     """
+    words = sys.argv[1:] if args is None else list(args)
+    if is_main_process():
+        return _read(config, prog, description, words, positional)
+    # The same words: what is wrong with them is said once, by the main process.
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        try:
+            return _read(config, prog, description, words, positional)
+        except SystemExit as stop:
+            time.sleep(PATIENCE_S if stop.code else 0)  # see _leave
+            raise
+
+
+def _read(
+    config: type[Config] | Mapping[str, Config],
+    prog: str,
+    description: str | None,
+    words: Sequence[str],
+    positional: bool,
+) -> Config:
+    """Read the words of a command line."""
     import tyro
 
-    words = sys.argv[1:] if args is None else list(args)
     about = (description or "").strip()
     marks = (tyro.conf.PositionalRequiredArgs,) if positional else ()
     if isinstance(config, type):
@@ -68,14 +94,26 @@ def start(main: Callable[[], int | None]) -> NoReturn:
     try:
         sys.exit(main() or 0)
     except PocketmoodError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _leave(f"error: {error}")
     except KeyboardInterrupt:
-        print("stopped; the same command continues from here", file=sys.stderr)
-        sys.exit(EXIT_STOPPED)
+        _leave("stopped; the same command continues from here", EXIT_STOPPED)
     except OSError as error:
         # A full disk or a folder that is not ours is the user's to mend; any other OSError is a fault of this program.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror}; make room or pick another folder, then run it again", file=sys.stderr)
-    sys.exit(1)
+        _leave(f"error: {place}{error.strerror}; make room or pick another folder, then run it again")
+
+
+def _leave(why: str, code: int = 1) -> NoReturn:
+    """Exit with a line on standard error; of the processes that torchrun starts the main one alone prints it."""
+    if not is_main_process():
+        # Nearly always the main process meets the same error, prints it and ends, and torchrun then ends this one.
+        # Not ended at once, because torchrun would take the main one along before it has spoken; and what is wrong
+        # with this process alone, as the memory of its GPU, must be said by somebody.
+        if code != EXIT_STOPPED:
+            time.sleep(PATIENCE_S)
+            print(f"process {os.environ['RANK']}: {why}", file=sys.stderr)
+        sys.exit(code)
+    print(why, file=sys.stderr)
+    sys.exit(code)

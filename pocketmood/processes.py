@@ -1,4 +1,4 @@
-"""Worker processes: how many cores they may use, and how they end together with the command that started them."""
+"""Processes: which of several is the main one, how many cores workers may use, and how they end with their command."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import multiprocessing
 import os
 import signal
 import threading
+
+
+def is_main_process() -> bool:
+    """Tell whether this process writes folders and prints: always, but for the others that torchrun starts."""
+    # torchrun sets RANK before any code of ours runs: this holds before the processes have met, too.
+    return os.environ.get("RANK", "0") == "0"
 
 
 def cores() -> int:

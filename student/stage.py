@@ -20,6 +20,7 @@ from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, RunFolder
 from pocketmood.data.saved_student import Labelling, Origin
 from pocketmood.metrics import AXES
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
+from pocketmood.processes import is_main_process
 from pocketmood.runs import Stage, write_json
 from pocketmood.training import distributed, doctor, weights
 from pocketmood.training.device import keep_freed_memory
@@ -60,7 +61,7 @@ def run(config: StudentConfig) -> None:
     data = TrainingData.open(folder, config.synthetic_clips)
     stage = _described(config, inputs | weights.identities(found))
     with distributed.work(stage) as work:
-        if distributed.is_main_process():
+        if is_main_process():
             fill(config, data, work, stage)
         else:
             train_student(data, config, work / TRAINING_FOLDER)

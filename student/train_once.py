@@ -13,9 +13,9 @@ import torch
 
 from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
+from pocketmood.processes import is_main_process
 from pocketmood.runs import Stage
 from pocketmood.spec import MelSpec
-from pocketmood.training.distributed import is_main_process
 from pocketmood.training.history import FACTS, HISTORY, EpochRecord
 from pocketmood.training.schedule import BEST_RECORD
 from pocketmood.training.weights import find

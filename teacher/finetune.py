@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from pocketmood import standing_warnings
 from pocketmood.mel import MelFrontEnd
 from pocketmood.metrics import score
+from pocketmood.processes import is_main_process
 from pocketmood.training.crops import Augment, apply_mask, spectrogram, whole_mels
 from pocketmood.training.device import default_device
-from pocketmood.training.distributed import gather, is_main_process
+from pocketmood.training.distributed import gather
 from pocketmood.training.fit import Training, fit
 from pocketmood.training.memory import in_parts
 from teacher.losses import emotion_loss

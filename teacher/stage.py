@@ -30,11 +30,11 @@ from pocketmood.data.run_folder import (
 )
 from pocketmood.data.split import refuse_leaks
 from pocketmood.predictions import Predictions, write_predictions
+from pocketmood.processes import is_main_process
 from pocketmood.records import from_json
 from pocketmood.runs import Stage
 from pocketmood.training import distributed, doctor, weights
 from pocketmood.training.device import default_device, keep_freed_memory
-from pocketmood.training.distributed import is_main_process
 from pocketmood.training.schedule import BEST_WEIGHTS
 from pocketmood.training.vary import make_variants, open_variants, require_librosa
 from teacher import evaluate, finetune, floor, publish, soft_targets

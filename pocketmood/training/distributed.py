@@ -5,7 +5,6 @@ Outside of `torchrun` there is one process, and nothing here costs anything.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, distributed, nn
 
+from pocketmood.processes import is_main_process
 from pocketmood.training.device import choose_precision, default_device
 
 if TYPE_CHECKING:
@@ -32,12 +32,6 @@ def join() -> None:
     from accelerate import PartialState
 
     PartialState(cpu=default_device().type == "cpu")
-
-
-def is_main_process() -> bool:
-    """Tell whether this process writes folders and prints: always, but for the others that torchrun starts."""
-    # torchrun sets RANK before any code of ours runs: this holds before the processes have met, too.
-    return os.environ.get("RANK", "0") == "0"
 
 
 def make_accelerator(precision: Precision, waiting: bool = False) -> Accelerator:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pocketmood import presets
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError, RunError
+from pocketmood.processes import is_main_process
 from pocketmood.runs import STAGE_FILE
 from pocketmood.training import weights
 
@@ -229,7 +230,7 @@ def attend(needs: Needs, run: Path) -> None:
     from pocketmood.training import distributed
 
     stops = False
-    if distributed.is_main_process():
+    if is_main_process():
         later = [of("student", presets.chosen(), run)] if needs.stage == "teacher" and presets.chosen() else []
         findings = examine([needs], run)
         # Said now, when it costs nothing yet: the next stage would stop at it after hours of this one.
@@ -237,8 +238,6 @@ def attend(needs: Needs, run: Path) -> None:
         print(screen(findings, f"doctor: {needs.stage} of {run}"), flush=True)
         stops = any(finding.verdict == "stop" for finding in findings)
     if distributed.agree(stops) and not anyway():
-        if not distributed.is_main_process():
-            raise SystemExit(1)
         typed = " ".join([RunFolder(run).command(needs.stage), *_passed(needs.stage), f"{ANYWAY}=1"])
         raise RunError(f"the {needs.stage} was not begun: mend what stops it (above), or type `{typed}`")
 

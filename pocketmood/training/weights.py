@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from pocketmood.errors import RunError
+from pocketmood.processes import is_main_process
 from pocketmood.records import from_json
 from pocketmood.runs import STAGE_FILE, file_hash, read_stage
 
@@ -155,7 +156,7 @@ def identities(first: Mapping[str, FirstWeights], finished: Path | None = None) 
 def _shared(do: Callable[[], dict[str, FirstWeights]]) -> dict[str, FirstWeights]:
     from pocketmood.training import distributed  # torch: configs, which name published weights, do without
 
-    done = do() if distributed.is_main_process() else {}
+    done = do() if is_main_process() else {}
     rows = json.loads(distributed.share(json.dumps({name: asdict(first) for name, first in done.items()})))
     return {name: from_json(FirstWeights, row, "first weights of a network") for name, row in rows.items()}
 

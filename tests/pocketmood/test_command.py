@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from pocketmood import command, presets
 from pocketmood.errors import DataError, RunError
 from student.config import PRESETS as STUDENT
 from teacher.presets import PRESETS as TEACHER
+from tests.helpers import ROOT
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,53 @@ def test_errors_are_one_line(error: BaseException, code: int, text: str, capsys:
     captured = capsys.readouterr().err
     assert text in captured
     assert captured.count("\n") == 1
+
+
+@pytest.mark.parametrize(("error", "words"), [(RunError("no teacher"), "error: no teacher"), (KeyboardInterrupt(), "")])
+def test_beside_the_main_process_only_an_error_of_its_own_is_printed(
+    error: BaseException, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        assert not "".join(capsys.readouterr())  # by now torchrun has ended it, where the main process failed as well
+        waited.append(seconds)
+
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    with pytest.raises(SystemExit) as stop:
+        command.start(fails)
+    alone = isinstance(error, RunError)
+    assert stop.value.code == (1 if alone else command.EXIT_STOPPED)
+    assert capsys.readouterr().err == (f"process 1: {words}\n" if alone else "")
+    assert waited == ([command.PATIENCE_S] if alone else [])
+
+
+def test_beside_the_main_process_nothing_is_said_of_wrong_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(command.time, "sleep", lambda seconds: None)
+    for words, code in (("--epoch", 2), ("--help", 0)):
+        with pytest.raises(SystemExit) as stop:
+            parse(words)
+        assert stop.value.code == code and not "".join(capsys.readouterr())
+
+
+@pytest.mark.slow
+def test_under_torchrun_an_error_is_printed_once() -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--"]
+    for flags, words in ((["--gan.epochs", "0"], "gan: epochs is 0"), (["--nonsense"], "--nonsense")):
+        done = subprocess.run(
+            [*launcher, "teacher", *flags], cwd=ROOT, capture_output=True, text=True, check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 1
+        # torchrun's own report names neither.
+        assert done.stderr.count(words) == 1, done.stderr
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pocketmood.processes import is_main_process
 from pocketmood.runs import Stage
-from pocketmood.training.distributed import agree, gather, is_main_process, work
+from pocketmood.training.distributed import agree, gather, work
 
 
 def test_gathering_in_one_process_changes_nothing() -> None:
