@@ -14,10 +14,10 @@ from pocketmood.training import curves
 _COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6d597a")
 
 
-def plot_all(folder: Path, training: Path, student: Predictions, teacher: Predictions) -> None:
+def plot_all(folder: Path, training: Path, heard: str, student: Predictions, teacher: Predictions) -> None:
     """Write curves.png, agreement.png and plane.png; predictions are of the test part.
 
-    training: the folder of the student's training.
+    training: the folder of the student's training; heard: what its batches held.
     """
     import matplotlib
 
@@ -25,7 +25,7 @@ def plot_all(folder: Path, training: Path, student: Predictions, teacher: Predic
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     # The ratings' term alone is known of validation songs: they have no soft targets.
-    curves.draw(training, folder / "curves.png", compared="labels")
+    curves.draw(training, folder / "curves.png", heard, compared="labels")
     _agreement(folder / "agreement.png", student, teacher)
     _plane(folder / "plane.png", student)
 

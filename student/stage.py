@@ -87,7 +87,8 @@ def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) ->
     write_json(work / METRICS_FILE, found.as_json())
 
     save(config, trained, run_folder.data_record, work)
-    plot_all(work / "plots", work / TRAINING_FOLDER, student.only("test"), references["teacher"].only("test"))
+    heard = "crops, whole clips at the end" if config.whole_share else "crops"
+    plot_all(work / "plots", work / TRAINING_FOLDER, heard, student.only("test"), references["teacher"].only("test"))
     speed = Throughput(found.step_seconds, found.examples_per_second)
     asked = published(config.model, config.weights)
     first = str(weights.find(asked)) if asked else weights.RANDOM

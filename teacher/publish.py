@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from pocketmood.data.clips import ClipStore
 
 
-def publish(folder: Path, networks: Mapping[str, Path], store: ClipStore, judged: bool) -> evaluate.Comparison:
+def publish(
+    folder: Path, networks: Mapping[str, Path], heard: Mapping[str, str], store: ClipStore, judged: bool
+) -> evaluate.Comparison:
     """Put the results of the steps in the stage's folder, score and draw them, and write the report.
 
-    networks: the folder of each network's step, by name. judged: whether a gate has judged synthetic clips.
+    networks: the folder of each network's step, by name; heard: what its training's batches held. judged: whether a
+    gate has judged synthetic clips.
     """
     # Copies, so that the next stage needs no knowledge of steps; the weights as a link, being 350 MB for ViT-B.
     vit = networks[VIT_STEP]
@@ -53,7 +56,8 @@ def publish(folder: Path, networks: Mapping[str, Path], store: ClipStore, judged
 
     test, pictures = models[evaluate.MAIN].only("test"), folder / "plots"
     for name, step in networks.items():
-        curves.draw(step, pictures / ("curves.png" if name == VIT_STEP else f"curves-{name}.png"))
+        picture = "curves.png" if name == VIT_STEP else f"curves-{name}.png"
+        curves.draw(step, pictures / picture, heard[name])
     songs = Counter(models[evaluate.MAIN].splits)
     parts = {"training" if part == "train" else part: songs[part] for part in PARTS}
     plots.sizes(parts, _synthetic(folder, vit, judged), pictures / "sizes.png")

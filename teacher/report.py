@@ -47,8 +47,8 @@ _CAPTIONS = {
     ),
     "curves": (
         "Training",
-        "Loss on training crops beside the same loss over all validation clips at once, which has no dropout and no "
-        "random crops; the terms of the training loss; CCC and error on validation songs after each epoch.",
+        "Loss on what is trained on (crops or whole clips) beside the same loss over all validation clips at once, "
+        "whole, without dropout; the terms of the training loss; CCC and error on validation songs after each epoch.",
     ),
     "curves-ast": ("Training of the AST baseline", "The same, for the transformer that learns from scratch."),
     "scatter": ("Prediction against rating", "On the diagonal the teacher predicts what the raters said."),

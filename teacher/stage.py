@@ -37,7 +37,7 @@ from pocketmood.training import distributed, doctor, weights
 from pocketmood.training.device import default_device, keep_freed_memory
 from pocketmood.training.schedule import BEST_WEIGHTS
 from pocketmood.training.vary import make_variants, open_variants, require_librosa
-from teacher import evaluate, finetune, floor, publish, soft_targets
+from teacher import evaluate, finetune, floor, publish, soft_targets, training_set
 from teacher.gan.config import GATE, refuse_too_few
 from teacher.gan.record import GanRecord, ListeningRecord, Verdict
 from teacher.needs import needs
@@ -136,7 +136,9 @@ class _Steps:
         if is_main_process():
             folders = {name: step.folder for name, step in networks.items()}
             # By the steps of this config: a work folder may hold the GAN of an earlier one.
-            comparison = publish.publish(self.folder, folders, self.run.store, judged="quality" in self.used)
+            heard = {"ast": training_set.heard(self.config.ast, self.config.ast_training)}
+            heard[VIT_STEP] = training_set.heard(self.config.vit, self.config.training)
+            comparison = publish.publish(self.folder, folders, heard, self.run.store, judged="quality" in self.used)
             trained = from_json(FineTuned, vit.record, str(vit.folder))
             sentence = evaluate.sentence(comparison)
             trained = replace(trained, warnings=warnings_of(trained, Verdict.load(self.folder), comparison))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pocketmood.data.clips import ClipStore
     from pocketmood.data.split import Split
     from pocketmood.training.schedule import EpochDataset
-    from teacher.config import TeacherConfig
+    from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 
 Collate = Callable[[list[Any]], "dict[str, Tensor]"]
 """Stacks items to a batch."""
@@ -51,6 +51,13 @@ class CropsAndWhole:
         # The trailing 2 makes this another stream than the crop's own, which is seeded without it.
         draw = np.random.default_rng([self.crops.seed, self.epoch, index, 2]).random()
         return CropAndWhole(self.crops[index], self.whole[index], bool(draw < self.whole_batches))
+
+
+def heard(network: VitConfig, training: FineTuneConfig) -> str:
+    """Say what a training's batches hold: "crops", "whole clips", or "crops and whole clips"."""
+    if training.crop_frames == network.frames or training.whole_batches == 1:
+        return "whole clips"
+    return "crops and whole clips" if training.whole_batches else "crops"
 
 
 def collate_one_length(items: Sequence[CropAndWhole]) -> dict[str, Tensor]:

@@ -23,18 +23,18 @@ _WORDS = {"ccc_mean": "mean CCC", "mse_mean": "squared error", "loss": "loss"}
 _AXES = ("valence", "arousal", "mean")
 
 
-def draw(training: Path, picture: Path, compared: str = "loss") -> None:
+def draw(training: Path, picture: Path, heard: str, compared: str = "loss") -> None:
     """Draw the curves of a training's folder, from its metrics.jsonl, best.json and training.json.
 
-    compared: the term that training and validation have in common. What a training of an earlier version did not write
-    is left out.
+    heard: what the training's batches hold, as "crops". compared: the term that training and validation have in
+    common. What a training of an earlier version did not write is left out.
     """
     from matplotlib.figure import Figure
 
     history, best, facts = read_history(training), read_best(training), read_facts(training)
     figure = Figure((10, 7.2), layout="constrained")
     (loss, terms), (ccc, mae) = figure.subplots(2, 2)
-    _compare(loss, history, compared)
+    _compare(loss, history, heard, compared)
     _terms(terms, history)
     _scores(ccc, history, "ccc", "CCC, validation songs")
     _scores(mae, history, "mae", "mean absolute error, validation songs")
@@ -58,11 +58,11 @@ def draw(training: Path, picture: Path, compared: str = "loss") -> None:
     figure.savefig(picture, dpi=150)
 
 
-def _compare(axes: Axes, history: Sequence[EpochRecord], compared: str) -> None:
+def _compare(axes: Axes, history: Sequence[EpochRecord], heard: str, compared: str) -> None:
     """Draw what training and validation have in common, from both."""
     epochs = [record.epoch for record in history]
     sides: Sequence[tuple[str, Sequence[Mapping[str, float]], str]] = (
-        ("training, crops", [record.terms for record in history], _TRAINING),
+        (f"training, {heard}", [record.terms for record in history], _TRAINING),
         ("validation, whole clips", [record.validation for record in history], _VALIDATION),
     )
     for name, rows, hue in sides:

@@ -18,8 +18,8 @@ from pocketmood.training.checkpoints import load_tensors
 from pocketmood.training.crops import Augment, CropDataset, collate
 from pocketmood.training.schedule import Schedule
 from teacher import finetune
-from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
-from teacher.training_set import collate_one_length, training_set
+from teacher.config import PRESETS, FineTuneConfig, TeacherConfig, VitConfig
+from teacher.training_set import collate_one_length, heard, training_set
 
 SPEC = MelSpec()
 SMALL = VitConfig(width=16, layers=1, heads=2, period_frames=64)
@@ -125,3 +125,10 @@ def test_a_killed_training_on_both_lengths_ends_with_the_same_weights(
     finetune.train(store, split, config, tmp_path / "killed")
     whole, killed = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert [name for name in whole if not torch.equal(whole[name], killed[name])] == []
+
+
+def test_a_training_says_what_it_hears() -> None:
+    found = {name: heard(preset.vit, preset.training) for name, preset in PRESETS.items()}
+    assert found == {"full": "whole clips", "streamlined": "whole clips", "demo": "crops", "smoke": "crops"}
+    mixed = [heard(SMALL, replace(CONFIG.training, whole_batches=share)) for share in (0.0, 0.5, 1.0)]
+    assert mixed == ["crops", "crops and whole clips", "whole clips"]

@@ -37,7 +37,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Figu
 
     def draw(records: list[EpochRecord]) -> Figure:
         write_history(tmp_path, records)
-        curves.draw(tmp_path, tmp_path / "plots" / "curves.png")
+        curves.draw(tmp_path, tmp_path / "plots" / "curves.png", "whole clips")
         return figures[-1]
 
     return draw
@@ -57,7 +57,7 @@ def test_both_losses_the_scores_and_the_epoch_that_was_kept(drawn: Callable[...,
     figure = drawn(records())
     lines = [{line.get_label(): line for line in axes.lines if line.get_label()[0] != "_"} for axes in figure.axes]
     assert [set(named) for named in lines] == [
-        {"training, crops", "validation, whole clips"},
+        {"training, whole clips", "validation, whole clips"},
         {"1 - CCC", "mse"},
         {"valence", "arousal", "mean"},
         {"valence", "arousal", "mean"},
@@ -75,4 +75,4 @@ def test_what_an_earlier_version_did_not_record_is_left_out(drawn: Callable[...,
     figure = drawn(records(validation={"ccc_mean": 0.5}))
     assert not figure.legends
     assert [text.get_text() for text in figure.axes[3].texts] == ["not recorded"]
-    assert [line.get_label() for line in figure.axes[0].lines] == ["training, crops"]
+    assert [line.get_label() for line in figure.axes[0].lines] == ["training, whole clips"]
