@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from export import step_pool
+from export import step_pool, steps
 from export.step_pool import Crew, InThisProcess, in_order
+from pocketmood.errors import ExportError
 
 
 def test_a_step_waits_for_what_it_needs_and_fails_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,3 +88,23 @@ def test_a_process_that_was_killed_between_two_steps_costs_none() -> None:
         assert crew.ended() == {"fine 2": ""}
     finally:
         crew.dismiss()
+
+
+@pytest.mark.parametrize(("processes", "share"), [(0, 8), (1, 8), (2, 4), (3, 2), (9, 1)])
+def test_the_processes_share_the_cores(processes: int, share: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unwritten:
+        def up_to_date(self, quiet: bool) -> bool:
+            return False
+
+        def work(self) -> None:
+            raise ExportError("not written here")
+
+    given = [8]
+    monkeypatch.setattr(steps.torch, "get_num_threads", lambda: given[-1])
+    monkeypatch.setattr(steps.torch, "set_num_threads", given.append)
+    steps._threads_at_first.cache_clear()
+    job: Any = SimpleNamespace(stage=lambda step: Unwritten(), config=SimpleNamespace(processes=processes))
+    # Step after step in one process: a share of a share would soon be a single thread.
+    assert [steps.run(job, "onnx.fp32") for _ in range(3)] == ["not written here"] * 3
+    steps._threads_at_first.cache_clear()
+    assert given == [8, share, share, share]
