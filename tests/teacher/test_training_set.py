@@ -18,7 +18,8 @@ from pocketmood.training.checkpoints import load_tensors
 from pocketmood.training.crops import Augment, CropDataset, collate
 from pocketmood.training.schedule import Schedule
 from teacher import finetune
-from teacher.config import PRESETS, FineTuneConfig, TeacherConfig, VitConfig
+from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
+from teacher.presets import PRESETS
 from teacher.training_set import collate_one_length, heard, training_set
 
 SPEC = MelSpec()
