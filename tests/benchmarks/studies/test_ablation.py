@@ -123,7 +123,8 @@ def test_the_gans_worth_is_measured_at_equal_steps(
 
     # Another generator asks for the arm that hears it, and for no other.
     data, inputs = TeacherData.open(RunFolder(tiny_run)), {"data": RunFolder(tiny_run).fingerprint("data")}
-    data.synthetic.record = replace(data.synthetic.record, generator="another")
+    other = replace(data.synthetic, record=replace(data.synthetic.record, generator="another"))
+    data = replace(data, synthetic=other)
     monkeypatch.setattr(finetune, "train", None)
     for arm in ("real", "crops"):
         train_arm(arm, teacher, data, inputs)
