@@ -39,7 +39,7 @@ class DataConfig:
     music: tuple[Path, ...]
     """Folder of each corpus, in the order of `--corpus`: audio and labels are found in it by name."""
     corpus: str = "deam"
-    """Which corpus it is: deam, rendered; several as deam+rendered."""
+    """Which corpus it is: deam, pmemo, 4q, table, rendered; several as deam+table."""
     label_fix: str = "none"
     """Of DEAM: "swap-2013" exchanges valence and arousal of the songs up to id 1000, "none" keeps them as shipped."""
     scale: str = ""

@@ -12,6 +12,7 @@ CORPORA = {
     "rendered": "pocketmood.data.corpora.rendered",
     "4q": "pocketmood.data.corpora.four_q",
     "pmemo": "pocketmood.data.corpora.pmemo",
+    "table": "pocketmood.data.corpora.table",
 }
 """Name -> the module whose `CORPUS` it is. A new corpus adds its line here."""
 
@@ -19,7 +20,7 @@ CORPORA = {
 def corpus(name: str) -> Corpus:
     """Return a corpus by its name; ConfigError, with the list, for one that is not there."""
     if name not in CORPORA:
-        raise ConfigError(f'corpus "{name}" is unknown; choose from {", ".join(CORPORA)}, or several as deam+rendered')
+        raise ConfigError(f'corpus "{name}" is unknown; choose from {", ".join(CORPORA)}, or several as deam+table')
     found: Corpus = import_module(CORPORA[name]).CORPUS
     return found
 
