@@ -157,6 +157,13 @@ def to_int16(wave: NDArray[Any]) -> NDArray[np.int16]:
 
 def finish(folder: Path, clips: Sequence[Clip], spec: MelSpec) -> None:
     """Write the index table and the facts that make a folder with a finished map a store."""
+    write_index(folder, clips)
+    facts = {"clips": len(clips), "samples": spec.samples, "sample_rate": spec.sample_rate, "dtype": "int16"}
+    write_json(folder / STORE_FILE, facts)
+
+
+def write_index(folder: Path, clips: Sequence[Clip]) -> None:
+    """Write the index table: one row per clip, in the order of the map."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -166,8 +173,6 @@ def finish(folder: Path, clips: Sequence[Clip], spec: MelSpec) -> None:
         whence = (clip.artist or "", int(clip.synthetic), clip.path or "", start_s, clip.corpus)
         writer.writerow([clip.id, *label, *deviation, *whence])
     write_text(folder / INDEX_FILE, text.getvalue())
-    facts = {"clips": len(clips), "samples": spec.samples, "sample_rate": spec.sample_rate, "dtype": "int16"}
-    write_json(folder / STORE_FILE, facts)
 
 
 def _read_index(path: Path) -> list[Clip]:

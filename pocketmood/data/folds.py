@@ -7,14 +7,16 @@ Conventions: folds are counted from 0; quadrants are those of `pocketmood.emotio
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketmood.data.clips import Clip
+from pocketmood.data.clips import Clip, write_index
 from pocketmood.data.record import SplitSizes
 from pocketmood.data.run_folder import SPLIT_FILE, STORE, TRUTH_FILE, RunFolder
 from pocketmood.data.split import Split, artist_key, natural, refuse_leaks
@@ -96,14 +98,18 @@ def deal(groups: Sequence[Group], shares: Sequence[float], rng: np.random.Genera
     return parts
 
 
-def make_fold(run: RunFolder, split: Split, path: Path) -> RunFolder:
+def make_fold(run: RunFolder, split: Split, path: Path, unrated: Collection[str] = ()) -> RunFolder:
     """Make `path` a run whose data stage has this split and the clips of another run; return its folder.
 
     The clips are not copied where the file system can link them. Teacher, student and all later stages then work in
     the fold as in any run. Does nothing where that stage is there already.
+
+    unrated: clips whose ratings are taken away, so that a teacher of the fold answers for them as for any music
+    without ratings, and cannot have learnt from them.
     """
     fold = RunFolder(path)
-    stage = Stage(path, "data", {"split": asdict(split)}, {"data": run.fingerprint("data")})
+    settings: dict[str, Any] = {"split": asdict(split)} | ({"unrated": sorted(unrated)} if unrated else {})
+    stage = Stage(path, "data", settings, {"data": run.fingerprint("data")})
     if stage.up_to_date(quiet=True):
         return fold
     with stage.work() as work:
@@ -114,11 +120,25 @@ def make_fold(run: RunFolder, split: Split, path: Path) -> RunFolder:
         shutil.copytree(source / STORE, store, copy_function=link_or_copy)
         if (source / TRUTH_FILE).is_file():
             link_or_copy(source / TRUTH_FILE, work / TRUTH_FILE)
+        record = run.data_record
+        if unrated:
+            hidden = [clip for clip in run.store.clips if clip.id in set(unrated) and clip.label is not None]
+            clips = [_without_rating(clip) if clip in hidden else clip for clip in run.store.clips]
+            refuse_leaks(split, clips)
+            # A new file, so that the run's own index, which is linked here, keeps its ratings.
+            write_index(store, clips)
+            fewer = Counter(clip.corpus for clip in hidden)
+            corpora = tuple(replace(corpus, songs=corpus.songs - fewer[corpus.name]) for corpus in record.corpora)
+            record = replace(record, corpora=corpora, unlabelled=record.unlabelled + len(hidden))
         split.save(work / SPLIT_FILE)
         sizes = SplitSizes(len(split.train), len(split.validation), len(split.test), split.by)
         # Pictures and rejects stay with the run that they are of.
-        stage.record |= asdict(replace(run.data_record, split=sizes, plots=()))
+        stage.record |= asdict(replace(record, split=sizes, plots=()))
     return fold
+
+
+def _without_rating(clip: Clip) -> Clip:
+    return replace(clip, label=None, deviation=None)
 
 
 def _quadrants(group: Group) -> NDArray[np.int64]:
