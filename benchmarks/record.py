@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pocketmood.errors import RunError
 from pocketmood.records import from_json
 from pocketmood.runs import StageFile, read_json, write_text
 
@@ -151,5 +152,8 @@ def write_results(path: Path, records: Iterable[Record]) -> None:
 
 def read_results(path: Path) -> list[Record]:
     """Read `results.json`; RunError if its keys are not those of this version."""
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise RunError(f"{path}: no list of rows; run the benchmarks again")
     # Missing keys as well: a figure that an earlier version did not know must not look like one not measured.
-    return [from_json(Record, row, f"{path}: a row", "run the benchmarks again") for row in read_json(path)]
+    return [from_json(Record, row, f"{path}: a row", "run the benchmarks again") for row in rows]

@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pocketmood import __version__
+from pocketmood import __version__, work_folder
 from pocketmood.errors import RunError
 from pocketmood.gpu_memory import gpu_peak
 from pocketmood.records import from_json
@@ -103,12 +103,17 @@ class Stage:
     @contextmanager
     def work(self) -> Iterator[Path]:
         """Yield the work folder; when the block ends well it becomes the stage, else it stays for the next try."""
+        with work_folder.held(self.part):
+            yield from self._work()
+
+    def _work(self) -> Iterator[Path]:
+        """Do what `work` does, in a folder that no other command has."""
+        work_folder.refuse_files(self.folder)
         plan = self.part / _PLAN_FILE
         continued = plan.is_file() and read_json(plan).get("fingerprint") == self.fingerprint
         # Half of another config's work is worth nothing, unless it consists of steps that know whether they fit.
-        if self.part.exists() and not continued and not self.has_steps:
-            shutil.rmtree(self.part)
-        self.part.mkdir(parents=True, exist_ok=True)
+        if not continued and not self.has_steps:
+            work_folder.empty(self.part)
         if not continued:
             write_json(plan, {"fingerprint": self.fingerprint})
             if self.has_steps:

@@ -73,6 +73,10 @@ class ClipStore:
             raise DataError(f"{folder}: no clip store here. Make one with `pocketmood data`")
 
         facts = read_json(folder / STORE_FILE)
+        lacking = {"clips", "samples", "sample_rate"} - set(facts if isinstance(facts, dict) else ())
+        if lacking or not (folder / INDEX_FILE).is_file():
+            what = f"no {', '.join(sorted(lacking))} in {STORE_FILE}" if lacking else f"no {INDEX_FILE}"
+            raise DataError(f"{folder}: {what}; delete the folder and run `pocketmood data` again")
         clips = _read_index(folder / INDEX_FILE)
         # A map cut short, by a full disk or half a copy, would give silence for the songs at its end.
         wanted = len(clips) * facts["samples"] * 2

@@ -22,6 +22,7 @@ from pocketmood.data.saved_student import SavedStudent
 from pocketmood.data.split import Split
 from pocketmood.errors import RunError
 from pocketmood.runs import STAGE_FILE, STAGES, StageFile, read_json, read_stage
+from pocketmood.work_folder import refuse_files
 
 MAKE_TARGETS = dict(zip(STAGES, ("data", "teacher", "student", "export", "benchmarks"), strict=True))
 """The target of the Makefile that makes each stage."""
@@ -55,6 +56,7 @@ class RunFolder:
     def made(self, stage: str) -> Path:
         """Return the folder of a finished stage."""
         folder = self.folder(stage)
+        refuse_files(folder)
         if not (folder / STAGE_FILE).is_file():
             raise RunError(f"{folder}: this stage has not been made yet. Type `{self.command(stage)}` first")
         return folder

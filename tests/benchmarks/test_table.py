@@ -142,6 +142,9 @@ def test_results_of_another_version_are_refused(tmp_path):
     path.write_text(json.dumps([{**to_json([full_row()])[0], "speed": 1}]))
     with pytest.raises(RunError, match=r"a row needs exactly .*'speed'.*run the benchmarks again"):
         read_results(path)
+    path.write_text("{}")
+    with pytest.raises(RunError, match=r"no list of rows; run the benchmarks again"):
+        read_results(path)
 
 
 def test_a_table_of_another_version_is_made_anew(tmp_path, monkeypatch):

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pocketmood import runs
+from pocketmood import runs, work_folder
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import RunError
 from pocketmood.runs import Stage
@@ -116,7 +118,7 @@ def test_a_real_kill_loses_no_finished_step(tmp_path: Path) -> None:
 
 
 def test_a_missing_stage_names_the_command(tmp_path: Path) -> None:
-    typed = f"make teacher RUN={tmp_path} DEAM=/path/to/DEAM"
+    typed = f"make teacher RUN={tmp_path} CORPUS=deam MUSIC=/path/to/deam"
     with pytest.raises(RunError, match=f"teacher: this stage has not been made yet. Type `{typed}`"):
         RunFolder(tmp_path).fingerprint("teacher")
 
@@ -194,3 +196,42 @@ class _StopsAt(list[str]):
         if name == self.name:
             raise KeyboardInterrupt
         self.kept.append(name)
+
+
+def test_a_second_command_does_not_work_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_folder, "PATIENCE_S", 0.3)
+    first, second = make(tmp_path), make(tmp_path, epochs=4)
+    with first.work() as folder:
+        (folder / "model").write_text("weights")
+        with pytest.raises(RunError, match=r"teacher\.part: another command is making this stage"):
+            finish(second)
+        assert (folder / "model").read_text() == "weights"  # another config would have begun with an empty folder
+    assert make(tmp_path).up_to_date()
+    finish(second, "others")
+    assert (tmp_path / "teacher" / "model").read_text() == "others"
+
+
+def test_a_command_that_waited_for_a_kill_has_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other one ends while this one waits: its folder is the stage by then, and this one makes a new one.
+    first, waits = make(tmp_path), make(tmp_path, epochs=4)
+    with first.work() as folder:
+        (folder / "model").write_text("weights")
+        thread = threading.Thread(target=finish, args=(waits, "others"))
+        thread.start()
+        time.sleep(0.3)
+    thread.join()
+    assert make(tmp_path, epochs=4).up_to_date()
+    assert (tmp_path / "teacher" / "model").read_text() == "others" and not (tmp_path / "teacher.part").exists()
+
+
+@pytest.mark.parametrize("place", ["run", "run/teacher", "run/teacher.part"])
+def test_a_file_in_the_place_of_a_folder_is_one_sentence(tmp_path: Path, place: str) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("x")
+    with pytest.raises(RunError, match=rf"{path}: a file, where a folder is needed; move it away"):
+        finish(make(tmp_path / "run"))
+    assert path.read_text() == "x"
+    if not place.endswith(".part"):
+        with pytest.raises(RunError, match="a file, where a folder is needed"):
+            RunFolder(tmp_path / "run").made("teacher")

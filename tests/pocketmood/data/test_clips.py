@@ -75,3 +75,18 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         file.truncate(100)
     with pytest.raises(DataError, match="100 bytes"):
         ClipStore.open(tmp_path)
+    for text, match in (
+        ("[]", "no clips, sample_rate, samples in store.json"),
+        ('{"clips": 2}', "no sample_rate, samples"),
+    ):
+        (tmp_path / "store.json").write_text(text)
+        with pytest.raises(DataError, match=match):
+            ClipStore.open(tmp_path)
+
+
+def test_a_store_without_its_table_is_refused(tmp_path: Path) -> None:
+    spec = MelSpec(seconds=0.1)
+    ClipStore.write(tmp_path, [Clip("x", None, None, None)], [np.zeros(spec.samples)], spec)
+    (tmp_path / "index.csv").unlink()
+    with pytest.raises(DataError, match=r"no index\.csv; delete the folder and run `pocketmood data` again"):
+        ClipStore.open(tmp_path)
