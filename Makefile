@@ -91,7 +91,7 @@ doctor: setup ## look at GPU, weights, disk, songs and time before PRESET is tra
 all: teacher student export benchmarks ## the whole road of RUN, from the music under MUSIC to the measured programs
 
 data: setup ## decode, label and split the music under MUSIC into RUN/data
-	@test -n "$(MUSIC)" || { echo 'error: $(RUN)/data needs music. Type `make $(GOALS) CORPUS=$(CORPUS) MUSIC=$(EXAMPLE) RUN=$(RUN)`, or make demo' >&2; exit 2; }
+	@test -n "$(MUSIC)" || { echo 'error: $(RUN)/data needs music. Type `make $(GOALS) CORPUS=$(CORPUS) MUSIC=$(EXAMPLE) RUN=$(RUN)$(if $(filter file,$(origin PRESET)),, PRESET=$(PRESET))`, or make demo' >&2; exit 2; }
 	$(call headline,decode and audit and split the music)
 	$(PY) -m pocketmood data --run $(RUN) --corpus $(CORPUS) --music $(FOLDERS) --label-fix $(LABEL_FIX)$(if $(SCALE), --scale=$(SCALE))$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)") $(DATA)
 

@@ -18,6 +18,7 @@ from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, RunFolder
 from pocketmood.data.saved_student import Labelling, Origin
+from pocketmood.data.split import refuse_leaks
 from pocketmood.metrics import AXES
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.processes import is_main_process
@@ -58,6 +59,8 @@ def run(config: StudentConfig) -> None:
     if config.doctor:
         doctor.refuse_lost(wanted, resolved, found)
     keep_freed_memory()
+    # As before the teacher: the split is a file that people can edit.
+    refuse_leaks(folder.split, folder.store.clips)
     data = TrainingData.open(folder, config.synthetic_clips)
     stage = _described(config, inputs | weights.identities(found))
     with distributed.work(stage) as work:

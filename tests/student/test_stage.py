@@ -13,7 +13,7 @@ import torch
 
 from pocketmood.calibration import conformal_factor
 from pocketmood.data.clips import ClipStore
-from pocketmood.errors import RunError
+from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.predictions import read_predictions
 from pocketmood.training.checkpoints import load_tensors
@@ -130,3 +130,14 @@ def check_intervals(metrics: dict[str, Any], folder: Path) -> None:
 def test_missing_stages_name_the_command(tiny_run: Path) -> None:
     with pytest.raises(RunError, match=f"make teacher RUN={tiny_run}"):
         stage.run(replace(PRESETS["smoke"], run=tiny_run))
+
+
+def test_a_split_that_was_edited_is_refused_before_anything_trains(tiny_run: Path) -> None:
+    make_teacher(tiny_run)
+    split = tiny_run / "data" / "split.json"
+    values = json.loads(split.read_text())
+    for part in ("validation", "test"):
+        split.write_text(json.dumps(values | {part: []}))
+        with pytest.raises(DataError, match=f"split: {part} is empty"):
+            stage.run(replace(PRESETS["smoke"], run=tiny_run))
+    assert not (tiny_run / "student.part").exists()

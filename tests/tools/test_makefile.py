@@ -66,12 +66,14 @@ def test_a_target_makes_what_it_needs_and_no_more(tmp_path: Path, target: str, n
     assert stages(target, f"RUN={tmp_path}") == [target]
 
 
-def test_missing_music_is_one_line_with_the_command(tmp_path: Path) -> None:
-    done = make("teacher", "student", f"RUN={tmp_path / 'x'}", dry=False)
+@pytest.mark.parametrize("preset", [[], ["PRESET=smoke"]])
+def test_missing_music_is_one_line_with_the_command(tmp_path: Path, preset: list[str]) -> None:
+    done = make("teacher", "student", f"RUN={tmp_path / 'x'}", *preset, dry=False)
     assert done.returncode != 0 and not (tmp_path / "x").exists()
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     run = tmp_path / "x"
-    command = f"make teacher student CORPUS=deam MUSIC=/path/to/deam RUN={run}"
+    # With its preset: typed without, it would train another one.
+    command = " ".join([f"make teacher student CORPUS=deam MUSIC=/path/to/deam RUN={run}", *preset])
     assert errors == [f"error: {run}/data needs music. Type `{command}`, or make demo"]
 
 
