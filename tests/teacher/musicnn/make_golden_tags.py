@@ -26,7 +26,7 @@ def sounds() -> dict[str, NDArray[np.float32]]:
     """Three sounds of 3 s at 16 kHz, [48000] in [-1, 1]."""
     time_s = np.arange(48_000) / 16_000
     noise = np.random.default_rng(0).uniform(-1, 1, 48_000)
-    chord = sum(np.sin(2 * np.pi * hz * time_s) for hz in (220.0, 277.2, 329.6)) / 4
+    chord = np.sin(2 * np.pi * np.outer((220.0, 277.2, 329.6), time_s)).sum(0) / 4
     beat = noise * np.exp(-12 * (time_s % 0.5))
     waves = {"noise": 0.3 * noise, "chord": chord, "chord and beat": 0.5 * chord + 0.5 * beat}
     return {name: wave.astype(np.float32) for name, wave in waves.items()}

@@ -29,7 +29,7 @@ def sounds() -> dict[str, NDArray[np.float32]]:
 
 def levels(wave: NDArray[np.float32]) -> NDArray[np.float64]:
     with torch.inference_mode():
-        return MusicnnFrontEnd()(torch.from_numpy(wave)[None])[0].double().numpy()
+        return np.asarray(MusicnnFrontEnd()(torch.from_numpy(wave)[None])[0].double())
 
 
 def slow_twin(wave: NDArray[np.float32], frame: int) -> NDArray[np.float64]:

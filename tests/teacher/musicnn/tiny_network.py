@@ -30,9 +30,9 @@ def checkpoint(seed: int = 0) -> dict[str, NDArray[np.float32]]:
         found[f"{name}/gamma"] = rng.choice([-1.5, 0.8, 1.2], width).astype(np.float32)
         found[f"{name}/beta"], found[f"{name}/moving_mean"] = rng.standard_normal((2, width)).astype(np.float32)
         found[f"{name}/moving_variance"] = rng.uniform(1e-4, 2, width).astype(np.float32)
-    for name, shape in (("dense", (pooled, UNITS)), ("dense_1", (UNITS, TAGS))):
-        found[f"{name}/kernel"] = (rng.standard_normal(shape) / np.sqrt(shape[0])).astype(np.float32)
-        found[f"{name}/bias"] = rng.standard_normal(shape[1]).astype(np.float32)
+    for name, dense in (("dense", (pooled, UNITS)), ("dense_1", (UNITS, TAGS))):
+        found[f"{name}/kernel"] = (rng.standard_normal(dense) / np.sqrt(dense[0])).astype(np.float32)
+        found[f"{name}/bias"] = rng.standard_normal(dense[1]).astype(np.float32)
     return found
 
 
@@ -61,7 +61,7 @@ def twin(found: dict[str, NDArray[np.float32]], window: NDArray[np.float64]) -> 
         before = (t - 1) // 2
         padded = np.concatenate([np.zeros((before, x.shape[1])), x, np.zeros((t - 1 - before, x.shape[1]))])
         patches = np.lib.stride_tricks.sliding_window_view(padded, (t, m))  # [T, M', t, m]
-        return np.maximum(np.einsum("abtm,tmc->abc", patches, kernel) + wide[f"{name}/bias"], 0)
+        return np.asarray(np.maximum(np.einsum("abtm,tmc->abc", patches, kernel) + wide[f"{name}/bias"], 0))
 
     normed = norm(window[:, :, None], 0)[:, :, 0]
     layers = [np.concatenate([norm(conv(normed, number), number + 1).max(1) for number in range(5)], 1)]
