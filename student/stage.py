@@ -5,6 +5,7 @@ Under `torchrun` every process trains; the main one alone does everything else w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, RunFolder
 from pocketmood.data.saved_student import Labelling, Origin
 from pocketmood.data.split import refuse_leaks
+from pocketmood.errors import DataError
 from pocketmood.metrics import AXES
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.processes import is_main_process
@@ -61,11 +63,12 @@ def run(config: StudentConfig) -> None:
     keep_freed_memory()
     # As before the teacher: the split is a file that people can edit.
     refuse_leaks(folder.split, folder.store.clips)
+    references = read_references(folder)
     data = TrainingData.open(folder, config.synthetic_clips)
     stage = _described(config, inputs | weights.identities(found))
     with distributed.work(stage) as work:
         if is_main_process():
-            fill(config, data, work, stage)
+            fill(config, data, references, work, stage)
         else:
             train_student(data, config, work / TRAINING_FOLDER)
 
@@ -76,7 +79,23 @@ def _described(config: StudentConfig, inputs: dict[str, str]) -> Stage:
     return Stage(config.run, "student", replace(config, weights=weights_asked, doctor=False), inputs)
 
 
-def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) -> None:
+def read_references(run: RunFolder) -> dict[str, Predictions]:
+    """Read what a student is compared with, before it trains; DataError where a rated song is missing."""
+    references = {}
+    for name, file in _REFERENCE_FILES.items():
+        path = run.made("teacher") / file
+        references[name] = read_predictions(path)
+        if missing := run.split.part_of().keys() - set(references[name].ids):
+            song = min(missing)
+            raise DataError(
+                f"{path}: no prediction for {len(missing)} rated songs, {song!r} first; make the teacher again"
+            )
+    return references
+
+
+def fill(
+    config: StudentConfig, data: TrainingData, references: Mapping[str, Predictions], work: Path, stage: Stage
+) -> None:
     """Train, calibrate and score a student, and write all files of its stage into the work folder."""
     run_folder = RunFolder(config.run)
     trained = train_student(data, config, work / TRAINING_FOLDER)
@@ -84,8 +103,6 @@ def fill(config: StudentConfig, data: TrainingData, work: Path, stage: Stage) ->
 
     # What is scored is what the file holds, so that nobody finds other scores in it.
     student = read_predictions(work / PREDICTIONS_FILE)
-    teacher_stage = run_folder.made("teacher")
-    references = {name: read_predictions(teacher_stage / file) for name, file in _REFERENCE_FILES.items()}
     found = measure(trained, config, data, metrics.compare(student, references), student)
     write_json(work / METRICS_FILE, found.as_json())
 

@@ -141,3 +141,14 @@ def test_a_split_that_was_edited_is_refused_before_anything_trains(tiny_run: Pat
         with pytest.raises(DataError, match=f"split: {part} is empty"):
             stage.run(replace(PRESETS["smoke"], run=tiny_run))
     assert not (tiny_run / "student.part").exists()
+
+
+@pytest.mark.parametrize("file", ["predictions.csv", "floor.csv"])
+def test_what_it_is_compared_with_is_read_before_anything_trains(tiny_run: Path, file: str) -> None:
+    path = make_teacher(tiny_run) / "teacher" / file
+    lines = path.read_text().splitlines(keepends=True)
+    for text, match in (("", "the header is ''"), ("".join(lines[:-3]), "no prediction for 3 rated songs")):
+        path.write_text(text)
+        with pytest.raises(DataError, match=match):
+            stage.run(replace(PRESETS["smoke"], run=tiny_run))
+    assert not (tiny_run / "student.part").exists()
