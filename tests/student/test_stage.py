@@ -22,6 +22,7 @@ from student.config import PRESETS
 from student.mobilevit import load_student
 from student.predict import predict, whole_clip_mels
 from student.training_set import CropItem, SoftTargetCrops
+from tests.helpers import tiny
 from tests.helpers.soft_targets import make_teacher
 
 OUTPUTS = {
@@ -132,15 +133,16 @@ def test_missing_stages_name_the_command(tiny_run: Path) -> None:
         stage.run(replace(PRESETS["smoke"], run=tiny_run))
 
 
-def test_a_split_that_was_edited_is_refused_before_anything_trains(tiny_run: Path) -> None:
-    make_teacher(tiny_run)
-    split = tiny_run / "data" / "split.json"
+def test_a_split_that_was_edited_is_refused_before_anything_trains(tmp_path: Path) -> None:
+    # Data of its own: those of other tests are shared, and would stay edited.
+    make_teacher(tiny.make_data(tmp_path))
+    split = tmp_path / "data" / "split.json"
     values = json.loads(split.read_text())
     for part in ("validation", "test"):
         split.write_text(json.dumps(values | {part: []}))
         with pytest.raises(DataError, match=f"split: {part} is empty"):
-            stage.run(replace(PRESETS["smoke"], run=tiny_run))
-    assert not (tiny_run / "student.part").exists()
+            stage.run(replace(PRESETS["smoke"], run=tmp_path))
+    assert not (tmp_path / "student.part").exists()
 
 
 @pytest.mark.parametrize("file", ["predictions.csv", "floor.csv"])
