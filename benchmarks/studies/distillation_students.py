@@ -32,7 +32,7 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """As tables have it."""
-        return f"{self.arm}, {self.share:.3g} of the ratings"
+        return f"{self.arm}, {100 * self.share:g} % of the ratings"
 
 
 def prepared(

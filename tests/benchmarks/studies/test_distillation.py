@@ -167,7 +167,7 @@ def test_every_cell_is_trained_once() -> None:
     found = cells(PRESETS["demo"])
     assert len(found) == len(set(found)) == 10
     assert [cell.share for cell in found if cell.arm == "labels"] == list(SHARES)
-    assert Cell("labels", 0.125).name == "labels, 0.125 of the ratings"
+    assert Cell("labels", 0.125).name == "labels, 12.5 % of the ratings"
 
 
 @pytest.mark.parametrize(
