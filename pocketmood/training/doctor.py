@@ -142,9 +142,10 @@ def _weights(needs: Sequence[Needs]) -> list[Finding]:
             except RunError as error:
                 findings.append(Finding("stop", published.title, str(error)))
                 continue
+            kept = "the local cache" if published.command else "the hub's local cache"
             where = {
                 "folder": f"in the folder {first.source}",
-                "cache": f"{first.source}, in the hub's local cache",
+                "cache": f"{first.source}, in {kept}",
                 "hub": f"{first.source}, at the hub ({_size(first.size)} to fetch)",
                 "none": f"not to be had: {first.reason}",
             }[first.tier]

@@ -13,6 +13,7 @@ import torch
 from pocketmood.audio import decode, resample
 from pocketmood.errors import ConfigError, RunError
 from pocketmood.runs import read_json
+from pocketmood.training import doctor
 from pocketmood.training.checkpoints import load_tensors
 from pocketmood.training.weights import find, identities, resolve
 from teacher.musicnn import weights
@@ -53,6 +54,18 @@ def test_without_weights_it_stops_loudly_and_says_what_to_type(tmp_path: Path) -
         RunError, match=r"MSD_musicnn: its weights are not here.*type `make weights`.*--musicnn\.weights"
     ):
         resolve(replace(published(), kept=tmp_path))
+
+
+def test_the_doctor_stops_at_missing_weights_and_passes_those_that_are_here(tmp_path: Path) -> None:
+    wanted = replace(published(), kept=tmp_path)
+    needs = doctor.Needs("teacher", "auto", (wanted,), 0, "", lambda _: 0, lambda _: ())
+    missing = doctor._weights([needs])
+    assert [(finding.verdict, finding.subject) for finding in missing] == [("stop", "MSD_musicnn")]
+    assert "type `make weights`" in missing[0].text
+    store(tmp_path)
+    there = doctor._weights([needs])
+    assert [(finding.verdict, finding.subject) for finding in there] == [("ok", "MSD_musicnn")]
+    assert "`make weights`" in there[0].text and "hub" not in there[0].text
 
 
 def test_weights_are_the_same_weights_in_a_folder_and_in_the_cache(tmp_path: Path) -> None:
