@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.config import PRESETS, BenchmarksConfig
 from benchmarks.record import KEYS
-from pocketmood import command
+from pocketmood import command, signs
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.runs import Stage, file_hash, fingerprint, write_text
 
@@ -43,7 +43,7 @@ def last_line(results: Path) -> dict[str, Any]:
     from benchmarks.record import read_results
 
     times = ("latency_ms_median", "latency_ratio", "speedup_over_teacher")
-    keys = ("status", "ccc_mean", "ccc_drop", *times, "size_bytes", "peak_rss_bytes")
+    keys = ("status", *signs.NAMES, "ccc_mean", "ccc_drop", *times, "size_bytes", "peak_rss_bytes")
     rows = {record.name: {key: getattr(record, key) for key in keys} for record in read_results(results)}
     return {"name": "benchmarks", "results": str(results), "rows": rows}
 
@@ -72,7 +72,7 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     measured = measure(config, run, folder)
 
     place = machine.describe()
-    caption = table.legend(len(measured.ids), config.threads, run.bundle.spec.seconds)
+    caption = table.legend(len(measured.ids), config.threads, run.bundle.spec.seconds, measured.label_kind)
     caption += f" {place['cpu']} ({', '.join(place['flags']) or 'no relevant flags known'})."
     # In stage.json, too, so that a results.json can be told from that of another machine.
     failed = tuple(record.name for record in measured.records if record.status == FAILED)

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.record import Record
+from pocketmood import signs
 from pocketmood.bundle import Predictor
 from pocketmood.data.clips import ClipStore
 from pocketmood.errors import DataError
+from pocketmood.label_kind import RATINGS, has_signs
 from pocketmood.metrics import bootstrap, paired_difference, score
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 
@@ -68,8 +70,17 @@ def truth(path: Path, ids: Sequence[str]) -> Array:
     return _in_order(path, known, ids)
 
 
-def judge(record: Record, emotion: Array, labels: NDArray[Any], repeats: int, seed: int) -> None:
-    """Fill in a row's CCC per axis and mean, with the 95 % interval over songs."""
+def judge(record: Record, emotion: Array, labels: NDArray[Any], repeats: int, seed: int, kind: str = RATINGS) -> None:
+    """Fill in a row's CCC per axis and mean, with the 95 % interval over songs; first the metrics of signs, if any.
+
+    kind: of the labels, of `pocketmood.label_kind`.
+    """
+    if has_signs(kind):
+        ends = signs.score_intervals(emotion, labels, repeats=repeats, seed=seed)
+        for name, value in signs.score(emotion, labels).items():
+            setattr(record, name, value)
+            setattr(record, f"{name}_low", ends[name].low)
+            setattr(record, f"{name}_high", ends[name].high)
     scores = score(emotion, labels)
     record.ccc_valence, record.ccc_arousal = scores["ccc_valence"], scores["ccc_arousal"]
     record.ccc_mean = scores["ccc_mean"]

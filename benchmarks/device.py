@@ -196,7 +196,7 @@ def run(config: DeviceConfig) -> int:
         on_devices = {record.name for record in rows}
         rows = [record for record in read_results(folder.results) if record.name not in on_devices] + rows
         songs = BenchmarksRecord.of(folder.stage_file("benchmarks")).songs
-        legend = table.legend(songs, None, folder.bundle.spec.seconds)
+        legend = table.legend(songs, None, folder.bundle.spec.seconds, folder.data_record.label_kind)
         print(table.plain_text(rows, legend), flush=True)
     else:
         print(table.plain_text(rows, f"The other rows: python -m benchmarks --run {config.run}"), flush=True)

@@ -57,6 +57,8 @@ class Limit(NamedTuple):
     is_least: bool = False
 
 
+# A drop is what a program lost against PyTorch on the same songs: fair on targets of +-.5 too, where a CCC itself says
+# little. So its limit is the same for labels that are only signs.
 DROP = "ccc_drop"
 LIMITS = (
     Limit("max_drop", DROP, "CCC drop against the teacher"),

@@ -18,6 +18,7 @@ from pocketmood.bundle import Predictor
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import DataError, PocketmoodError, RunError
+from pocketmood.label_kind import RATINGS
 from pocketmood.predictions import Predictions, write_predictions
 
 PROCESSES_AT_ONCE = 1
@@ -38,6 +39,8 @@ class Measurements:
     """Emotion [N, 2] per scored row."""
     threads_used: dict[str, int] = field(default_factory=dict)
     """What each runtime says it uses after pinning."""
+    label_kind: str = RATINGS
+    """Kind of the labels, of `pocketmood.label_kind`."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,10 @@ def measure(config: BenchmarksConfig, run: RunFolder, folder: Path) -> Measureme
     rows = rows_of(run, config.alternatives)
     material = Material(config, rows, store, run.bundle.spec.seconds, folder, sys.stderr.isatty())
     measured = Measurements(
-        [*(row.record for row in rows), timing.reference_row()], ids, store.labels(ids).astype(float)
+        [*(row.record for row in rows), timing.reference_row()],
+        ids,
+        store.labels(ids).astype(float),
+        label_kind=run.data_record.label_kind,
     )
 
     to_make = [row.alternative for row in rows if row.alternative]
@@ -164,7 +170,9 @@ def _score(material: Material, opened: dict[str, Predictor], measured: Measureme
         with _costs_only(row.record):
             predictions = _predictions(material, row, opened, measured.ids)
             if predictions is not None:
-                accuracy.judge(row.record, predictions, measured.labels, config.bootstrap, config.seed)
+                accuracy.judge(
+                    row.record, predictions, measured.labels, config.bootstrap, config.seed, measured.label_kind
+                )
                 measured.predictions[row.name] = predictions
     latency.pin_torch(config.threads)
     accuracy.drops(measured.records, measured.predictions, measured.labels, TEACHER, config.bootstrap, config.seed)

@@ -50,7 +50,7 @@ class Record:
     ccc_valence: float | None = None
     ccc_arousal: float | None = None
     ccc_mean: float | None = None
-    """CCC of test songs per axis, and the mean of both."""
+    """CCC of test songs per axis, and the mean of both; of signs, where labels are signs."""
     ccc_mean_low: float | None = None
     ccc_mean_high: float | None = None
     """The mean's 95 % interval over songs."""
@@ -90,6 +90,17 @@ class Record:
     """Processor time on one thread over the reference kernel's, median of `cpu_time_ratios`."""
     cpu_time_ratios: list[float] | None = None
     """Round by round, so that a later run can be compared with this one beyond noise (see `benchmarks.cpu_time`)."""
+    auc_valence: float | None = None
+    auc_arousal: float | None = None
+    quadrant_accuracy: float | None = None
+    """Where labels are signs: AUC of each sign, and share of songs put into their quadrant (`pocketmood.signs`)."""
+    auc_valence_low: float | None = None
+    auc_valence_high: float | None = None
+    auc_arousal_low: float | None = None
+    auc_arousal_high: float | None = None
+    quadrant_accuracy_low: float | None = None
+    quadrant_accuracy_high: float | None = None
+    """Ends of their 95 % intervals over songs."""
     speedup_over_teacher: float | None = None
     """How many times faster than the teacher on its own input: median of the teacher's time over the row's, both of
     the same round; below 1 is slower."""

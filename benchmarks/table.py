@@ -6,7 +6,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.record import INVALID, MEASURED, NOT_RUN, Record
+from benchmarks.record import INVALID, KEYS, MEASURED, NOT_RUN, Record
+from pocketmood import signs
+from pocketmood.label_kind import RATINGS, TAGS, has_signs
 
 WIDTH = 120
 NOTHING = "-"
@@ -27,6 +29,11 @@ COLUMNS = (
     Column("status", right=False),
 )
 """What was lost: agreement, and proof."""
+SIGNS = (
+    NAME,
+    *(column for title in signs.TITLES.values() for column in (Column(title), Column("95 %"))),
+)
+"""Agreement with labels that are only signs, which stands before all else."""
 COSTS = (
     NAME,
     *(
@@ -89,6 +96,26 @@ def cells(record: Record) -> tuple[str, ...]:
     )
 
 
+def sign_cells(record: Record) -> tuple[str, ...]:
+    """Format agreement with the signs of labels, in the order of SIGNS."""
+    values = {name: getattr(record, name) for name in KEYS}
+    pairs = ((number(values[name]), interval(values[f"{name}_low"], values[f"{name}_high"], 3)) for name in signs.NAMES)
+    return (short_name(record.name), *(cell for pair in pairs for cell in pair))
+
+
+def sign_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """Return the rows of the table of signs; none where labels are ratings."""
+    return [sign_cells(record) for record in records if record.auc_valence is not None]
+
+
+def lost_columns(records: Sequence[Record]) -> tuple[Column, ...]:
+    """Return COLUMNS with the CCC marked as one of signs where it is one."""
+    if not sign_rows(records):
+        return COLUMNS
+    marked = {"CCC V": "CCC of signs: V", "CCC A": "A"}
+    return tuple(column._replace(heading=marked.get(column.heading, column.heading)) for column in COLUMNS)
+
+
 def costs(record: Record) -> tuple[str, ...]:
     """Format what a row costs, in the order of COSTS."""
     # The main figure belongs to a number of threads as well, and may be the one of a single thread or of all cores.
@@ -131,12 +158,18 @@ def remarks(records: Sequence[Record]) -> list[tuple[str, str]]:
     return [(", ".join(who), reason) for reason, who in names.items()]
 
 
-def legend(songs: int, threads: int | None, seconds: float) -> str:
-    """Explain the columns."""
+def legend(songs: int, threads: int | None, seconds: float, kind: str = RATINGS) -> str:
+    """Explain the columns; kind: of the labels, of `pocketmood.label_kind`."""
     cores = f"{threads} thread{'s' if threads != 1 else ''}" if threads else "no threads"
-    return (
-        f"CCC: agreement with the raters on {songs} test songs (1 is perfect), 95 % interval over songs. drop: what "
-        "the row lost against the teacher, interval over the same songs. parity: largest difference to what the "
+    of_signs = (
+        f"Labels: {TAGS}. AUC V, AUC A: how well valence and arousal order songs by the sign of their label (.5 is "
+        "chance); quadrants: share of songs put into theirs; 95 % intervals over songs. The CCC is one of signs: "
+        "against targets of +-.5. "
+    )
+    return (of_signs if has_signs(kind) else "") + (
+        f"CCC: agreement with the {'labels' if has_signs(kind) else 'raters'} on {songs} test songs (1 is perfect), "
+        "95 % interval over songs. drop: what the row lost against the teacher, interval over the same songs. parity: "
+        "largest difference to what the "
         "program must repeat: PyTorch; for int8 its own quantised graph, or PyTorch on its own weights. graphs: "
         "delegated subgraphs + operators left outside. passed / invalid: within all its limits, or not; failed: it "
         "broke; measured: nothing to prove. ridge floor: ridge regression on band statistics. -: not measured. "
@@ -150,22 +183,26 @@ def legend(songs: int, threads: int | None, seconds: float) -> str:
 
 def plain_text(records: Sequence[Record], caption: str, warnings: Sequence[str] = ()) -> str:
     """Lay out both tables, the legend and the reasons within 120 columns."""
-    lost = _laid_out(COLUMNS, [cells(record) for record in records if not is_bare(record)])
+    of_signs = sign_rows(records)
+    first = [*_laid_out(SIGNS, of_signs), ""] if of_signs else []
+    lost = _laid_out(lost_columns(records), [cells(record) for record in records if not is_bare(record)])
     won = _laid_out(COSTS, [costs(record) for record in records if is_costed(record)])
     notes = [f"warning: {sentence}" for sentence in warnings]
     notes += [f"{names}: {reason}" for names, reason in remarks(records)]
     wrapped = [textwrap.fill(note, WIDTH, subsequent_indent="    ") for note in notes]
-    parts = [*lost, "", *won, "", textwrap.fill(caption, WIDTH), *([""] if wrapped else []), *wrapped]
+    parts = [*first, *lost, "", *won, "", textwrap.fill(caption, WIDTH), *([""] if wrapped else []), *wrapped]
     return "\n".join(parts) + "\n"
 
 
 def markdown(records: Sequence[Record], caption: str, warnings: Sequence[str] = ()) -> str:
     """Write the same cells as two Markdown tables."""
-    lost = _markdown_table(COLUMNS, [cells(record) for record in records if not is_bare(record)])
+    of_signs = sign_rows(records)
+    first = [*_markdown_table(SIGNS, of_signs), ""] if of_signs else []
+    lost = _markdown_table(lost_columns(records), [cells(record) for record in records if not is_bare(record)])
     won = _markdown_table(COSTS, [costs(record) for record in records if is_costed(record)])
     notes = [f"- warning: {sentence}" for sentence in warnings]
     notes += [f"- {names}: {reason}" for names, reason in remarks(records)]
-    return "\n".join([*lost, "", *won, "", caption, *([""] if notes else []), *notes]) + "\n"
+    return "\n".join([*first, *lost, "", *won, "", caption, *([""] if notes else []), *notes]) + "\n"
 
 
 def is_bare(record: Record) -> bool:

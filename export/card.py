@@ -8,6 +8,7 @@ from typing import Any
 from export.contract import Labels
 from export.parity import drop_in_words
 from export.parity_record import ParityRecord
+from pocketmood.label_kind import QUADRANTS, TAGS, ccc_name, has_signs
 
 
 def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
@@ -22,7 +23,7 @@ def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
             "## Limits",
             f"- One prediction per {about['spec']['seconds']:g} s; shorter music must be repeated to that length, "
             "longer music cut.",
-            "- It predicts what an average listener of the rated corpus reported, not what you feel.",
+            _what_it_predicts(about["metrics"]["label_kind"]),
             "- Other genres, cultures and recording levels than the corpus's are untested.",
             "- Latency depends on the device: see the benchmarks of the run.",
             "",
@@ -69,13 +70,19 @@ def _data(about: Mapping[str, Any]) -> list[str]:
 
 
 def _quality(metrics: Mapping[str, Any]) -> list[str]:
+    kind = metrics["label_kind"]
+    # Of signs there is no error to tell: nobody gave a number that a prediction could miss.
+    titles = {key: title for key, title in _METRICS.items() if f"{key}_mean" in metrics}
     return [
         f"## Quality on {metrics['songs']} test songs (fp32, whole clips)",
         "| | valence | arousal | mean |",
         "| --- | --- | --- | --- |",
-        *(_metric(metrics, key, title) for key, title in _METRICS.items()),
+        *_sign_rows(metrics),
+        *(_metric(metrics, key, title) for key, title in titles.items()),
         "",
-        f"95 % interval of the mean CCC over songs: {metrics['ccc_mean_low']:.3f} to {metrics['ccc_mean_high']:.3f}.",
+        f"Labels: {TAGS}. In brackets 95 % intervals over songs." if has_signs(kind) else "",
+        f"95 % interval of the mean {ccc_name(kind)} over songs: {metrics['ccc_mean_low']:.3f} to "
+        f"{metrics['ccc_mean_high']:.3f}.",
         "",
     ]
 
@@ -116,7 +123,31 @@ _METRICS = {
 }
 
 
+def _what_it_predicts(kind: str) -> str:
+    if kind == QUADRANTS:
+        return (
+            f"- It learnt {TAGS}: on which side of the plane a song lies. How far out a prediction lies tells how sure "
+            "it is, not how strong the feeling."
+        )
+    return "- It predicts what an average listener of the rated corpus reported, not what you feel."
+
+
+def _sign_rows(metrics: Mapping[str, Any]) -> list[str]:
+    """Lay out what labels of two signs can tell, each with its interval; nothing where labels are ratings."""
+    if not has_signs(metrics["label_kind"]):
+        return []
+
+    def with_ends(name: str) -> str:
+        return f"{metrics[name]:.3f} ({metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f})"
+
+    return [
+        f"| AUC of the sign | {with_ends('auc_valence')} | {with_ends('auc_arousal')} | |",
+        f"| share in the right quadrant | | | {with_ends('quadrant_accuracy')} |",
+    ]
+
+
 def _metric(metrics: Mapping[str, Any], key: str, title: str) -> str:
+    title = title.replace("CCC", ccc_name(metrics["label_kind"]))
     values = " | ".join(f"{metrics[f'{key}_{axis}']:.3f}" for axis in ("valence", "arousal", "mean"))
     return f"| {title} | {values} |"
 

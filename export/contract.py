@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pocketmood import __version__
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.record import DataRecord
+from pocketmood.label_kind import MIXED, QUADRANTS, RATINGS, TAGS
 from pocketmood.spec import MelSpec
 
 Contract = dict[str, int | str]
@@ -25,15 +26,19 @@ class Labels:
     """Whether the ratings are simulated, and not given by people."""
     corpus: str | None = None
     """Name of the corpus that they rate."""
+    kind: str = RATINGS
+    """Kind of the labels, of `pocketmood.label_kind`."""
 
     @classmethod
     def of(cls, record: DataRecord) -> Labels:
         """Take them from the record of a data stage."""
-        return cls(record.label_set, record.label_fix, record.synthetic_labels, record.corpus)
+        return cls(record.label_set, record.label_fix, record.synthetic_labels, record.corpus, record.label_kind)
 
     def sentence(self) -> str:
         """Say in one line what the numbers were learnt from."""
-        kind = "synthetic labels" if self.synthetic else "ratings by people"
+        kind = "synthetic labels" if self.synthetic else TAGS if self.kind == QUADRANTS else "ratings by people"
+        if self.kind == MIXED:
+            kind += f", part of them {TAGS}"
         return f"{self.set or 'unknown label set'}; fix: {self.fix or 'none'}; {kind}"
 
 

@@ -20,13 +20,15 @@ from export.config import FP32, Artefact, ExportConfig
 from export.job import GRAPH_PREDICTIONS, PREDICTIONS, REFERENCE, Clips, Job, Subject, step_record, student_folder
 from export.parity_record import FAILED, PARITY_FILE, DistanceToFp32, Facts, ParityRecord
 from export.record import BundleRecord
+from pocketmood import signs
 from pocketmood.bundle import SCHEMA
 from pocketmood.calibration import songs_inside
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.run_folder import CONFIG_FILE, WEIGHTS_FILE, RunFolder
 from pocketmood.data.split import Split
 from pocketmood.errors import ExportError, RunError
-from pocketmood.metrics import bootstrap, score
+from pocketmood.label_kind import RATINGS, has_signs, score
+from pocketmood.metrics import bootstrap
 from pocketmood.runs import STAGE_FILE, Stage, file_hash, write_json
 
 EXIT_LEFT_OUT = 3
@@ -159,7 +161,9 @@ def _ship(job: Job, folder: Path, records: Sequence[ParityRecord]) -> None:
     store, clips = job.store(), job.clips
     reference = np.load(job.folder / REFERENCE / PREDICTIONS, allow_pickle=False)
     rows = [clips.predicted.index(id_) for id_ in clips.test]
-    bundle.write(folder, job, store, quality(reference[rows], store.labels(clips.test), clips.test), records)
+    kind = job.subject.labels.kind
+    found = quality(reference[rows], store.labels(clips.test), clips.test, kind)
+    bundle.write(folder, job, store, found, records)
 
 
 def _record(job: Job, records: Sequence[ParityRecord]) -> BundleRecord:
@@ -218,8 +222,11 @@ def _where(job: Job, artefact: Artefact, store: ClipStore) -> str:
         return f"where it diverges cannot be told: {type(error).__name__}: {error}"
 
 
-def quality(found: parity.Outputs, truth: NDArray[Any], songs: Sequence[str]) -> dict[str, Any]:
-    """Score predictions [N, 4] against the ratings' means [N, 2]: CCC and its interval, errors, and coverage."""
+def quality(found: parity.Outputs, truth: NDArray[Any], songs: Sequence[str], kind: str = RATINGS) -> dict[str, Any]:
+    """Score predictions [N, 4] against labels [N, 2]: CCC and its interval, errors or metrics of signs, and coverage.
+
+    kind: of the labels, of `pocketmood.label_kind`.
+    """
     emotion, interval68 = (found[:, columns] for columns in parity.OUTPUTS.values())
     low, high = bootstrap(emotion, truth, songs)
     inside = {
@@ -227,4 +234,8 @@ def quality(found: parity.Outputs, truth: NDArray[Any], songs: Sequence[str]) ->
         for level, shares in songs_inside(emotion, interval68, truth).items()
         for axis, share in shares.items()
     }
-    return {**score(emotion, truth), "ccc_mean_low": low, "ccc_mean_high": high, "songs": len(songs), **inside}
+    scores: dict[str, Any] = score(kind, emotion, truth)
+    if has_signs(kind):
+        for name, ends in signs.score_intervals(emotion, truth, songs).items():
+            scores |= {f"{name}_low": ends.low, f"{name}_high": ends.high}
+    return {"label_kind": kind, **scores, "ccc_mean_low": low, "ccc_mean_high": high, "songs": len(songs), **inside}

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pocketmood.label_kind import RATINGS, TAGS, has_signs
 
-def of_labels(synthetic: bool, label_fix: str, audit: str = "", corpus: str = "") -> tuple[str, ...]:
-    """Warn of labels that a formula made, of columns that were exchanged, and of columns that look exchanged.
+
+def of_labels(
+    synthetic: bool, label_fix: str, audit: str = "", corpus: str = "", kind: str = RATINGS
+) -> tuple[str, ...]:
+    """Warn of labels that are no ratings, that a formula made, whose columns were exchanged or look exchanged.
 
     audit: the verdict of the label audit, in a sentence. corpus: whose labels these are, where a run has several.
+    kind: of the labels, of `pocketmood.label_kind`.
     """
     found = []
     start = f"data: {corpus}: " if corpus else "data: "
@@ -20,6 +25,11 @@ def of_labels(synthetic: bool, label_fix: str, audit: str = "", corpus: str = ""
         found.append(
             f"{start}synthetic labels on rendered music: a formula with simulated raters made them, not people, so "
             "figures prove the toolchain, not the taste of the model"
+        )
+    if has_signs(kind):
+        found.append(
+            f"{start}{TAGS}: only the quadrant of a song is known, so AUC and accuracy of the quadrant count; "
+            "its targets are +-.5, and a CCC is one of signs"
         )
     if label_fix != "none":
         found.append(f"{start}valence and arousal were exchanged by --label-fix {label_fix}. {audit}".rstrip())

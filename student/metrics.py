@@ -7,12 +7,14 @@ Conventions: CCC and differences are means over valence and arousal; intervals a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pocketmood import signs
 from pocketmood.calibration import LEVELS
 from pocketmood.errors import DataError
-from pocketmood.metrics import AXES, NO_SHARE, Paired, bootstrap, paired_difference, score, share_kept
+from pocketmood.label_kind import RATINGS, ccc_name, has_signs, score
+from pocketmood.metrics import AXES, NO_SHARE, Interval, Paired, bootstrap, paired_difference, share_kept
 from pocketmood.predictions import Predictions
 
 PARTS = ("validation", "test")
@@ -25,21 +27,28 @@ class Scores:
     """How well one model's predictions agree with people."""
 
     values: dict[str, float]
-    """Every metric of `pocketmood.metrics.score`, by name: ccc_valence, ccc_arousal, ccc_mean, rmse_valence, ..."""
+    """Every metric of `pocketmood.label_kind.score`, by name: ccc_valence, ccc_arousal, ccc_mean, ..."""
     low: float
     high: float
     """95 % interval of `ccc_mean` over songs."""
+    of_signs: dict[str, Interval] = field(default_factory=dict)
+    """The same of every metric of `pocketmood.signs`, by its name; empty where labels are ratings."""
 
     @classmethod
-    def of(cls, predictions: Predictions) -> Scores:
-        """Score predictions."""
+    def of(cls, predictions: Predictions, kind: str = RATINGS) -> Scores:
+        """Score predictions against labels of this kind."""
         # By song id: clips of one song are resampled together.
         low, high = bootstrap(predictions.emotion, predictions.labels, predictions.ids)
-        return cls(score(predictions.emotion, predictions.labels), low, high)
+        values = score(kind, predictions.emotion, predictions.labels)
+        of_signs = (
+            signs.score_intervals(predictions.emotion, predictions.labels, predictions.ids) if has_signs(kind) else {}
+        )
+        return cls(values, low, high, of_signs)
 
     def as_json(self) -> dict[str, float]:
-        """Return the metrics by name, and the interval as ccc_mean_low and ccc_mean_high."""
-        return {**self.values, "ccc_mean_low": self.low, "ccc_mean_high": self.high}
+        """Return the metrics by name, and intervals as ccc_mean_low, ccc_mean_high, auc_valence_low, ..."""
+        ends = {f"{name}_{end}": getattr(pair, end) for name, pair in self.of_signs.items() for end in pair._fields}
+        return {**self.values, **ends, "ccc_mean_low": self.low, "ccc_mean_high": self.high}
 
 
 @dataclass(frozen=True)
@@ -99,17 +108,20 @@ class StudentMetrics:
         }
 
 
-def compare(student: Predictions, references: Mapping[str, Predictions]) -> dict[str, PartMetrics]:
-    """Score a student on validation and test, beside references on the same songs, with intervals."""
-    return {part: _part(student.only(part), part, references) for part in PARTS}
+def compare(student: Predictions, references: Mapping[str, Predictions], kind: str = RATINGS) -> dict[str, PartMetrics]:
+    """Score a student on validation and test, beside references on the same songs, with intervals.
+
+    kind: of the labels, of `pocketmood.label_kind`.
+    """
+    return {part: _part(student.only(part), part, references, kind) for part in PARTS}
 
 
-def _part(student: Predictions, part: str, references: Mapping[str, Predictions]) -> PartMetrics:
+def _part(student: Predictions, part: str, references: Mapping[str, Predictions], kind: str) -> PartMetrics:
     others = {name: _same_songs(student, predictions.only(part), name) for name, predictions in references.items()}
     return PartMetrics(
         songs=len(student.ids),
-        student=Scores.of(student),
-        references={name: Scores.of(other) for name, other in others.items()},
+        student=Scores.of(student, kind),
+        references={name: Scores.of(other, kind) for name, other in others.items()},
         differences={
             name: paired_difference(student.emotion, other.emotion, student.labels, student.ids)
             for name, other in others.items()
@@ -129,13 +141,22 @@ def _same_songs(student: Predictions, other: Predictions, name: str) -> Predicti
     return replace(other.take([row[id_] for id_ in student.ids]), splits=student.splits, labels=student.labels)
 
 
-def table(model: str, metrics: StudentMetrics) -> str:
-    """Format the metrics for people: CCC of floor, teacher and student, what is kept, and the intervals."""
+def table(model: str, metrics: StudentMetrics, kind: str = RATINGS) -> str:
+    """Format the metrics for people: CCC of floor, teacher and student, what is kept, and the intervals.
+
+    Where labels are signs, AUC and accuracy of the quadrant stand first.
+    """
     validation, test = (metrics.parts[part] for part in PARTS)
-    rows = [f"{'':22}{'validation':>12}{'test':>8}   95 % interval   valence  arousal"]
+    name_of_ccc = ccc_name(kind)
+    of_signs: list[str] = []
+    rows = [
+        f"{'' if kind == RATINGS else name_of_ccc:22}{'validation':>12}{'test':>8}   95 % interval   valence  arousal"
+    ]
     models = {"floor (ridge)": "floor", "teacher": "teacher", f"student ({model})": None}
     for title, name in models.items():
         seen, unseen = ((part.references[name] if name else part.student) for part in (validation, test))
+        if has_signs(kind):
+            of_signs.append(_sign_line(title, unseen))
         rows.append(
             f"{title:22}{seen.values['ccc_mean']:12.3f}{unseen.values['ccc_mean']:8.3f}   "
             f"[{unseen.low:.3f}, {unseen.high:.3f}]  {unseen.values['ccc_valence']:8.3f} "
@@ -147,12 +168,24 @@ def table(model: str, metrics: StudentMetrics) -> str:
     share = f"{kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]" if kept else NO_SHARE
     rows.append(f"kept of the teacher: {share}")
     rows.append(f"above the floor: {above.difference:+.3f} [{above.low:+.3f}, {above.high:+.3f}]")
-    rows += interval_lines(metrics)
-    rows.append(f"mean CCC on {test.songs} test songs; {metrics.examples_per_second:.0f} crops per second")
+    rows += interval_lines(metrics, kind)
+    if of_signs:
+        heads = "".join(f"{signs.TITLES[name]:24}" for name in signs.NAMES)
+        rows = [f"{f'{test.songs} test songs':22}{heads}".rstrip(), *of_signs, "", *rows]
+    rows.append(f"mean {name_of_ccc} on {test.songs} test songs; {metrics.examples_per_second:.0f} crops per second")
     return "\n".join(rows)
 
 
-def interval_lines(metrics: StudentMetrics) -> list[str]:
+def _sign_line(title: str, scores: Scores) -> str:
+    """Lay out one model's metrics of signs, each with its interval."""
+    cells = (
+        f"{scores.values[name]:.3f} [{scores.of_signs[name].low:.3f}, {scores.of_signs[name].high:.3f}]"
+        for name in signs.NAMES
+    )
+    return f"{title:22}{''.join(f'{cell:24}' for cell in cells)}".rstrip()
+
+
+def interval_lines(metrics: StudentMetrics, kind: str = RATINGS) -> list[str]:
     """Say how often ratings of test songs lie inside the intervals, and what the calibration did."""
     covered = metrics.parts["test"].coverage
     if covered is None:
@@ -163,5 +196,6 @@ def interval_lines(metrics: StudentMetrics) -> list[str]:
         songs, single = covered["songs"][level], covered["listeners"][level]
         # A single listener's rating is not known: its share is reckoned from the raters' deviation.
         share = f"{single['mean']:.0%} of single ratings (expected)" if single else "(no deviations known)"
-        lines.append(f"  inside the {level} % interval: the mean ratings of {songs['mean']:.0%} of songs, {share}")
+        what = "targets of +-.5" if has_signs(kind) else "mean ratings"
+        lines.append(f"  inside the {level} % interval: the {what} of {songs['mean']:.0%} of songs, {share}")
     return lines

@@ -103,7 +103,8 @@ def fill(
 
     # What is scored is what the file holds, so that nobody finds other scores in it.
     student = read_predictions(work / PREDICTIONS_FILE)
-    found = measure(trained, config, data, metrics.compare(student, references), student)
+    kind = run_folder.data_record.label_kind
+    found = measure(trained, config, data, metrics.compare(student, references, kind), student)
     write_json(work / METRICS_FILE, found.as_json())
 
     save(config, trained, run_folder.data_record, work)
@@ -115,7 +116,7 @@ def fill(
     # Random by choice is told as well: whoever reads the figures did not choose it.
     chosen = () if asked else (standing_warnings.of_random_start("student", config.model, "--weights random"),)
     stage.record |= asdict(StudentRecord(config.model, first, found.as_json(), trained.warnings + chosen, speed))
-    print(metrics.table(config.model, found), flush=True)
+    print(metrics.table(config.model, found, kind), flush=True)
     keep_history(work)
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pocketmood import signs
 from pocketmood.errors import DataError
-from pocketmood.metrics import paired_difference, score, score_intervals
+from pocketmood.label_kind import RATINGS, ccc_name, has_signs, score, score_intervals
+from pocketmood.metrics import paired_difference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +43,11 @@ class PartScores:
     songs: int
     """How many songs the part has."""
     models: dict[str, dict[str, Estimate]]
-    """By name of the model, then by name of the metric as in `pocketmood.metrics.score`: `ccc_valence`, ..."""
+    """By name of the model, then by name of the metric as in `pocketmood.label_kind.score`: `ccc_valence`, ..."""
     differences: dict[str, Estimate]
     """By name of each other model: mean CCC of the compared model less its own."""
+    sign_differences: dict[str, dict[str, Estimate]]
+    """The same of every metric of `pocketmood.signs`, by its name; empty where labels are ratings."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,23 @@ class Comparison:
     validation: PartScores
     test: PartScores
     """Scores on each part of the split."""
+    label_kind: str
+    """Kind of the labels, of `pocketmood.label_kind`: it decides which metrics there are."""
 
     def part(self, name: str) -> PartScores:
         """Return the scores of "validation" or "test"."""
         return {"validation": self.validation, "test": self.test}[name]
 
 
-def compare(models: Mapping[str, Predictions], main: str = MAIN) -> Comparison:
-    """Score models on validation and test songs; DataError where they predict for different songs."""
+def compare(models: Mapping[str, Predictions], main: str = MAIN, kind: str = RATINGS) -> Comparison:
+    """Score models on validation and test songs; DataError where they predict for different songs.
+
+    kind: of the labels, "ratings", "quadrants" or "mixed".
+    """
     if main not in models:
         raise DataError(f"no predictions of {main!r} among {sorted(models)}; nothing to compare the others with")
-    parts = [_part({name: model.only(part) for name, model in models.items()}, main) for part in PARTS]
-    return Comparison(main, *parts)
+    parts = [_part({name: model.only(part) for name, model in models.items()}, main, kind) for part in PARTS]
+    return Comparison(main, parts[0], parts[1], kind)
 
 
 def table(comparison: Comparison) -> str:
@@ -74,7 +83,9 @@ def table(comparison: Comparison) -> str:
     lines = []
     for part in PARTS:
         scores = comparison.part(part)
-        title = f"CCC, {scores.songs} {part} songs"
+        if has_signs(comparison.label_kind):
+            lines += [*_sign_lines(scores, part), ""]
+        title = f"{ccc_name(comparison.label_kind)}, {scores.songs} {part} songs"
         lines.append(f"{title:<28}{'V':>7}{'A':>7}{'mean':>7}  {'95 % interval':<18}{comparison.main} - model")
 
         for name, values in scores.models.items():
@@ -84,6 +95,20 @@ def table(comparison: Comparison) -> str:
             line = f"  {name:<26}{numbers}  {interval:<18}{difference_text(scores.differences.get(name))}"
             lines.append(line.rstrip())
     return "\n".join([*lines, sentence(comparison)])
+
+
+def _sign_lines(scores: PartScores, part: str) -> list[str]:
+    """Lay out the metrics of signs of one part, which stand before any CCC."""
+    heads = "".join(f"{signs.TITLES[name]:<24}" for name in signs.NAMES)
+    lines = [f"{f'signs, {scores.songs} {part} songs':<28}  {heads}".rstrip()]
+    for name, values in scores.models.items():
+        cells = "".join(f"{_with_interval(values[metric]):<24}" for metric in signs.NAMES)
+        lines.append(f"  {name:<26}  {cells}".rstrip())
+    return lines
+
+
+def _with_interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def sentence(comparison: Comparison) -> str:
@@ -102,7 +127,7 @@ def difference_text(gain: Estimate | None) -> str:
     return "" if gain is None else f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
 
 
-def _part(models: Mapping[str, Predictions], main: str) -> PartScores:
+def _part(models: Mapping[str, Predictions], main: str, kind: str) -> PartScores:
     """Score all models on one part of the split."""
     chief = models[main]
     # Paired differences resample rows: a model in another order would be compared song by song with the wrong song.
@@ -118,11 +143,21 @@ def _part(models: Mapping[str, Predictions], main: str) -> PartScores:
         for name, model in models.items()
         if name != main
     }
-    return PartScores(len(chief.ids), {name: _scored(model) for name, model in models.items()}, differences)
+    of_signs = {
+        name: {
+            metric: Estimate(*paired)
+            for metric, paired in signs.paired_differences(
+                chief.emotion, models[name].emotion, chief.labels, chief.ids
+            ).items()
+        }
+        for name in (differences if has_signs(kind) else ())
+    }
+    scores = {name: _scored(model, kind) for name, model in models.items()}
+    return PartScores(len(chief.ids), scores, differences, of_signs)
 
 
-def _scored(model: Predictions) -> dict[str, Estimate]:
+def _scored(model: Predictions, kind: str) -> dict[str, Estimate]:
     """Score one model's predictions, each metric with its interval."""
     # Resampled by song, one row each: the same draws as the paired differences, seed and order included.
-    intervals = score_intervals(model.emotion, model.labels, model.ids)
-    return {name: Estimate(value, *intervals[name]) for name, value in score(model.emotion, model.labels).items()}
+    intervals = score_intervals(kind, model.emotion, model.labels, model.ids)
+    return {name: Estimate(value, *intervals[name]) for name, value in score(kind, model.emotion, model.labels).items()}

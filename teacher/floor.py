@@ -82,6 +82,14 @@ def features(mel: NDArray[Any]) -> NDArray[np.float64]:
     return np.concatenate([bands.mean(2), bands.std(2), np.abs(np.diff(bands, axis=2)).mean(2)], 1)
 
 
+def _mean_square(deviations: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean square [2] of deviations [N, 2] that are known; 0 where none is, as for quadrants by tags."""
+    squares = deviations.astype(np.float64) ** 2
+    known = np.isfinite(squares)
+    total: NDArray[np.float64] = np.where(known, squares, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    return total
+
+
 def fit(
     train: NDArray[Any],
     labels: NDArray[Any],
@@ -102,7 +110,7 @@ def fit(
     values, vectors = np.linalg.eigh(x.T @ x)
     projected = vectors.T @ (x.T @ (labels - bias))
     # Two sources of a listener's distance: the ridge's own error, and the raters' deviation around their mean.
-    raters = np.zeros(2) if deviations is None else np.nan_to_num(np.nanmean(deviations.astype(np.float64) ** 2, 0))
+    raters = np.zeros(2) if deviations is None else _mean_square(deviations)
 
     best: tuple[float, Ridge] | None = None
     for alpha in alphas:

@@ -14,6 +14,7 @@ from pocketmood.data.run_folder import (
     SYNTHETIC_STEP,
     VIT_STEP,
     WEIGHTS_FILE,
+    RunFolder,
 )
 from pocketmood.data.split import PARTS
 from pocketmood.predictions import read_predictions
@@ -51,7 +52,8 @@ def publish(
         shutil.copyfile(folder / name / PREDICTIONS_FILE, folder / file)
     models = {name: read_predictions(folder / file) for name, file in files.items()}
     models[evaluate.MAIN] = read_predictions(folder / PREDICTIONS_FILE)
-    comparison = evaluate.compare(models)
+    kind = RunFolder(folder.parent).data_record.label_kind
+    comparison = evaluate.compare(models, kind=kind)
     write_json(folder / evaluate.METRICS_FILE, asdict(comparison))
 
     test, pictures = models[evaluate.MAIN].only("test"), folder / "plots"

@@ -11,8 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketmood import standing_warnings
+from pocketmood import signs, standing_warnings
 from pocketmood.data.run_folder import VIT_STEP, RunFolder
+from pocketmood.label_kind import ccc_name
 from pocketmood.records import from_json
 from pocketmood.runs import STAGE_FILE, read_json, read_stage, write_text
 from pocketmood.training.history import read_facts
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from teacher.gan.record import Candidate
 
 PAGE, LISTENING_PAGE = "report.html", "listen/index.html"
+SIGN_METRICS = {
+    "auc": "AUC of the sign: .5 is chance, 1 a perfect order",
+    "quadrant_accuracy": "share of songs put into their quadrant: .25 is chance",
+}
 METRICS = {
     "ccc": "CCC: 1 is full agreement, 0 none",
     "pearson": "Pearson r",
@@ -139,17 +144,26 @@ def _score_table(part: str, comparison: Comparison) -> str:
     scores: PartScores = comparison.part(part)
     heads = "".join(f'<th scope="col">{axis}</th>' for axis in _AXES)
     rows = []
-    for metric, words in METRICS.items():
+    kind = comparison.label_kind
+    # Which metrics there are follows from the kind of the labels: of signs none is an error, of ratings none an AUC.
+    there = set().union(*scores.models.values())
+    for metric, words in (SIGN_METRICS | METRICS).items():
+        if not any(name.startswith(f"{metric}_") or name == metric for name in there):
+            continue
+        words = words.replace("CCC", ccc_name(kind)) if metric == "ccc" else words
         rows.append(f'<tr><th class="group" colspan="4" scope="rowgroup">{escape(words)}</th></tr>')
         for name, values in scores.models.items():
-            cells = "".join(_score_cell(values[f"{metric}_{axis}"]) for axis in _AXES)
+            # An accuracy of quadrants is one of both axes, and stands where the means of others stand.
+            names = [metric if metric in values and axis == "mean" else f"{metric}_{axis}" for axis in _AXES]
+            cells = "".join(_score_cell(values.get(name)) for name in names)
             marked = ' class="main"' if name == comparison.main else ""
             rows.append(f'<tr{marked}><th class="model" scope="row">{escape(_MODELS.get(name, name))}</th>{cells}</tr>')
 
     main = escape(comparison.main)
     gains = "".join(
-        f"<p>{main} − {escape(_MODELS.get(name, name))}, mean CCC: <strong>{difference_text(gain)}</strong></p>"
-        for name, gain in scores.differences.items()
+        f"<p>{main} − {escape(_MODELS.get(name, name))}, {words}: <strong>{difference_text(gain)}</strong></p>"
+        for name in scores.differences
+        for words, gain in _differences(scores, name, kind)
     )
     return (
         f'<div class="card scroll"><h3>{scores.songs} {part} songs</h3>{gains}<table>'
@@ -157,8 +171,16 @@ def _score_table(part: str, comparison: Comparison) -> str:
     )
 
 
-def _score_cell(score: Estimate) -> str:
-    """Show a value above its interval."""
+def _differences(scores: PartScores, name: str, kind: str) -> list[tuple[str, Estimate]]:
+    """Return what is compared with another model, in words, with the paired difference; metrics of signs first."""
+    of_signs = [(signs.TITLES[metric], gain) for metric, gain in scores.sign_differences.get(name, {}).items()]
+    return [*of_signs, (f"mean {ccc_name(kind)}", scores.differences[name])]
+
+
+def _score_cell(score: Estimate | None) -> str:
+    """Show a value above its interval; nothing where a metric has none of this axis."""
+    if score is None:
+        return "<td></td>"
     return f'<td>{score.value:.3f}<span class="interval">{score.low:.3f} to {score.high:.3f}</span></td>'
 
 

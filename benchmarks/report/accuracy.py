@@ -22,6 +22,7 @@ from benchmarks.rows import CEILING, STUDENT
 from benchmarks.table import number
 from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.emotion import Emotion, mood_word
+from pocketmood.label_kind import TAGS, has_signs
 from pocketmood.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ PLAYED_S = 10.0
 """Seconds that a reader hears of a song: some 50 kB as Ogg Vorbis."""
 COLUMNS_SHOWN = 320
 """Width of a spectrogram's picture in pixels, one per frame or so."""
+_QUADRANTS_SAY = {
+    False: "Error: root mean square over both axes. Lean: the mean of prediction less rating; a model that shrinks the "
+    "range leans towards the middle. Put there: share whose prediction lies in the same quadrant.",
+    True: f"Put there: share whose prediction lies in the same quadrant. How far from it the others lie is not told: "
+    f"the labels are {TAGS}.",
+}
+_COVERAGE_SAY = {
+    False: "How many songs have their mean rating inside the student's 68 % and 95 % intervals, and how many single "
+    "ratings lie there: listeners scatter about their mean.",
+    True: "How many songs have their target of +-.5 inside the student's 68 % and 95 % intervals. Nobody rated them, "
+    "so of single ratings nothing is known.",
+}
+"""What is said of a card, by whether labels are signs."""
 
 
 def section(config: BenchmarksConfig, run: RunFolder, measured: Measurements, rows: Sequence[str]) -> str:
@@ -39,14 +53,11 @@ def section(config: BenchmarksConfig, run: RunFolder, measured: Measurements, ro
     predictions = {name: measured.predictions[name] for name in rows if name in measured.predictions}
     if not predictions:
         return '<p class="say">No row was scored.</p>'
+    of_signs = has_signs(measured.label_kind)
     left = [
-        _card("By quadrant of the plane", _quadrants(measured, predictions),
-              "Error: root mean square over both axes. Lean: the mean of prediction less rating; a model that shrinks "
-              "the range leans towards the middle. Put there: share whose prediction lies in the same quadrant."),
-        _card("Do the intervals hold?", _coverage(run),
-              "How many songs have their mean rating inside the student's 68 % and 95 % intervals, and how many single "
-              "ratings lie there: listeners scatter about their mean."),
-    ]  # fmt: skip
+        _card("By quadrant of the plane", _quadrants(measured, predictions), _QUADRANTS_SAY[of_signs]),
+        _card("Do the intervals hold?", _coverage(run), _COVERAGE_SAY[of_signs]),
+    ]
     right = [
         _card("By block of song ids", _blocks(config, measured, predictions),
               "DEAM was collected in three years; a model may have learnt one of them better."),
@@ -64,13 +75,14 @@ def worst(run: RunFolder, measured: Measurements) -> str:
     # Through the program's own window: a reader must hear what the model heard, and no more.
     store = run.store_of(run.bundle.samples)
     cards = []
+    labelled = "label" if has_signs(measured.label_kind) else "raters"
     for row in breakdown.worst_songs(measured.ids, measured.labels, measured.predictions[STUDENT], WORST):
         wave = store.waveform(measured.ids[row])
         models = [name for name in ("teacher", STUDENT, "model.int8.pte") if name in measured.predictions]
         emotions = "".join(_emotion(name, measured.predictions[name][row]) for name in models)
         cards.append(
             f'<figure class="card song"><h3>Song {escape(measured.ids[row])}</h3>{_picture(wave, spec)}'
-            f"{_player(wave, spec.sample_rate)}<dl>{_emotion('raters', measured.labels[row])}{emotions}</dl></figure>"
+            f"{_player(wave, spec.sample_rate)}<dl>{_emotion(labelled, measured.labels[row])}{emotions}</dl></figure>"
         )
     return f'<div class="songs">{"".join(cards)}</div>'
 
@@ -120,6 +132,14 @@ def _picture(wave: NDArray[np.float32], spec: MelSpec) -> str:
 
 def _quadrants(measured: Measurements, predictions: Mapping[str, breakdown.Array]) -> str:
     found = breakdown.by_quadrant(measured.labels, predictions)
+    if has_signs(measured.label_kind):
+        shares = [
+            (errors.part, errors.row, str(errors.songs), f"{errors.put_there:.0%}")
+            for part in breakdown.QUADRANTS
+            for errors in found
+            if errors.part == part
+        ]
+        return table(("quadrant", "row", "songs", "put there"), _without_repeats(shares), texts=2)
     heads = ("quadrant", "row", "songs", "error", "lean V", "lean A", "put there")
     # Quadrant by quadrant, so that rows are compared on the same songs.
     lines = [

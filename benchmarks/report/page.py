@@ -18,6 +18,7 @@ from benchmarks.rows import records_of
 from export.parity_record import ParityRecord
 from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import RunFolder
+from pocketmood.label_kind import TAGS, ccc_name, has_signs
 from pocketmood.runs import STAGE_FILE
 
 STAGES = ("data", "teacher", "student", "bundle")
@@ -36,6 +37,19 @@ HOW_TO_READ = (
 )
 
 
+def how_to_read(kind: str) -> str:
+    """Explain the tables, for labels of this kind."""
+    if not has_signs(kind):
+        return HOW_TO_READ
+    of_signs = (
+        f"The labels are {TAGS}. AUC is the share of pairs of songs, one of each sign, that a model puts in the right "
+        "order: .5 is chance. Quadrants is the share of songs put into theirs. "
+    )
+    return of_signs + HOW_TO_READ.replace("CCC is Lin's concordance", f"{ccc_name(kind)} is Lin's concordance").replace(
+        "the raters' mean", "the targets of +-.5"
+    )
+
+
 def page(config: BenchmarksConfig, run: RunFolder, measured: Measurements, machine: Mapping[str, Any]) -> str:
     """Write the whole page as HTML."""
     # A stage that is not there is left out, not refused: the page then has less to say of it.
@@ -52,7 +66,7 @@ def page(config: BenchmarksConfig, run: RunFolder, measured: Measurements, machi
         "<h2>What the models hear</h2>",
         _agreement(measured, phone.name if phone else None),
         "<h2>Side by side</h2>",
-        f'<p class="say">{HOW_TO_READ}</p>',
+        f'<p class="say">{how_to_read(data.label_kind)}</p>',
         parts.results_table(measured.records),
         "<h2>Where it is right, and where not</h2>",
         accuracy.section(config, run, measured, rows),
@@ -101,6 +115,11 @@ def _header(run: RunFolder, data: DataRecord, measured: Measurements) -> str:
     return f"<header><h1>What the phone model lost, and what it won</h1><p>{say}</p></header>{parts.banner(data)}"
 
 
+def who_labelled(measured: Measurements) -> str:
+    """Name what predictions are drawn beside."""
+    return "label" if has_signs(measured.label_kind) else "raters"
+
+
 def _agreement(measured: Measurements, phone: str | None) -> str:
     """Draw the plane, agreement with its intervals, agreement against time, and times."""
     records = measured.records
@@ -115,7 +134,8 @@ def _agreement(measured: Measurements, phone: str | None) -> str:
         charts.figure(
             charts.plane(measured.ids, measured.labels, measured.predictions, phone),
             "The plane of emotion",
-            f"Point at a song: its raters, and what each model predicts. Phone is {phone or 'not there'}.",
+            f"Point at a song: its {who_labelled(measured)}, and what each model predicts. "
+            f"Phone is {phone or 'not there'}.",
             square=True,
         ),
         charts.figure(
@@ -127,8 +147,8 @@ def _agreement(measured: Measurements, phone: str | None) -> str:
             charts.pareto(records), "Agreement against time", "Upper left is better; the larger, the bigger the file."
         ),
         charts.figure(
-            charts.intervals(scored, "mean CCC on test songs") if scored else None,
-            "Agreement with listeners",
+            charts.intervals(scored, f"mean {ccc_name(measured.label_kind)} on test songs") if scored else None,
+            "Agreement with the signs of labels" if has_signs(measured.label_kind) else "Agreement with listeners",
             "95 % intervals over songs. Rows predict the same songs, so a drop is surer than it looks.",
         ),
     ]
@@ -174,7 +194,11 @@ def _method(
         "label set": data.label_set,
         "label fix": data.label_fix,
         "audit": data.audit,
-        "labels made by": "a formula and simulated raters" if data.synthetic_labels else "people",
+        "labels made by": "a formula and simulated raters"
+        if data.synthetic_labels
+        else TAGS
+        if has_signs(data.label_kind)
+        else "people",
         "interval": f"bootstrap of {config.bootstrap} resamplings by song, seed {config.seed}",
     }
     return (

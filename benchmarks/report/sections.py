@@ -10,22 +10,25 @@ from typing import Any
 from benchmarks.record import FAILED, INVALID, LEFT_OUT, PASSED, Record
 from benchmarks.rows import TEACHER
 from benchmarks.table import (
-    COLUMNS,
     COSTS,
     NOTHING,
+    SIGNS,
     Column,
     cells,
     costs,
     is_bare,
     is_costed,
+    lost_columns,
     number,
     remarks,
+    sign_rows,
     time_ms,
     times_faster,
 )
 from export.parity_record import ParityRecord
 from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import RunFolder
+from pocketmood.label_kind import TAGS
 
 PHONE_MODELS = ("model.int8.pte", "model.fp32.pte", "model.fp32.onnx")
 """What a phone would run, best choice first."""
@@ -63,6 +66,11 @@ def headlines(records: Sequence[Record]) -> str:
     if teacher and teacher.ccc_mean and phone.ccc_mean is not None:
         note = f"{phone.ccc_mean / teacher.ccc_mean:.0%} of the teacher's {number(teacher.ccc_mean, 2)}; {note}"
     cards = [_headline("Agreement with listeners (CCC)", number(phone.ccc_mean, 2), "", note)]
+    if phone.quadrant_accuracy is not None:
+        ends = f"{number(phone.quadrant_accuracy_low, 2)} to {number(phone.quadrant_accuracy_high, 2)}"
+        aucs = f"AUC of valence {number(phone.auc_valence, 2)}, of arousal {number(phone.auc_arousal, 2)}"
+        note = f"95 % interval {ends}; {aucs}; labels: {TAGS}"
+        cards = [_headline("Songs put into their quadrant", f"{phone.quadrant_accuracy:.0%}", "", note)]
 
     cards.append(_headline("Time per clip", time_ms(phone.latency_ms_median), "ms", _speed(phone, alternative)))
     weight = ""
@@ -99,8 +107,11 @@ def results_table(records: Sequence[Record]) -> str:
         f"<li><strong>{escape(names)}</strong>: {escape(reason)}</li>" for names, reason in remarks(records)
     )
     below = f'<details><summary>Remarks on rows</summary><ul class="plain">{notes}</ul></details>' if notes else ""
+    of_signs = [_row(cells_, None) for cells_ in sign_rows(records)]
+    first = f"<h3>Signs and quadrants: {TAGS}</h3>{_scroll(_heads(SIGNS), ''.join(of_signs))}" if of_signs else ""
     return (
-        f"<h3>What was lost</h3>{_scroll(_heads(COLUMNS), ''.join(lost))}"
+        f"{first}<h3{' class=below' if first else ''}>What was lost</h3>"
+        f"{_scroll(_heads(lost_columns(records)), ''.join(lost))}"
         f'<h3 class="below">What it costs</h3>{_scroll(_heads(COSTS), "".join(won))}{below}'
     )
 

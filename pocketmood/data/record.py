@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketmood import standing_warnings
+from pocketmood.label_kind import MIXED, RATINGS
 from pocketmood.records import from_json
 
 
@@ -33,7 +34,7 @@ class CorpusRecord:
     """Its songs with labels in the store."""
     label_set: str
     """Who rated what, and how, in a phrase."""
-    label_kind: str = "ratings"
+    label_kind: str = RATINGS
     """"ratings": means of listeners. "quadrants": experts' tags, of which only signs can be right or wrong."""
     scale: str = ""
     """Scale of the labels as shipped, such as "1..9"."""
@@ -102,7 +103,7 @@ class DataRecord:
     def label_kind(self) -> str:
         """Kind of all labels: "ratings", "quadrants", or "mixed" where corpora differ."""
         kinds = {corpus.label_kind for corpus in self.corpora}
-        return kinds.pop() if len(kinds) == 1 else "mixed"
+        return kinds.pop() if len(kinds) == 1 else MIXED
 
     @property
     def audit(self) -> str:
@@ -116,7 +117,11 @@ class DataRecord:
         return standing_warnings.once(
             *(
                 standing_warnings.of_labels(
-                    corpus.synthetic_labels, corpus.label_fix, corpus.audit, corpus.title if self.mixed else ""
+                    corpus.synthetic_labels,
+                    corpus.label_fix,
+                    corpus.audit,
+                    corpus.title if self.mixed else "",
+                    corpus.label_kind,
                 )
                 for corpus in self.corpora
             )

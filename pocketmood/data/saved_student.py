@@ -13,7 +13,7 @@ from pocketmood.records import from_json
 from pocketmood.runs import read_json
 from pocketmood.spec import MelSpec
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the file and of the weights' names."""
 
 
@@ -27,11 +27,13 @@ class Labelling:
     """Correction of the shipped labels: "none" or "swap-2013"."""
     synthetic_labels: bool
     """True where a formula made the labels."""
+    label_kind: str
+    """Kind of the labels, of `pocketmood.label_kind`."""
 
     @classmethod
     def of(cls, data: DataRecord) -> Labelling:
         """Take over what the data's record says."""
-        return cls(data.label_set, data.label_fix, data.synthetic_labels)
+        return cls(data.label_set, data.label_fix, data.synthetic_labels, data.label_kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,9 @@ class SavedStudent(Origin):
     def warnings(self) -> tuple[str, ...]:
         """What the file alone warns of, for a student whose run is not at hand: its labels and its first weights."""
         labels = self.labels
-        of_labels = standing_warnings.of_labels(labels.synthetic_labels, labels.label_fix) if labels else ()
+        of_labels: tuple[str, ...] = ()
+        if labels:
+            of_labels = standing_warnings.of_labels(labels.synthetic_labels, labels.label_fix, kind=labels.label_kind)
         start = (standing_warnings.of_random_start("student", self.name),) if self.started_from_random else ()
         return of_labels + start
 

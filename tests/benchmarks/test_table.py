@@ -162,3 +162,17 @@ def test_reasons_add_up():
     record.note("first")
     record.fail("second")
     assert (record.status, record.reason) == ("failed", "first; second")
+
+
+def test_of_signs_the_table_begins_with_auc_and_quadrants():
+    row = full_row()
+    row.auc_valence, row.auc_arousal, row.quadrant_accuracy = 0.81, 0.92, 0.58
+    row.auc_valence_low, row.auc_valence_high = 0.743, 0.871
+    text = table.plain_text([row], table.legend(85, 2, 30.0, "quadrants"))
+    lines = text.splitlines()
+    assert "AUC V" in lines[0] and "quadrants" in lines[0]
+    assert "0.810" in lines[2] and "0.743..0.871" in lines[2]
+    assert "CCC of signs: V" in lines[4]
+    assert "expert tags, not ratings" in text and max(map(len, lines)) <= 120
+    assert table.markdown([row], "legend").startswith("|  | AUC V | 95 % | AUC A | 95 % | quadrants | 95 % |")
+    assert "AUC" not in table.plain_text([full_row()], table.legend(85, 2, 30.0))

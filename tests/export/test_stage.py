@@ -227,3 +227,18 @@ def test_card_of_real_ratings_has_no_warning(exported_run: Path) -> None:
     inside = about["metrics"]["inside_68_mean"]
     assert 0 <= inside <= about["metrics"]["inside_95_mean"] <= 1
     assert f" | {inside:.3f} |" in next(line for line in text.splitlines() if "songs within 1 interval68" in line)
+
+
+@pytest.mark.slow
+def test_card_of_tags_tells_signs_and_no_errors(exported_run: Path) -> None:
+    bundle = exported_run / "bundle"
+    about = read_json(bundle / "bundle.json")
+    emotion = np.tile([[0.3, 0.2, 0.1, 0.1], [-0.2, 0.1, 0.1, 0.1]], (4, 1))
+    labels = np.tile([[0.5, 0.5], [-0.5, -0.5]], (4, 1))
+    about["metrics"] = stage.quality(emotion, labels, [str(row) for row in range(8)], "quadrants")
+    about["labels"] = {"set": "4Q", "fix": "none", "synthetic": False, "corpus": "4Q", "kind": "quadrants"}
+    text = card.card(about, read_records(bundle))
+    assert "| AUC of the sign | 1.000 (1.000 to 1.000) | 1.000" in text
+    assert "| share in the right quadrant | | | 0.500 (" in text
+    assert "CCC of signs" in text and "RMSE" not in text and "expert tags, not ratings" in text
+    assert "ratings by people" not in text

@@ -91,3 +91,22 @@ def test_the_file_has_the_students_scores_at_the_top_of_a_part() -> None:
     assert test["difference_to_floor"] == {"difference": 0.1, "low": 0.05, "high": 0.15}
     assert test["ratio_to_teacher"] == {"ratio": 0.75, "low": 0.7, "high": 0.8}
     assert test["coverage"]["songs"]["68"] == {"mean": 0.91}
+
+
+def test_of_signs_auc_and_quadrants_come_first() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.choice([-0.5, 0.5], (60, 2))
+    halves = (("validation", slice(0, 30)), ("test", slice(30, 60)))
+
+    def both(noise: float) -> Predictions:
+        emotion = labels + np.random.default_rng(2).normal(0, noise, labels.shape)
+        return joined(*(predictions(emotion[rows], labels[rows], part) for part, rows in halves))
+
+    parts = compare(both(0.3), {"teacher": both(0.2), "floor": both(0.9)}, "quadrants")
+    found = StudentMetrics(parts, {"valence": 1.0, "arousal": 1.0}, 10, 1, 0.1, 100.0)
+    values = found.as_json()["test"]
+    assert values["auc_valence_low"] <= values["auc_valence"] <= values["auc_valence_high"]
+    assert "rmse_valence" not in values and "rmse_valence" not in values["teacher"]
+    text = table("net", found, "quadrants")
+    assert text.splitlines()[0].startswith("30 test songs") and "AUC V" in text.splitlines()[0]
+    assert text.index("AUC V") < text.index("CCC of signs") and "mean CCC of signs on 30 test songs" in text

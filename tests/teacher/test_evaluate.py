@@ -131,3 +131,16 @@ def test_table_has_a_line_per_model_and_ends_with_the_sentence() -> None:
 def test_sentence_follows_the_interval(teacher: float, words: str) -> None:
     found = evaluate.compare({"floor": predicted(0.5, 1), "teacher": predicted(teacher, 7)})
     assert words in evaluate.sentence(found)
+
+
+def test_of_signs_auc_comes_first_and_no_error_is_told() -> None:
+    found = evaluate.compare(models(), kind="quadrants")
+    assert found.test.sign_differences.keys() == {"floor", "ast"}
+    assert found.test.sign_differences["floor"]["auc_valence"].value > 0
+    assert "rmse_mean" not in found.test.models["teacher"]
+    text = evaluate.table(found)
+    assert text.index("AUC V") < text.index("CCC of signs")
+    assert "RMSE" not in text and max(map(len, text.splitlines())) <= 120
+    assert from_json(evaluate.Comparison, json.loads(json.dumps(asdict(found))), "x") == found
+    # Of ratings there is nothing new.
+    assert evaluate.compare(models()).test.sign_differences == {}

@@ -177,3 +177,16 @@ def test_pictures_are_drawn_for_few_songs_and_empty_quadrants(tmp_path: Path) ->
     for draw in (plots.errors, plots.confusion, plots.plane, plots.scatter):
         draw(few, "one song", tmp_path / "deep" / f"{draw.__name__}.png")
         assert (tmp_path / "deep" / f"{draw.__name__}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_page_of_tags_shows_signs_first_and_no_errors(folder: Path) -> None:
+    models = {"floor": predictions(0.6), "teacher": predictions(0.1)}
+    found = evaluate.compare(models, kind="quadrants")
+    write_json(folder / "metrics.json", asdict(found))
+    text = report.write(folder).read_text(encoding="utf-8")
+    order = ("AUC V", "mean CCC of signs", "AUC of the sign", "put into their quadrant", "CCC of signs: 1 is")
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+    assert "RMSE" not in text and "MAE" not in text
+    gain = found.test.sign_differences["floor"]["quadrant_accuracy"]
+    assert f"teacher − ridge floor, quadrants: <strong>{evaluate.difference_text(gain)}" in text

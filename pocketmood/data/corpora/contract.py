@@ -12,10 +12,7 @@ from pathlib import Path
 
 from pocketmood.data.clips import Clip
 from pocketmood.data.corpora.files import Files, Reject
-
-RATINGS, QUADRANTS = "ratings", "quadrants"
-"""Kinds of labels: mean ratings of listeners; or quadrants by experts' tags, whose targets are +-.5."""
-KINDS = (RATINGS, QUADRANTS)
+from pocketmood.label_kind import RATINGS
 
 
 @dataclass(frozen=True)

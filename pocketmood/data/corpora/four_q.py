@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import TextIO
 
 from pocketmood.data.clips import Clip
-from pocketmood.data.corpora.contract import DEFAULTS, QUADRANTS, Corpus, Options
+from pocketmood.data.corpora.contract import DEFAULTS, Corpus, Options
 from pocketmood.data.corpora.files import Files, Reject, artist_name, collect, open_table, read_table
 from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError
+from pocketmood.label_kind import QUADRANTS, TAGS
 
 NAME, TITLE = "4q", "4Q"
 CITATION = (
@@ -33,7 +34,7 @@ CITATION = (
 )
 LICENCE = "excerpts of commercial releases, all rights with their owners; annotations for research, none stated"
 SOURCE = "http://mir.dei.uc.pt"
-LABEL_SET = "4Q quadrants: expert tags, not ratings"
+LABEL_SET = f"4Q quadrants: {TAGS}"
 
 ANNOTATIONS, METADATA = "panda_dataset_taffc_annotations.csv", "panda_dataset_taffc_metadata.csv"
 TARGETS = {
