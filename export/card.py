@@ -37,13 +37,14 @@ def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
 
 def _summary(about: Mapping[str, Any]) -> list[str]:
     spec, input_, parameters = about["spec"], about["input"], about.get("parameters")
+    what = "target (+-.5)" if has_signs(about["metrics"]["label_kind"]) else "mean rating"
     size = f", {parameters / 1e6:.2f} M parameters" if parameters else ""
     return [
         f"# {about['name']}: how music feels",
         "",
         *_warnings(about.get("warnings", ())),
-        f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with an interval: the mean "
-        f"rating of 68 % of songs lies within emotion +- interval68. {about['name']}{size}.",
+        f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with an interval: the {what} "
+        f"of 68 % of songs lies within emotion +- interval68. {about['name']}{size}.",
         "",
         "## Use",
         f"- Input `{input_['name']}`: float32 `{input_['shape']}`, in [-1, 1], {input_['unit']}. Nothing else is to be "

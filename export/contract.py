@@ -39,7 +39,9 @@ class Labels:
         kind = "synthetic labels" if self.synthetic else TAGS if self.kind == QUADRANTS else "ratings by people"
         if self.kind == MIXED:
             kind += f", part of them {TAGS}"
-        return f"{self.set or 'unknown label set'}; fix: {self.fix or 'none'}; {kind}"
+        # A label set of tags says so itself; once is enough.
+        said = "" if self.set and kind in self.set else f"; {kind}"
+        return f"{self.set or 'unknown label set'}; fix: {self.fix or 'none'}{said}"
 
 
 def contract(spec: MelSpec, stride: int, frames: int, labels: Labels) -> Contract:

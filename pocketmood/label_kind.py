@@ -14,6 +14,8 @@ from pocketmood.metrics import Array, Interval
 
 RATINGS, QUADRANTS, MIXED = "ratings", "quadrants", "mixed"
 """Kinds of the labels of a corpus, or of a run whose corpora differ."""
+KINDS = (RATINGS, QUADRANTS)
+"""Those of a corpus."""
 TAGS = "expert tags, not ratings"
 """What every report and card says of quadrants."""
 _OF_SIGNS = {QUADRANTS: "CCC of signs", MIXED: "CCC, partly of signs"}

@@ -22,11 +22,11 @@ from benchmarks.studies.known_songs import refuse_known_songs
 from benchmarks.studies.result_files import RESULTS, parse_command, write_result
 from pocketmood import command
 from pocketmood.bundle import SUFFIXES, Bundle
-from pocketmood.data.corpora.contract import QUADRANTS
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.data.stage import DataConfig
 from pocketmood.data.stage import run as make_data
 from pocketmood.errors import ConfigError, DataError
+from pocketmood.label_kind import QUADRANTS
 from pocketmood.metrics import AXES
 from pocketmood.runs import STAGE_FILE, read_json
 

@@ -10,7 +10,7 @@ import pytest
 from pocketmood.data import plots, sources, stage
 from pocketmood.data.clips import Clip
 from pocketmood.data.corpora import deam, registry
-from pocketmood.data.corpora.contract import KINDS, Corpus, Options
+from pocketmood.data.corpora.contract import Corpus, Options
 from pocketmood.data.corpora.files import Files, Reject
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.data.sources import Source
@@ -18,6 +18,7 @@ from pocketmood.data.split import refuse_leaks
 from pocketmood.data.stage import DataConfig
 from pocketmood.emotion import Emotion
 from pocketmood.errors import ConfigError, DataError
+from pocketmood.label_kind import KINDS
 from tests.helpers import deam_miniature, table_miniature
 
 
