@@ -171,6 +171,8 @@ def _blocks(config: BenchmarksConfig, measured: Measurements, predictions: Mappi
         )
         for block in sorted(found, key=lambda block: block.part)
     ]
+    if not lines:
+        return '<p class="say">This corpus has no such blocks.</p>'
     return table(("ids", "row", "songs", "CCC", "95 %"), _without_repeats(lines), texts=2)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketmood import label_kind
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
 from pocketmood.data.split import PARTS, Split
@@ -47,6 +48,8 @@ _STYLE = {
     "text.color": INK,
     "legend.frameon": False,
 }
+# Standard deviation by which songs with the same target are drawn apart.
+_SCATTER = 0.08
 _TICKS = [-1, -0.5, 0, 0.5, 1]
 # A full-scale sine is -3 dB; digital silence has no level, and is drawn at the left edge.
 _SILENCE_DB = -96.0
@@ -93,8 +96,12 @@ def plane(store: ClipStore, split: Split, record: DataRecord) -> Figure:
     axes.contourf(edge, edge, density(everyone, edge), levels=12, cmap=_paper(), antialiased=True, zorder=0)
     # Points shrink with their number, so that a thousand songs do not become one blot.
     size = float(np.clip(4000 / len(everyone), 5, 30))
+    tags, rng = record.label_kind == label_kind.QUADRANTS, np.random.default_rng(0)
     for part in PARTS:
         labels = store.labels(getattr(split, part))
+        if tags:
+            # Songs of a quadrant share one target: drawn where they are, five hundred would look like four.
+            labels = labels + rng.normal(0, _SCATTER, labels.shape).astype(np.float32)
         axes.scatter(
             labels[:, 0], labels[:, 1], s=size, color=COLOURS[part], edgecolor="white", linewidth=0.3, zorder=2
         )
@@ -112,7 +119,8 @@ def plane(store: ClipStore, split: Split, record: DataRecord) -> Figure:
     for margin in (top, side):
         margin.axis("off")
     r = _correlation(everyone[:, 0], everyone[:, 1])
-    _headline(figure, f"{_name(record)}: {len(everyone)} songs\nvalence with arousal: r = {r:.2f}")
+    said = f"{label_kind.TAGS}, each drawn near its quadrant's target" if tags else f"valence with arousal: r = {r:.2f}"
+    _headline(figure, f"{_name(record)}: {len(everyone)} songs\n{said}")
     return figure
 
 
@@ -121,7 +129,8 @@ def ratings(store: ClipStore, split: Split, record: DataRecord) -> Figure:
     from matplotlib import pyplot
 
     figure, rows = pyplot.subplots(2, 2, figsize=(9.6, 6.4), sharex="row", sharey="row")
-    bins = list(np.linspace(-1, 1, 33))
+    bins, tags = list(np.linspace(-1, 1, 33)), record.label_kind == label_kind.QUADRANTS
+    whose = "target of its quadrant" if tags else "mean of its raters"
     for column, axis in enumerate(("valence", "arousal")):
         axes = rows[0, column]
         values = [store.labels(getattr(split, part))[:, column] for part in PARTS]
@@ -129,7 +138,7 @@ def ratings(store: ClipStore, split: Split, record: DataRecord) -> Figure:
         both = np.concatenate(values)
         axes.axvline(both.mean(), color=INK, linewidth=1, linestyle="--")
         axes.set_title(f"{axis}: mean {both.mean():+.2f}, sd {both.std():.2f}")
-        axes.set(xlim=(-1, 1), xticks=_TICKS, xlabel=f"{axis} of a song (mean of its raters)")
+        axes.set(xlim=(-1, 1), xticks=_TICKS, xlabel=f"{axis} of a song ({whose})")
 
         deviation = store.deviations(_ids(split))[:, column]
         deviation = deviation[np.isfinite(deviation)]
@@ -138,12 +147,15 @@ def ratings(store: ClipStore, split: Split, record: DataRecord) -> Figure:
         if len(deviation):
             axes.axvline(np.median(deviation), color=INK, linewidth=1, linestyle="--")
             axes.set_title(f"raters' deviation of {axis}: median {np.median(deviation):.2f}")
+        else:
+            axes.text(0.5, 0.5, "no deviations known", transform=axes.transAxes, ha="center", color="#666666")
         axes.set(xlim=(0, 1), xlabel="standard deviation among the raters of a song")
     for row in rows:
         row[0].set_ylabel("songs")
         row[0].locator_params(axis="y", integer=True)
     rows[0, 0].legend()
-    _headline(figure, f"{_name(record)}: ratings, in units of [-1, 1] (one point of 1-9 is 0.25)")
+    said = label_kind.TAGS if tags else "ratings, in units of [-1, 1] (one point of 1-9 is 0.25)"
+    _headline(figure, f"{_name(record)}: {said}")
     return figure
 
 

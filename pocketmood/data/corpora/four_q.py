@@ -152,7 +152,7 @@ def audit(files: Files, options: Options = DEFAULTS) -> tuple[str, str]:
     even = "even" if min(shares) >= UNEVEN * max(shares) else "UNEVEN"
 
     named = {song: name for song, name in folders.items() if name in TARGETS}
-    words = f"{_agreement('folders', here, named)}; {_agreement('metadata', here, _of_metadata(files))}"
+    words = _both_agree(here, named, _of_metadata(files))
     names = {by[song].casefold() for song in here if song in by}
     known = sum(song in by for song in here)
     sentence = (
@@ -176,6 +176,13 @@ def _of_metadata(files: Files) -> dict[str, str]:
             return {song: quadrant for song, quadrant, _ in read_quadrants(file) if quadrant}
     except DataError:
         return {}
+
+
+def _both_agree(annotated: Mapping[str, str], folders: Mapping[str, str], metadata: Mapping[str, str]) -> str:
+    """Say whether folders and metadata agree with the annotations; in one phrase where both do for all songs."""
+    if annotated == folders == {song: metadata.get(song) for song in annotated}:
+        return f"folders and metadata agree with the annotations for all {len(annotated)} songs"
+    return f"{_agreement('folders', annotated, folders)}; {_agreement('metadata', annotated, metadata)}"
 
 
 def _agreement(who: str, annotated: Mapping[str, str], other: Mapping[str, str]) -> str:
