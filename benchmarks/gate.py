@@ -17,6 +17,7 @@ from benchmarks.record import FAILED, INVALID, LEFT_OUT, Record, read_results
 from pocketmood import command
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError, RunError
+from pocketmood.label_kind import QUADRANTS, ccc_name
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
@@ -149,7 +150,9 @@ def broken_line(limit: Limit, value: float, record: Record) -> str:
     if limit.key == DROP and record.ccc_drop_low is not None:
         # Beyond the limit as a whole: with few songs a single figure is beyond it by chance.
         kept = record.ccc_drop_low <= value
-    return "" if kept else f"{limit.words} is {found:.4g} ({bound})"
+    # A row with an AUC was scored against signs, and its CCC is told as one of signs.
+    words = limit.words.replace("CCC", ccc_name(QUADRANTS)) if record.auc_valence is not None else limit.words
+    return "" if kept else f"{words} is {found:.4g} ({bound})"
 
 
 def open_lines(config: GateConfig, records: Sequence[Record]) -> list[str]:

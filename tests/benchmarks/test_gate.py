@@ -134,3 +134,11 @@ def test_the_pull_request_workflow_calls_commands_that_exist() -> None:
     flags = {word for line in commands.splitlines() if "benchmarks.gate " in line for word in shlex.split(line)}
     known = {f"--{name.replace('_', '-')}" for name in GateConfig.__dataclass_fields__}
     assert {flag for flag in flags if flag.startswith("--")} <= known
+
+
+def test_the_ccc_of_signs_is_named_so() -> None:
+    limit = next(limit for limit in gate.LIMITS if limit.flag == "min_ccc")
+    of_ratings = Record("a", ccc_mean=0.4)
+    assert gate.broken_line(limit, 0.5, of_ratings) == "mean CCC is 0.4 (min-ccc 0.5)"
+    of_signs = Record("a", ccc_mean=0.4, auc_valence=0.8)
+    assert gate.broken_line(limit, 0.5, of_signs) == "mean CCC of signs is 0.4 (min-ccc 0.5)"
