@@ -104,7 +104,9 @@ def _figure(source: str, keys: str, spec: str, results: Path) -> str:
     value: Any
     if "." in source:  # no result's name has one
         stage, preset = source.split(".", 1)
-        value = importlib.import_module(f"{stage}.config").PRESETS[preset]
+        # The teacher's presets fill a file of their own; those of the other stages stand beside their settings.
+        home = "presets" if stage == "teacher" else "config"
+        value = importlib.import_module(f"{stage}.{home}").PRESETS[preset]
     else:
         value = read_json(results / f"{source}.json")
     for key in keys.split(" > "):
