@@ -27,7 +27,7 @@ EXTRAS = {
 """The extras of pyproject.toml that a room may import from."""
 NOT_LOCKED = {"parquet"}
 """Extras that the lock leaves out: 55 MB for a file format that few tables of ratings have."""
-PUBLISHED_AS = {"vl_convert": "vl-convert-python"}
+PUBLISHED_AS = {"sklearn": "scikit-learn", "vl_convert": "vl-convert-python"}
 """Names of packages that are imported under another one."""
 
 

@@ -1,0 +1,66 @@
+"""Settings of the table on real recordings: which rows, on which songs, trained how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks.studies.result_files import RESULTS
+from pocketmood.errors import ConfigError
+from student.config import PRESETS as STUDENTS
+from student.config import StudentConfig
+from teacher.config import TeacherConfig
+from teacher.presets import PRESETS as TEACHERS
+
+FITTED_ROWS = ("floor", "svm", "musicnn-ridge")
+"""Rows that fit in seconds on features of their own."""
+STAGE_ROWS = ("ast", "vit", "student", "int8")
+"""Rows that the project's stages make, in minutes to hours per fold."""
+ALL_ROWS = FITTED_ROWS + STAGE_ROWS
+PUBLISHED_FEATURES = "top100_features.csv"
+
+
+@dataclass(frozen=True)
+class RecordingsTableConfig:
+    """Which rows, on which songs, trained how."""
+
+    run: Path = Path("runs/recordings")
+    """Run folder of the corpus and its folds."""
+    corpus: str = "4q"
+    """Corpus as in `pocketmood data --corpus`."""
+    music: tuple[Path, ...] = ()
+    """Its folder; may be left out once RUN has a finished data stage."""
+    features: Path | None = None
+    """The file of the 100 published features; beside the songs if left out."""
+    rows: tuple[str, ...] = ALL_ROWS
+    """Rows to measure, of floor, svm, musicnn-ridge, ast, vit, student, int8."""
+    folds: int = 5
+    """Folds by artist."""
+    seed: int = 0
+    """Of the folds and of every training."""
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    """Networks of ast and vit, and what the student learns from; --teacher.run is the fold."""
+    student: StudentConfig = field(default_factory=StudentConfig)
+    """The student; --student.run is the fold."""
+    out: Path = RESULTS / "recordings"
+    """Result files without their endings."""
+
+    def __post_init__(self) -> None:
+        """Refuse unknown rows."""
+        unknown = [row for row in self.rows if row not in ALL_ROWS]
+        if unknown or not self.rows:
+            raise ConfigError(f"--rows {' '.join(unknown) or 'none'}: choose from {', '.join(ALL_ROWS)}")
+
+    @property
+    def features_file(self) -> Path:
+        """The file of the published features, there or not."""
+        return self.features or (self.music[0] if self.music else Path()) / PUBLISHED_FEATURES
+
+
+def _preset(name: str) -> RecordingsTableConfig:
+    """Return the study of a preset, without the GAN: no clip of it has ever passed the gate on real recordings."""
+    teacher = replace(TEACHERS[name], synthetic=0, listen_s=0.0, doctor=False)
+    return RecordingsTableConfig(teacher=teacher, student=replace(STUDENTS[name], doctor=False))
+
+
+PRESETS = {name: _preset(name) for name in ("demo", "smoke", "full")}
