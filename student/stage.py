@@ -15,6 +15,7 @@ import torch
 
 from pocketmood import standing_warnings
 from pocketmood.calibration import conformal_factor, coverage
+from pocketmood.data import by_corpus
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, RunFolder
@@ -117,6 +118,7 @@ def fill(
     chosen = () if asked else (standing_warnings.of_random_start("student", config.model, "--weights random"),)
     stage.record |= asdict(StudentRecord(config.model, first, found.as_json(), trained.warnings + chosen, speed))
     print(metrics.table(config.model, found, kind), flush=True)
+    by_corpus.publish(work, references | {"student": student}, data.store)
     keep_history(work)
 
 

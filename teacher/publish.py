@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from pocketmood.data import by_corpus
 from pocketmood.data.run_folder import (
     CONFIG_FILE,
     FLOOR_FILE,
@@ -66,6 +67,7 @@ def publish(
     plots.teacher_pictures(test, pictures)
     attention_picture.draw_quadrants(vit, store, test, pictures / "attention.png")
     print(evaluate.table(comparison), flush=True)
+    by_corpus.publish(folder, models, store)
     report.write(folder)
     return comparison
 

@@ -59,8 +59,7 @@ def section(config: BenchmarksConfig, run: RunFolder, measured: Measurements, ro
         _card("Do the intervals hold?", _coverage(run), _COVERAGE_SAY[of_signs]),
     ]
     right = [
-        _card("By block of song ids", _blocks(config, measured, predictions),
-              "DEAM was collected in three years; a model may have learnt one of them better."),
+        _card(*_groups(config, run, measured, predictions)),
         _card("Against the ceiling", _ceiling(measured),
               "A perfect listener knows every song's true score, and still disagrees with the noise of a few raters."),
     ]  # fmt: skip
@@ -159,8 +158,12 @@ def _quadrants(measured: Measurements, predictions: Mapping[str, breakdown.Array
     return table(heads, _without_repeats(lines), texts=2)
 
 
-def _blocks(config: BenchmarksConfig, measured: Measurements, predictions: Mapping[str, breakdown.Array]) -> str:
-    found = breakdown.by_block(measured.ids, measured.labels, predictions, config.bootstrap, config.seed)
+def _groups(
+    config: BenchmarksConfig, run: RunFolder, measured: Measurements, predictions: Mapping[str, breakdown.Array]
+) -> tuple[str, str, str]:
+    """Lay out the agreement per corpus of a mixed run, or per block of DEAM's ids: title, table and what it is for."""
+    parts = breakdown.groups(measured.ids, run.store.corpus_of(measured.ids))
+    found = breakdown.by_group(parts, measured.labels, predictions, config.bootstrap, config.seed)
     lines = [
         (
             block.part,
@@ -171,9 +174,17 @@ def _blocks(config: BenchmarksConfig, measured: Measurements, predictions: Mappi
         )
         for block in sorted(found, key=lambda block: block.part)
     ]
+    mixed = run.data_record.mixed
+    title = "By corpus" if mixed else "By block of song ids"
+    about = (
+        "Corpora differ in raters, scale and music; a model may have learnt one of them better."
+        if mixed
+        else "DEAM was collected in three years; a model may have learnt one of them better."
+    )
+    heads = ("corpus" if mixed else "ids", "row", "songs", "CCC", "95 %")
     if not lines:
-        return '<p class="say">This corpus has no such blocks.</p>'
-    return table(("ids", "row", "songs", "CCC", "95 %"), _without_repeats(lines), texts=2)
+        return title, '<p class="say">This corpus has no such blocks.</p>', about
+    return title, table(heads, _without_repeats(lines), texts=2), about
 
 
 def _without_repeats(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Errors by part of the test songs: by quadrant, by block of song ids, against the ceiling, and song by song.
+"""Errors by part of the test songs: by quadrant, by corpus or block of song ids, against the ceiling, and song by song.
 
 Conventions: labels and predictions [N, 2] in [-1, 1]. Inside a quadrant labels hardly vary, so that a CCC says little:
 errors and signed errors are told instead. Blocks of ids are DEAM's: they were collected in different years.
@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 QUADRANTS = ("happy-energetic", "angry-tense", "sad-calm", "content-relaxed")
 FEWEST_SONGS = 20
 """With fewer, the interval of a CCC says nothing."""
+DEAMS = ("deam", "rendered")
+"""Corpora whose ids are DEAM's."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,14 @@ class QuadrantErrors:
 
 @dataclass(frozen=True)
 class BlockAgreement:
-    """Agreement of one row over a block of song ids."""
+    """Agreement of one row over a block of song ids, or over a corpus."""
 
     row: str
     """Name of the row."""
     part: str
-    """First and last id."""
+    """First and last id, or the name of the corpus."""
     songs: int
-    """Songs of the block."""
+    """Songs of the group."""
     ccc: float | None = None
     """Mean CCC; None where the block has fewer than FEWEST_SONGS."""
     low: float | None = None
@@ -79,19 +81,32 @@ def by_quadrant(labels: Array, predictions: Mapping[str, Array]) -> list[Quadran
     return found
 
 
-def by_block(
-    ids: Sequence[str], labels: Array, predictions: Mapping[str, Array], repeats: int, seed: int
-) -> list[BlockAgreement]:
-    """Return each row's mean CCC with its interval per block of ids that has test songs."""
-    # Songs of other corpora have names: they belong to no block.
+def groups(ids: Sequence[str], corpora: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """Return the rows of each group of songs: the corpora of a mixed run, else the blocks of DEAM's ids.
+
+    corpora: name of each song's corpus. Numbers of other corpora than DEAM and those in its layout are no such ids.
+    """
+    of = np.array(corpora)
+    if len(set(corpora)) > 1:
+        return {name: of == name for name in sorted(set(corpora))}
+    deams = np.isin(of, DEAMS)
     numbers = np.array([int(id_) if id_.isdigit() else -1 for id_ in ids])
+    found = {}
+    for first, last in BLOCKS:
+        part = f"{first} to {last}" if last < BLOCKS[-1][1] else f"{first} and above"
+        found[part] = deams & (numbers >= first) & (numbers <= last)
+    return found
+
+
+def by_group(
+    parts: Mapping[str, NDArray[np.bool_]], labels: Array, predictions: Mapping[str, Array], repeats: int, seed: int
+) -> list[BlockAgreement]:
+    """Return each row's mean CCC with its interval per group that has test songs; parts: as `groups` gives them."""
     found = []
     for name, emotion in predictions.items():
-        for first, last in BLOCKS:
-            rows = (numbers >= first) & (numbers <= last)
+        for part, rows in parts.items():
             if not rows.any():
                 continue
-            part = f"{first} to {last}" if last < BLOCKS[-1][1] else f"{first} and above"
             songs = int(rows.sum())
             if songs < FEWEST_SONGS:
                 found.append(BlockAgreement(name, part, songs))
