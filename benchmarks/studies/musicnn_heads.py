@@ -97,14 +97,17 @@ def run(config: MusicnnHeadsConfig, typed: str = f"python -m {NAME}") -> int:
     from teacher.musicnn.features import Listener
 
     run = RunFolder(config.run)
+    # Found before anything is computed: without weights there is nothing to study.
     first = find(published(config.weights))
     store = run.store
+    # The run's split plays no part: all rated songs are dealt anew.
     songs = [clip.id for clip in store.clips if clip.label is not None]
     inputs = {"data": run.fingerprint("data"), "weights": first.identity}
     stage = Stage(stages_of(run, "musicnn-heads"), "features", {"songs": "rated"}, inputs)
     listener = Listener.open(first)
     if not stage.up_to_date(quiet=True):
         with stage.work() as work:
+            # Twice: here to fill the stage's folder, below to read it, which costs nothing.
             describe(store, songs, listener, work)
     parts = describe(store, songs, listener, stage.folder)
 
@@ -140,6 +143,7 @@ def describe(
     whole = [(0.0, store.samples / store.sample_rate)]
     table = make_table(store, songs, whole, listener, folder)[:, 0]
     channels, units = listener.network.channels, listener.network.units
+    # In the order in which `features.py` joins them.
     ends = np.cumsum([channels, channels, channels, units])
     named = dict(zip(("mean", "max", "deviation", "units", "tags"), np.split(table, ends, axis=1), strict=True))
     return named | {"floor": floor.store_features(store, songs)}
@@ -161,6 +165,7 @@ def cross_validate(
         folds = folds_by_artist(store, songs, config.folds, seed)
         for fold in range(config.folds):
             train, test = folds != fold, folds == fold
+            # By artist again: penalties chosen on songs of known artists would be too small.
             inner = folds_by_artist(store, [name for name, met in zip(songs, train, strict=True) if met], 5, seed)
             errors = {}
             for name, (wanted, kernel) in ARMS.items():
@@ -168,6 +173,7 @@ def cross_validate(
                 head = fit(features[train], labels[train], inner, kernel)  # type: ignore[arg-type]
                 predicted[name][test] += head.predict(features[test]) / config.seeds
                 errors[name] = float(((head.predict(features[train], inner + 1) - labels[train]) ** 2).mean())
+                # The least so far; after the last arm it is the least of all.
                 if errors[name] == min(errors.values()):
                     best = head.predict(features[test])
             predicted[CHOSEN][test] += best / config.seeds
@@ -185,7 +191,9 @@ def _row(
     values = signs.score(predicted[name], labels)
     intervals = signs.score_intervals(predicted[name], labels, songs)
     scored = {metric: (values[metric], *intervals[metric]) for metric in signs.NAMES}
+    # The default less itself is zero, and no finding.
     paired = signs.paired_differences(predicted[name], predicted[DEFAULT], labels, songs) if name != DEFAULT else {}
+    # The row that chooses has no width of its own.
     width = sum(parts[part].shape[1] for part in ARMS[name][0]) if name in ARMS else 0
     difference = {metric: (found[0], found[1], found[2]) for metric, found in paired.items()}
     valence, arousal, quadrants = (scored[metric] for metric in signs.NAMES)
