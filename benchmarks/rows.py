@@ -20,6 +20,7 @@ from export.parity_record import PARITY_FILE, UNTOLD, ParityRecord, read_records
 from pocketmood.bundle import Bundle
 from pocketmood.data.run_folder import FLOOR_FILE, PREDICTIONS_FILE, TRUTH_FILE, WEIGHTS_FILE, RunFolder
 from pocketmood.errors import BundleError
+from teacher.company.open import weights_bytes
 
 CEILING, FLOOR, TEACHER, STUDENT = "perfect listener", "ridge floor", "teacher", "student"
 COMPILED = "student, torch.compile"
@@ -127,7 +128,7 @@ def _floor(run: RunFolder) -> Row:
 
 def _teacher(run: RunFolder) -> Row:
     folder = run.folder("teacher")
-    record = Record(TEACHER, "PyTorch", "fp32", size_of(folder / WEIGHTS_FILE))
+    record = Record(TEACHER, "PyTorch", "fp32", weights_bytes(folder))
     # Its stage has predicted every song already: the slowest network of all need not do so again.
     predictions = partial(stored, folder / PREDICTIONS_FILE)
     return Row(record, lambda _: torch_rows.open_teacher(run), "", predictions)

@@ -63,19 +63,17 @@ def torch_row(model: nn.Module, spec: MelSpec, stride: int, frames: int) -> Open
 
 
 def open_teacher(run: RunFolder) -> OpenedRow:
-    """Open the teacher behind the front end, on the clip, stride and frames that it was trained on itself."""
-    from teacher.vit import load_teacher
+    """Open the teacher, waveform in: every member of a company, each behind its own front end and on its own input."""
+    from teacher.company.open import open_company
 
-    # Its own, not those of its soft targets: the student looks at a fifth of what a ViT-B/16 is shown.
-    model, saved = load_teacher(run.made("teacher"))
-    spec = saved.training.spec
-    opened = torch_row(model, spec, saved.vit.stride, saved.vit.frames)
+    # Their own, not those of the soft targets: the student looks at a fifth of what a ViT-B/16 is shown.
+    company = open_company(run.made("teacher"), on_cpu=True)
 
     def predict(waveform: Array) -> tuple[Emotion, Emotion]:
         # A bundle's window may be shorter than the clip: silence behind it would be another song.
-        return opened.predict(fit(waveform, spec.samples))
+        return company.hear(fit(waveform, company.spec.samples))
 
-    return opened._replace(predict=predict)
+    return OpenedRow(predict, company.parameters)
 
 
 def open_student(run: RunFolder) -> OpenedRow:

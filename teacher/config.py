@@ -12,6 +12,7 @@ from pocketmood.presets import DEFAULT_RUN
 from pocketmood.training.schedule import Schedule
 from pocketmood.training.variants import VariantsConfig
 from pocketmood.training.weights import FOLDER_FILES, Published
+from teacher.company.config import CompanyConfig
 from teacher.gan.config import GanConfig
 
 PATCH = 16
@@ -211,6 +212,8 @@ class TeacherConfig:
     """The baseline."""
     ast_training: FineTuneConfig = field(default_factory=FineTuneConfig)
     """How the baseline is trained."""
+    company: CompanyConfig = field(default_factory=CompanyConfig)
+    """The teachers whose predictions together are the teacher's."""
     soft_targets: SoftTargetsConfig = field(default_factory=SoftTargetsConfig)
     """What the student is given."""
     doctor: bool = False
@@ -231,8 +234,3 @@ class TeacherConfig:
         lengths = (self.training.crop_frames, self.soft_targets.crop_frames * scale)
         if self.vit.size == "small" and any(length % PATCH for length in lengths):
             raise ConfigError(f"the small ViT takes crops in multiples of {PATCH} frames, not {lengths}")
-
-    def published(self) -> dict[str, Published]:
-        """Step's name -> the published weights that its network asks for; from scratch, none."""
-        networks = {"vit": self.vit, "ast": self.ast} if self.baseline else {"vit": self.vit}
-        return {name: network.published(name) for name, network in networks.items() if network.pretrained}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pocketmood.command import parse
 from pocketmood.spec import MelSpec
 from pocketmood.training.doctor import Needs, Songs
+from teacher.company.config import published
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 from teacher.presets import PRESETS
 
@@ -41,7 +42,7 @@ def needs(config: TeacherConfig) -> Needs:
     return Needs(
         stage="teacher",
         precision=config.training.schedule.precision,
-        published=tuple(config.published().values()),
+        published=tuple(published(config).values()),
         gpu_bytes=round(_FIXED_BYTES + (_PEAK_BYTES - _FIXED_BYTES) * share),
         smaller="--training.schedule.batch-size 6 --training.schedule.accumulation 2 --gan.batch-size 12 "
         "--gan.accumulation 4",

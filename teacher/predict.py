@@ -17,9 +17,6 @@ from pocketmood.errors import AudioError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from pocketmood.bundle import Predictor
     from pocketmood.spec import MelSpec
 
@@ -91,34 +88,19 @@ def run(config: PredictConfig) -> int:
         if config.attention:
             looked = out.with_name(f"{out.stem}-attention.png")
             draw_attention(folder, [prediction.file for prediction in predictions[: config.attention]], looked)
-            print(f"drawn: {looked}", flush=True)
+            # The company may have no network with attention, which was said then.
+            if looked.is_file():
+                print(f"drawn: {looked}", flush=True)
     return int(len(predictions) < len(config.songs))
 
 
 def open_teacher(folder: Path) -> tuple[MelSpec, Predictor]:
     """Return the spectrogram of a trained teacher, and a function from a waveform [S] to emotion and rater_sd."""
     # Inside the function: torch and transformers take seconds to import, and --help needs neither.
-    import torch
+    from teacher.company.open import open_company
 
-    from pocketmood.mel import MelFrontEnd
-    from pocketmood.training.device import default_device
-    from teacher.finetune import predict_mels
-    from teacher.vit import load_teacher
-
-    teacher, saved = load_teacher(folder)
-    spec = saved.training.spec
-    place = default_device()
-    front = MelFrontEnd(spec, saved.vit.stride, saved.vit.frames).to(place)
-    teacher.to(place)
-
-    def predict(wave: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
-        with torch.no_grad():
-            mel = front(torch.from_numpy(wave)[None].to(place))
-        arrays = predict_mels(teacher, mel)
-        emotion, rater_sd = (Emotion(*map(float, array[0])) for array in (arrays.emotion, arrays.rater_sd))
-        return emotion, rater_sd
-
-    return spec, predict
+    company = open_company(folder)
+    return company.spec, company.hear
 
 
 def predict_files(files: Sequence[Path], spec: MelSpec, predict: Predictor) -> list[Prediction]:
@@ -144,10 +126,16 @@ def draw_attention(folder: Path, files: Sequence[Path], out: Path) -> None:
     from pocketmood.audio import load
     from pocketmood.training.device import default_device
     from teacher import attention_picture
+    from teacher.company.open import network_folder
     from teacher.vit import load_teacher
 
     # Decoded once more: a list of a thousand songs must not wait in memory for a picture of six.
-    teacher, saved = load_teacher(folder)
+    # Attention is one network's: in a company, that of the first member that has any.
+    looking = network_folder(folder)
+    if looking is None:
+        print("no picture of attention: no member of this company is a network with attention", flush=True)
+        return
+    teacher, saved = load_teacher(looking)
     teacher.to(default_device())
     looks = [
         attention_picture.look(teacher, saved, load(file, saved.training.spec), short(file.stem)) for file in files

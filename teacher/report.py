@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketmood import signs, standing_warnings
-from pocketmood.data.run_folder import VIT_STEP, RunFolder
+from pocketmood.data.run_folder import WEIGHTS_FILE, RunFolder
 from pocketmood.label_kind import ccc_name
 from pocketmood.records import from_json
 from pocketmood.runs import STAGE_FILE, read_json, read_stage, write_text
 from pocketmood.training.history import read_facts
+from teacher.company.page import company_section
+from teacher.company.record import MemberRecord, company_of, together
 from teacher.evaluate import METRICS_FILE, PARTS, Comparison, Estimate, PartScores, difference_text, sentence
 from teacher.gan.record import ListeningRecord, Verdict
 from teacher.record import SavedTeacher, warnings_of
@@ -79,7 +81,7 @@ def write(folder: Path) -> Path:
 
     RunError where metrics.json or config.json is missing.
     """
-    scores, saved = _comparison(folder), SavedTeacher.load(folder)
+    scores, company = _comparison(folder), company_of(folder)
     quality = Verdict.load(folder)
     body = [
         "<header><h1>What the teacher learnt, and what it is worth</h1>",
@@ -90,11 +92,12 @@ def write(folder: Path) -> Path:
         "the best epoch was chosen on the validation songs, so the test songs are the honest ones.</p>",
         # Test first: a reader who stops here has read the figures that count.
         f'<div class="two">{"".join(_score_table(part, scores) for part in reversed(PARTS))}</div>',
+        company_section(company),
         "<h2>Pictures</h2>",
         _plots(folder / "plots"),
         _gan(folder, quality) if quality else "",
         "<h2>How it was made</h2>",
-        f'<div class="card">{_facts(saved, folder / VIT_STEP)}</div>',
+        *(_facts(member, folder) for member in company.members),
         _costs(folder),
     ]
     path = folder / PAGE
@@ -120,7 +123,7 @@ def warnings(folder: Path) -> tuple[str, ...]:
     """Collect what a reader of the figures must know first: what the data stage warns of, and what this one does."""
     # Labels first: figures on rendered music say nothing of real music, however good the rest is.
     labels = RunFolder(folder.parent).warnings("data")
-    own = warnings_of(SavedTeacher.load(folder).training, Verdict.load(folder), _comparison(folder))
+    own = warnings_of(together(company_of(folder)), Verdict.load(folder), _comparison(folder))
     return standing_warnings.once(labels, own)
 
 
@@ -243,20 +246,29 @@ def _figure(path: Path) -> str:
     return f'<figure class="card{wide}"><h3>{escape(title)}</h3><div>{image}</div>{below}</figure>'
 
 
-def _facts(saved: SavedTeacher, training: Path) -> str:
+def _facts(member: MemberRecord, folder: Path) -> str:
     """State network, first weights, clips, spectrogram, and what the training's folder tells of its parameters."""
-    facts = {
-        "network": f"{saved.vit.size}, {saved.vit.frames} frames at stride {saved.vit.stride}",
-        "first weights": saved.training.weights,
-        "training clips": saved.training.training_clips,
-        "synthetic clips": saved.training.synthetic_clips,
-        "spectrogram": saved.training.spec_hash,
+    training, step = member.training, folder / member.name
+    facts: dict[str, object] = {"member": member.name}
+    # By itself it lies in the stage's folder, of which a copy may lack the steps.
+    place = next((each for each in (step, folder) if (each / WEIGHTS_FILE).is_file()), None)
+    if place:
+        vit = SavedTeacher.load(place).vit
+        facts["network"] = f"{vit.size}, {vit.frames} frames at stride {vit.stride}"
+    facts |= {
+        "first weights": training.weights,
+        "training clips": training.training_clips,
+        "synthetic clips": training.synthetic_clips,
+        "spectrogram": training.spec_hash,
+        "parameters": f"{training.parameters:,}",
     }
-    if trained := read_facts(training):
+    if member.out_of_fold:
+        facts["training songs"] = "predicted by fits that never saw them"
+    if trained := read_facts(step):
         facts["what learns"] = "; ".join(f"from epoch {entry.epoch} {entry}" for entry in trained.learning)
         facts["clips per pass"] = trained.pass_size
     rows = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
-    return f"<dl>{rows}</dl>"
+    return f'<div class="card"><dl>{rows}</dl></div>'
 
 
 def _costs(folder: Path) -> str:

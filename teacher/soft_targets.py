@@ -10,7 +10,7 @@ student see the very same frames. emotion and rater_sd are [N, K, 2], features [
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,18 +20,20 @@ from pocketmood.data.run_folder import SOFT_TARGETS, SYNTHETIC_TARGETS
 from pocketmood.errors import DataError, RunError
 from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
+from pocketmood.spec import MelSpec
+from teacher.company.members import kind_of
+from teacher.crop_predictions import crop_list, predict_crops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from pocketmood.data.clips import ClipStore
     from pocketmood.data.run_folder import RunFolder
     from pocketmood.data.split import Split
-    from pocketmood.mel import MelFrontEnd
+    from teacher.company.members import Member
     from teacher.config import SoftTargetsConfig, VitConfig
     from teacher.gan.synthesis import SyntheticStore
     from teacher.vit import Teacher
@@ -40,6 +42,7 @@ INDEX_FILE, TABLE_FILE = "soft_targets.json", "soft_targets.safetensors"
 CHUNK = 64
 """Clips whose soft targets are saved together: what a kill can cost."""
 ARRAYS = ("emotion", "rater_sd", "features")
+DISAGREEMENT = "disagreement"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,12 @@ class Source:
     """Its frame stride and frames decide what it is shown."""
     fingerprint: str
     """Of the stage that trained it."""
+
+    def crops(
+        self, clips: ClipStore | SyntheticStore, ids: Sequence[str], config: SoftTargetsConfig
+    ) -> dict[str, NDArray[np.float32]]:
+        """Predict for all crops of some clips, by the names in ARRAYS."""
+        return predict_crops(self.teacher, self.vit, clips, ids, config)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,8 @@ class SoftTargets(Index):
     """[N, K, 2]."""
     features: NDArray[np.float32]
     """[N, K, F]."""
+    disagreement: NDArray[np.float32] | None = None
+    """[N, K, 2] standard deviation over the members of a company; None for a teacher by itself."""
 
     @classmethod
     def open(cls, folder: Path) -> SoftTargets:
@@ -101,7 +112,8 @@ class SoftTargets(Index):
             raise DataError(str(error)) from error
 
         wanted = (len(index.ids), len(index.crops))
-        for name in ARRAYS:
+        names = [*ARRAYS, *(name for name in (DISAGREEMENT,) if name in table)]
+        for name in names:
             if name not in table or table[name].shape[:2] != wanted:
                 raise DataError(f"{folder / TABLE_FILE}: {name} does not hold {wanted[0]} clips of {wanted[1]} crops")
             # A teacher whose training diverged gives NaN, which would make every student NaN hours later.
@@ -110,8 +122,12 @@ class SoftTargets(Index):
                     f"{folder / TABLE_FILE}: {name} holds {odd} values that are no finite numbers; delete "
                     f"{folder.parent} and run: python -m teacher --run {folder.parent.parent}"
                 )
-        arrays: dict[str, Any] = {name: table[name] for name in ARRAYS}
+        arrays: dict[str, Any] = {name: table[name] for name in names}
         return cls(**vars(index), **arrays)
+
+    def plain(self) -> Index:
+        """Return the index alone."""
+        return Index(**{entry.name: getattr(self, entry.name) for entry in fields(Index)})
 
     def index(self, id_: str) -> int:
         """Return the row of a clip; DataError if there are no soft targets for it."""
@@ -152,15 +168,6 @@ class SyntheticTargets:
         return cls(table, drawn.mels)
 
 
-def crop_list(config: SoftTargetsConfig) -> list[tuple[int, int]]:
-    """List the crops: the whole clip, then `config.crops` of them from its very start to its very end, evenly."""
-    last = config.frames - config.crop_frames
-    # Fixed and even, not random: the student meets every part of a clip, and a rerun gives the same table.
-    steps = max(config.crops - 1, 1)
-    starts = [round(number * last / steps) * config.stride for number in range(config.crops)]
-    return [(0, config.frames), *((start, config.crop_frames) for start in starts)]
-
-
 def target_ids(store: ClipStore, split: Split) -> list[str]:
     """List training clips, then clips that nobody rated; never one of validation or test."""
     held_out = {*split.validation, *split.test}
@@ -186,40 +193,43 @@ def tables(store: ClipStore, split: Split, synthetic: SyntheticStore | None) -> 
     return found
 
 
-def make(teacher_folder: Path, fingerprint: str, asked: Asked, config: SoftTargetsConfig, folder: Path) -> None:
-    """Write a table by the trained teacher of a folder, on the device that this machine has."""
-    from pocketmood.training.device import default_device
-    from teacher.vit import load_teacher
-
-    print(f"soft targets: whole clip and {config.crops} crops of {len(asked.ids)} clips", flush=True)
-    teacher, saved = load_teacher(teacher_folder)
-    build(Source(teacher.to(default_device()), saved.vit, fingerprint), asked.clips, asked.ids, config, folder)
+def make(
+    name: str, teacher_folder: Path, fingerprint: str, asked: Asked, config: SoftTargetsConfig, folder: Path
+) -> None:
+    """Write a table by the trained member called `name`, of its folder, on the device that this machine has."""
+    print(f"soft targets of {name}: whole clip and {config.crops} crops of {len(asked.ids)} clips", flush=True)
+    member = kind_of(name).open(teacher_folder)
+    fill(member, fingerprint, asked, config, folder)
 
 
 def build(
     source: Source, clips: ClipStore | SyntheticStore, ids: Sequence[str], config: SoftTargetsConfig, folder: Path
 ) -> SoftTargets:
     """Predict for all `ids` of `clips` into `folder`; parts that are already there after a kill are kept."""
+    source.teacher.eval()
+    return fill(source, source.fingerprint, Asked(clips, list(ids)), config, folder)
+
+
+def fill(
+    source: Source | Member, fingerprint: str, asked: Asked, config: SoftTargetsConfig, folder: Path
+) -> SoftTargets:
+    """Predict for all clips of a table into `folder`; parts that are already there after a kill are kept."""
     from tqdm import tqdm
 
-    from pocketmood.mel import MelFrontEnd
-
-    source.teacher.eval()
-    place = next(source.teacher.parameters()).device
-    front = MelFrontEnd(stride=source.vit.stride, frames=source.vit.frames).to(place)
-    crops = crop_list(config)
+    ids = asked.ids
 
     chunks = [list(ids[first : first + CHUNK]) for first in range(0, len(ids), CHUNK)]
     paths = [folder / f"part-{number:05d}.safetensors" for number in range(len(chunks))]
     no_bar = not sys.stderr.isatty()
     for names, path in tqdm(list(zip(chunks, paths, strict=True)), "soft targets", disable=no_bar, leave=False):
         if not path.exists():
-            _save(path, _predict_chunk(source, clips, names, front, crops, config))
+            save_table(path, source.crops(asked.clips, names, config))
 
     parts = [_load(path) for path in paths]
-    _save(folder / TABLE_FILE, {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS})
-    spec_hash = front.spec.hash
-    index = Index(tuple(ids), tuple(crops), config.stride, config.frames, spec_hash, source.fingerprint)
+    save_table(folder / TABLE_FILE, {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS})
+    # The student's spectrogram, whatever its teacher hears: crops are counted in its hops and frames.
+    crops = tuple(crop_list(config))
+    index = Index(tuple(ids), crops, config.stride, config.frames, MelSpec().hash, fingerprint)
     # The index is written before the parts go: a kill in between leaves both, and the next call ends the same way.
     write_json(folder / INDEX_FILE, asdict(index))
     for path in paths:
@@ -227,43 +237,7 @@ def build(
     return SoftTargets.open(folder)
 
 
-def _predict_chunk(
-    source: Source,
-    clips: ClipStore | SyntheticStore,
-    ids: Sequence[str],
-    front: MelFrontEnd,
-    crops: Sequence[tuple[int, int]],
-    config: SoftTargetsConfig,
-) -> dict[str, NDArray[np.float32]]:
-    """Predict for all crops of some clips; crops are counted in frames of the student's stride."""
-    from teacher.finetune import predict_mels
-
-    scale = config.stride // front.stride  # so many frames of the teacher make one of the student's
-    rows: list[tuple[NDArray[np.float32], ...]] = []
-    for mel in _whole(clips, ids, front):
-        slices = [mel]  # the whole clip is what the teacher calls whole, to its last frame
-        for start_hop, frames in crops[1:] if config.ask == "crops" else ():
-            start = start_hop // front.stride
-            slices.append(mel[..., start : start + frames * scale])
-
-        predictions = [predict_mels(source.teacher, part) for part in slices]
-        # Asked once for the whole clip, the table keeps its shape: the student need not know what was asked.
-        predictions += [predictions[0]] * (len(crops) - len(slices))
-        rows.append(tuple(np.stack(arrays, 1) for arrays in zip(*predictions, strict=True)))  # [B, K, ...] each
-    return {name: np.concatenate(parts) for name, parts in zip(ARRAYS, zip(*rows, strict=True), strict=True)}
-
-
-def _whole(clips: ClipStore | SyntheticStore, ids: Sequence[str], front: MelFrontEnd) -> Iterator[Tensor]:
-    """Yield spectrograms [B, 1, M, T] of whole clips: computed from their sound, or as the generator drew them."""
-    from pocketmood.training.crops import whole_mels
-    from teacher.gan.synthesis import SyntheticStore
-
-    if isinstance(clips, SyntheticStore):
-        return clips.whole_mels(ids, front)
-    return (mel for _, mel in whole_mels(clips, ids, front))
-
-
-def _save(path: Path, table: Mapping[str, NDArray[np.float32]]) -> None:
+def save_table(path: Path, table: Mapping[str, NDArray[np.float32]]) -> None:
     """Write a table, whole or not at all."""
     # Imported here: the index is read by commands that never need torch.
     import torch
@@ -274,7 +248,7 @@ def _save(path: Path, table: Mapping[str, NDArray[np.float32]]) -> None:
 
 
 def _load(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Read what `_save` wrote; RunError for what is damaged."""
+    """Read what `save_table` wrote; RunError for what is damaged."""
     from pocketmood.training.checkpoints import load_tensors
 
     found = load_tensors(path, "delete the teacher stage and run it")

@@ -1,6 +1,6 @@
 """The teacher stage: its steps in order, each a stage of its own, so that a finished one is never done twice.
 
-    floor  [variants]  gan  synthetic  quality  listen  ast  vit  soft_targets
+    floor  [variants]  gan  synthetic  quality  listen  ast  vit [more members]  company  soft_targets
 
 Under `torchrun` every process trains the networks; the main one alone does everything else while the others wait.
 """
@@ -8,8 +8,7 @@ Under `torchrun` every process trains the networks; the main one alone does ever
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
@@ -21,32 +20,33 @@ import numpy as np
 from pocketmood.data.run_folder import (
     FLOOR_STEP,
     GAN_STEP,
-    PREDICTIONS_FILE,
     RIDGE_FILE,
     SYNTHETIC_STEP,
+    SYNTHETIC_TARGETS,
     VARIANTS_STEP,
-    VIT_STEP,
     RunFolder,
 )
 from pocketmood.data.split import refuse_leaks
-from pocketmood.predictions import Predictions, write_predictions
 from pocketmood.processes import is_main_process
 from pocketmood.records import from_json
 from pocketmood.runs import Stage
 from pocketmood.training import distributed, doctor, weights
-from pocketmood.training.device import default_device, keep_freed_memory
-from pocketmood.training.schedule import BEST_WEIGHTS
+from pocketmood.training.device import keep_freed_memory
 from pocketmood.training.vary import make_variants, open_variants, require_librosa
-from teacher import evaluate, finetune, floor, publish, soft_targets, training_set
+from teacher import evaluate, floor, publish, soft_targets
+from teacher.company import record as company_record
+from teacher.company import steps
+from teacher.company.config import MemberName, published, trained
+from teacher.company.members import Task, kind_of, seeded
+from teacher.company.record import CompanyRecord
+from teacher.company.train import train, write_rated
 from teacher.gan.config import GATE, refuse_too_few
 from teacher.gan.record import GanRecord, ListeningRecord, Verdict
 from teacher.needs import needs
 from teacher.record import FineTuned, FloorRecord, Synthesis, TeacherRecord, warnings_of
-from teacher.vit import load_teacher
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from numpy.typing import NDArray
 
     from teacher.config import TeacherConfig
     from teacher.gan.synthesis import SyntheticStore
@@ -61,7 +61,7 @@ def run(config: TeacherConfig) -> int:
     distributed.join()
 
     # Before the GAN's hours, not after them: by then the network may be gone, or never have been there.
-    wanted = config.published()
+    wanted = published(config)
     found = weights.resolve_once(wanted)
     finished = folder.folder("teacher")
     if distributed.up_to_date(_described(config, inputs | weights.identities(found, finished))):
@@ -121,28 +121,22 @@ class _Steps:
         variants = self._variants()
         synthetic, synthesis = self._synthesis()
 
-        networks = {}
-        if self.config.baseline:
-            # Without synthetic clips: the baseline shows what the songs alone teach a plain transformer.
-            baseline = replace(self.config, vit=self.config.ast, training=self.config.ast_training)
-            networks["ast"] = self._network("ast", baseline)
-        vit = networks[VIT_STEP] = self._network(VIT_STEP, self.config, synthetic, variants)
+        networks = {name: self._member(name, synthetic, variants) for name in trained(self.config)}
+        members = {name: networks[name] for name in self.config.company.members}
+        company = self._company(members)
         for name, asked in soft_targets.tables(self.run.store, self.run.split, synthetic).items():
-            # The teacher's own fingerprint as input: other weights, other soft targets.
-            table, config = self._stage(name, self.config.soft_targets, vit=vit.fingerprint), self.config.soft_targets
-            self._alone(table, partial(soft_targets.make, vit.folder, vit.fingerprint, asked, config))
+            self._soft_targets(name, asked, members, company)
 
         record = None
         if is_main_process():
-            folders = {name: step.folder for name, step in networks.items()}
             # By the steps of this config: a work folder may hold the GAN of an earlier one.
-            heard = {"ast": training_set.heard(self.config.ast, self.config.ast_training)}
-            heard[VIT_STEP] = training_set.heard(self.config.vit, self.config.training)
-            comparison = publish.publish(self.folder, folders, heard, self.run.store, judged="quality" in self.used)
-            trained = from_json(FineTuned, vit.record, str(vit.folder))
+            heard = {name: kind_of(name).heard(self.config) for name in networks}
+            folders = publish.Folders({name: step.folder for name, step in networks.items()}, company.folder, heard)
+            comparison = publish.publish(self.folder, folders, self.run.store, judged="quality" in self.used)
+            together = company_record.together(self._joined(company))
             sentence = evaluate.sentence(comparison)
-            trained = replace(trained, warnings=warnings_of(trained, Verdict.load(self.folder), comparison))
-            record = TeacherRecord(**vars(trained), **vars(synthesis), metrics=comparison, sentence=sentence)
+            together = replace(together, warnings=warnings_of(together, Verdict.load(self.folder), comparison))
+            record = TeacherRecord(**vars(together), **vars(synthesis), metrics=comparison, sentence=sentence)
         distributed.wait()
         return record
 
@@ -170,7 +164,8 @@ class _Steps:
         train, held = parts == "train", parts == "validation"
         deviations = self.run.store.deviations(ids)[train]
         ridge = floor.fit(described[train], labels[train], described[held], labels[held], deviations)
-        self._write_predictions(work, ridge.predict(described), np.broadcast_to(ridge.rater_sd, labels.shape))
+        spread = np.broadcast_to(ridge.rater_sd, labels.shape)
+        write_rated(work, self.run.store, self.run.split, ridge.predict(described), spread)
         ridge.save(work / RIDGE_FILE)
         return FloorRecord(ridge.alpha)
 
@@ -178,7 +173,8 @@ class _Steps:
         """Train the GAN, draw from it, and let the gate decide; returns None for clips that it refused."""
         if self.config.synthetic == 0:
             return None, Synthesis()
-        from teacher.gan import quality, synthesis, train
+        from teacher.gan import quality, synthesis
+        from teacher.gan import train as adversarial
 
         gan, seed, count = self.config.gan, self.config.seed, self.config.synthetic
         store, split = self.run.store, self.run.split
@@ -189,7 +185,7 @@ class _Steps:
             with distributed.work(trained) as work:
                 if is_main_process():
                     print("gan: training on the real training songs", flush=True)
-                trained.record |= asdict(train.train(store, split, gan, work, seed))
+                trained.record |= asdict(adversarial.train(store, split, gan, work, seed))
 
         labels = store.labels(split.train)
         clips_step = self._stage(SYNTHETIC_STEP, {"count": count, "seed": seed}, gan=trained.fingerprint)
@@ -234,42 +230,65 @@ class _Steps:
         self._alone(step, lambda work: audio.write_page(gan.folder, store, split, work, seed, seconds))
         return from_json(ListeningRecord, step.record, str(step.folder))
 
-    def _network(
-        self, name: str, config: TeacherConfig, synthetic: SyntheticStore | None = None, varied: Stage | None = None
-    ) -> Stage:
-        """Fine-tune a network, and predict with it for all rated clips."""
-        settings = {"vit": config.vit.without_place(), "training": config.training, "seed": config.seed}
-        inputs = {"synthetic": synthetic.record.generator if synthetic else "none"}
+    def _member(self, name: str, synthetic: SyntheticStore | None, varied: Stage | None) -> Stage:
+        """Train a member of the company, or the baseline, and predict with it for all rated clips."""
+        kind, config = kind_of(name), seeded(self.config, name)
+        synthetic, varied = (synthetic, varied) if kind.learns_synthetic else (None, None)
+        inputs = {}
+        if kind.hears_synthetic:
+            inputs["synthetic"] = synthetic.record.generator if synthetic else "none"
         # No word of variants where there are none: a step without them is the step that it was before they existed.
         inputs |= {"variants": varied.fingerprint} if varied else {}
         # An input of this step alone: other weights must not train another GAN.
-        inputs |= {"weights": self.first[name].identity} if name in self.first else {}
-        step = self._stage(name, settings, **inputs)
+        asked = MemberName.parse(name).kind
+        inputs |= {"weights": self.first[asked].identity} if asked in self.first else {}
+        step = self._stage(name, kind.settings(config), **inputs)
         if not distributed.up_to_date(step, quiet=True):
             with distributed.work(step) as work:
-                if is_main_process():
-                    extra = f" and {len(synthetic.ids)} synthetic clips" if synthetic else ""
-                    print(f"{name}: fine-tuning on {len(self.run.split.train)} songs{extra}", flush=True)
                 variants = open_variants(varied.folder, config.variants) if varied else None
-                trained = finetune.train(self.run.store, self.run.split, config, work, synthetic, variants)
-                step.record |= asdict(trained)
-                if is_main_process():
-                    self._predict(config, work)
+                task = Task(self.run.store, self.run.split, config, synthetic, variants)
+                step.record |= asdict(train(name, task, work))
         return step
 
-    def _predict(self, config: TeacherConfig, work: Path) -> None:
-        """Predict for all rated clips, and throw away what only an unfinished training needs: 1 GB for ViT-B."""
-        # Read back rather than passed on: what predicts here is what lies in the folder.
-        teacher, _ = load_teacher(work)
-        ids = list(self.run.split.part_of())
-        emotion, rater_sd = finetune.predict(teacher.to(default_device()), self.run.store, ids, config.vit)
-        self._write_predictions(work, emotion, rater_sd)
-        shutil.rmtree(work / "checkpoints")
-        (work / BEST_WEIGHTS).unlink()
+    def _company(self, members: Mapping[str, Stage]) -> Stage:
+        """Join the members' predictions for all rated clips."""
+        # Of the settings only how they are joined, and in which order: theirs are in their steps' fingerprints.
+        inputs = {name: step.fingerprint for name, step in members.items()}
+        step = self._stage("company", {"company": self.config.company}, **inputs)
 
-    def _write_predictions(self, work: Path, emotion: NDArray[Any], rater_sd: NDArray[Any]) -> None:
-        """Write predictions for all rated clips, in the split's order."""
-        part_of = self.run.split.part_of()
-        labels = self.run.store.labels(list(part_of))
-        predictions = Predictions(tuple(part_of), tuple(part_of.values()), emotion, labels, rater_sd=rater_sd)
-        write_predictions(work / PREDICTIONS_FILE, predictions)
+        def join(work: Path) -> CompanyRecord:
+            learnt = {name: from_json(FineTuned, each.record, str(each.folder)) for name, each in members.items()}
+            folders = {name: each.folder for name, each in members.items()}
+            return steps.join_predictions(folders, learnt, self.config, work)
+
+        self._alone(step, join)
+        return step
+
+    def _soft_targets(self, name: str, asked: soft_targets.Asked, members: Mapping[str, Stage], company: Stage) -> None:
+        """Make a table: of a single member as it is, of a company joined from one of each member."""
+        deaf = [member for member in members if not kind_of(member).hears_synthetic]
+        if name == SYNTHETIC_TARGETS and deaf:
+            if is_main_process():
+                print(f"{name}: none, for {', '.join(deaf)} cannot hear spectrograms without a sound", flush=True)
+            return
+
+        parts: dict[str, Stage] = {}
+        for member, step in members.items():
+            place = name if len(members) == 1 else f"{name}-{member}"
+            # The member's own fingerprint as input: other weights, other soft targets.
+            fingerprint = {MemberName.parse(member).kind: step.fingerprint}
+            table, config = self._stage(place, self.config.soft_targets, **fingerprint), self.config.soft_targets
+            self._alone(table, partial(soft_targets.make, member, step.folder, step.fingerprint, asked, config))
+            parts[member] = table
+        if len(members) > 1:
+            inputs = {member: table.fingerprint for member, table in parts.items()}
+            joined = self._stage(name, {}, company=company.fingerprint, **inputs)
+            folders = {member: table.folder for member, table in parts.items()}
+            self._alone(
+                joined,
+                lambda work: steps.join_soft_targets(folders, self._joined(company), company.fingerprint, work),
+            )
+
+    def _joined(self, company: Stage) -> CompanyRecord:
+        """Return what the company's step found."""
+        return from_json(CompanyRecord, company.record, str(company.folder))

@@ -17,8 +17,9 @@ from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd, context
 from teacher import soft_targets
 from teacher.config import SoftTargetsConfig, VitConfig
+from teacher.crop_predictions import crop_list
 from teacher.gan.synthesis import SyntheticStore
-from teacher.soft_targets import SoftTargets, Source, crop_list
+from teacher.soft_targets import SoftTargets, Source
 from teacher.vit import Teacher, build_teacher
 from tests.helpers.soft_targets import make_synthetic, make_teacher
 
@@ -129,16 +130,16 @@ def test_parts_of_a_killed_run_are_kept(
     ids = store.ids[:5]
     source = Source(teacher, SMALL, "t")
     whole = soft_targets.build(source, store, ids, CONFIG, _made(tmp_path / "whole"))
-    original, calls = soft_targets._predict_chunk, []
+    original, calls = soft_targets.predict_crops, []
 
     def dying(*args: object) -> object:
-        calls.append(args[2])
+        calls.append(args[3])
         if len(calls) == 3:
             raise KeyboardInterrupt
         return original(*args)  # type: ignore[arg-type]
 
     killed = _made(tmp_path / "killed")
-    monkeypatch.setattr(soft_targets, "_predict_chunk", dying)
+    monkeypatch.setattr(soft_targets, "predict_crops", dying)
     with pytest.raises(KeyboardInterrupt):
         soft_targets.build(source, store, ids, CONFIG, killed)
     with pytest.raises(RunError, match="no soft targets here"):

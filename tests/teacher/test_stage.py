@@ -30,7 +30,7 @@ from tests.helpers.tiny_weights import write_weights
 def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from teacher import soft_targets, stage
+    from teacher import finetune, soft_targets
     from teacher.gan import train
 
     whole = replace(PRESETS["smoke"], run=tiny_run, listen_s=1.0)
@@ -64,7 +64,7 @@ def test_stage_continues_after_a_kill_and_ends_with_the_same_numbers(
         raise KeyboardInterrupt
 
     again = replace(whole, run=other)
-    for module, name in ((train, "save_generator"), (stage.finetune, "save_teacher"), (soft_targets, "write_json")):
+    for module, name in ((train, "save_generator"), (finetune, "save_teacher"), (soft_targets, "write_json")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, stop)
             with pytest.raises(KeyboardInterrupt):
