@@ -164,8 +164,8 @@ class _Steps:
         train, held = parts == "train", parts == "validation"
         deviations = self.run.store.deviations(ids)[train]
         ridge = floor.fit(described[train], labels[train], described[held], labels[held], deviations)
-        spread = np.broadcast_to(ridge.rater_sd, labels.shape)
-        write_rated(work, self.run.store, self.run.split, ridge.predict(described), spread)
+        rater_sd = np.broadcast_to(ridge.rater_sd, labels.shape)
+        write_rated(work, self.run.store, self.run.split, ridge.predict(described), rater_sd)
         ridge.save(work / RIDGE_FILE)
         return FloorRecord(ridge.alpha)
 
