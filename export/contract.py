@@ -40,8 +40,8 @@ class Labels:
         if self.kind == MIXED:
             kind += f", part of them {TAGS}"
         # A label set of tags says so itself; once is enough.
-        said = "" if self.set and kind in self.set else f"; {kind}"
-        return f"{self.set or 'unknown label set'}; fix: {self.fix or 'none'}{said}"
+        note = "" if self.set and kind in self.set else f"; {kind}"
+        return f"{self.set or 'unknown label set'}; fix: {self.fix or 'none'}{note}"
 
 
 def contract(spec: MelSpec, stride: int, frames: int, labels: Labels) -> Contract:

@@ -118,7 +118,7 @@ def fill(
     chosen = () if asked else (standing_warnings.of_random_start("student", config.model, "--weights random"),)
     stage.record |= asdict(StudentRecord(config.model, first, found.as_json(), trained.warnings + chosen, speed))
     print(metrics.table(config.model, found, kind), flush=True)
-    by_corpus.publish(work, references | {"student": student}, data.store)
+    by_corpus.publish(work, {**references, "student": student}, data.store)
     keep_history(work)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks.studies import ablation
 from benchmarks.studies.ablation import AblationConfig, Facts
 from benchmarks.studies.result_files import RESULTS, parse_command
-from pocketmood.errors import ConfigError
+from pocketmood.errors import ConfigError, RunError
 from student.config import PRESETS as STUDENTS
 from student.config import StudentConfig
 
@@ -114,12 +114,17 @@ def draw(config: StudentSyntheticConfig, run: RunFolder) -> tuple[SyntheticTarge
     """Draw the clips and let the run's teacher predict for them, unless that is done; return them and a fingerprint."""
     from pocketmood.data.run_folder import GAN_STEP, SOFT_TARGETS, SYNTHETIC_STEP, SYNTHETIC_TARGETS
     from pocketmood.runs import Stage, file_hash
+    from teacher.company.open import member_folders
     from teacher.config import SoftTargetsConfig
     from teacher.gan.model import WEIGHTS_FILE
     from teacher.gan.synthesis import SyntheticStore, draw_clips
     from teacher.soft_targets import Asked, SoftTargets, SyntheticTargets, make
 
     teacher = run.stage_file("teacher")
+    members = member_folders(run.folder("teacher"))
+    if len(members) > 1:
+        raise RunError(f"{run.folder('teacher')}: a company of {', '.join(members)}; this study asks one network alone")
+    [(name, network)] = members.items()
     generator = config.generator or run.folder("teacher") / GAN_STEP
     # Crops as those of the songs' table, whatever the defaults are by now.
     crops = SoftTargetsConfig(**teacher.config["soft_targets"])
@@ -133,7 +138,7 @@ def draw(config: StudentSyntheticConfig, run: RunFolder) -> tuple[SyntheticTarge
             labels = run.store.labels(run.split.train)
             store = draw_clips(generator, labels, config.clips, work / SYNTHETIC_STEP, config.clips_seed)
             (work / SYNTHETIC_TARGETS).mkdir(exist_ok=True)
-            make(run.folder("teacher"), songs.teacher, Asked(store, store.ids), crops, work / SYNTHETIC_TARGETS)
+            make(name, network, songs.teacher, Asked(store, store.ids), crops, work / SYNTHETIC_TARGETS)
     mels = SyntheticStore.open(step.folder / SYNTHETIC_STEP).mels
     return SyntheticTargets(SoftTargets.open(step.folder / SYNTHETIC_TARGETS), mels), step.fingerprint
 

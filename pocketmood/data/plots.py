@@ -119,8 +119,10 @@ def plane(store: ClipStore, split: Split, record: DataRecord) -> Figure:
     for margin in (top, side):
         margin.axis("off")
     r = _correlation(everyone[:, 0], everyone[:, 1])
-    said = f"{label_kind.TAGS}, each drawn near its quadrant's target" if tags else f"valence with arousal: r = {r:.2f}"
-    _headline(figure, f"{_name(record)}: {len(everyone)} songs\n{said}")
+    caption = (
+        f"{label_kind.TAGS}, each drawn near its quadrant's target" if tags else f"valence with arousal: r = {r:.2f}"
+    )
+    _headline(figure, f"{_name(record)}: {len(everyone)} songs\n{caption}")
     return figure
 
 
@@ -154,8 +156,8 @@ def ratings(store: ClipStore, split: Split, record: DataRecord) -> Figure:
         row[0].set_ylabel("songs")
         row[0].locator_params(axis="y", integer=True)
     rows[0, 0].legend()
-    said = label_kind.TAGS if tags else "ratings, in units of [-1, 1] (one point of 1-9 is 0.25)"
-    _headline(figure, f"{_name(record)}: {said}")
+    caption = label_kind.TAGS if tags else "ratings, in units of [-1, 1] (one point of 1-9 is 0.25)"
+    _headline(figure, f"{_name(record)}: {caption}")
     return figure
 
 

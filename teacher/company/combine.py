@@ -73,10 +73,10 @@ def choose(combine: str, emotion: Array, labels: Array) -> Choice:
     best = int(np.argmin([errors.mean() for errors in held_out]))
     gains = ((equal.T[None] * (emotion - labels).transpose(1, 2, 0)).sum(2) ** 2).sum(1) - held_out[best]  # [N]
     gain, error = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(songs))
-    told = f"stacking changes the squared error on {songs} validation songs by {-gain:+.4f} ± {error:.4f}"
+    verdict = f"stacking changes the squared error on {songs} validation songs by {-gain:+.4f} ± {error:.4f}"
     if combine == "auto" and gain <= error:
-        return Choice(equal, "mean", f"the mean: {told}, which is no gain beyond its standard error")
-    return Choice(stack(emotion, labels, PENALTIES[best]), "stacked", f"stacked: {told}")
+        return Choice(equal, "mean", f"the mean: {verdict}, which is no gain beyond its standard error")
+    return Choice(stack(emotion, labels, PENALTIES[best]), "stacked", f"stacked: {verdict}")
 
 
 def stack(emotion: Array, labels: Array, penalty: float) -> Array:

@@ -109,5 +109,5 @@ def test_scale_is_part_of_the_student(tmp_path: Path) -> None:
 def test_students_of_another_schema_are_refused(schema: int, tmp_path: Path) -> None:
     save_student(Student("mobilevit_xxs", frames=64, layers=1), tmp_path)
     write_json(tmp_path / "config.json", read_json(tmp_path / "config.json") | {"schema": schema})
-    with pytest.raises(RunError, match=f"schema {schema}, this version reads 4; run: python -m student --run"):
+    with pytest.raises(RunError, match=f"schema {schema}, this version reads 5; run: python -m student --run"):
         load_student(tmp_path)

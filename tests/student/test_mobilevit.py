@@ -88,10 +88,10 @@ def test_attention_is_not_fused(student: Student) -> None:
 
 
 def test_saved_and_loaded_is_the_same_student(student: Student, tmp_path: Path) -> None:
-    save_student(student, tmp_path, Origin(labels=Labelling("x", "none", False)))
+    save_student(student, tmp_path, Origin(labels=Labelling("x", "none", False, "ratings")))
     back, saved = load_student(tmp_path)
     assert (saved.name, saved.stride, saved.frames, saved.spec) == (back.name, back.stride, back.frames, back.spec)
-    assert saved.labels == Labelling("x", "none", False) and saved.weights is None
+    assert saved.labels == Labelling("x", "none", False, "ratings") and saved.weights is None
     assert {"name", "stride", "frames", "spec", "labels"} <= read_json(tmp_path / "config.json").keys()
     assert (back.name, back.stride, back.frames, back.spec) == ("mobilevit_xxs", 5, 64, MelSpec())
     assert not back.training

@@ -68,7 +68,9 @@ def test_whole_stage(tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeyp
         "student: mobilevit_xxs started from RANDOM weights (--weights random)"
     ]
     config_json = json.loads((folder / "config.json").read_text())
-    assert config_json["labels"] == {"label_set": "tones made for tests", "label_fix": "none", "synthetic_labels": True}
+    assert config_json["labels"] == {
+        "label_set": "tones made for tests", "label_fix": "none", "synthetic_labels": True, "label_kind": "ratings",
+    }  # fmt: skip
 
     killed = load_tensors(folder / "model.safetensors")
     second = tiny_run.with_name("second")

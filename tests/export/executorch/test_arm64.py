@@ -165,7 +165,7 @@ def test_noise_and_the_other_machine_are_told_and_excuse_nothing(run: Path, runs
 def test_a_program_without_a_record_is_named(run: Path, runs: Runs) -> None:
     write_parity(run / "bundle", {"model.fp32.pte": 1e-3})
     with pytest.raises(
-        BundleError, match=rf"no record of model\.int8\.pte; type `make export RUN={run} DEAM=\S+` first"
+        BundleError, match=rf"no record of model\.int8\.pte; type `make export RUN={run} CORPUS=deam MUSIC=\S+` first"
     ):
         arm64.run(Arm64Config(run=run))
 
@@ -199,7 +199,9 @@ def test_without_tools_it_is_skipped_by_name_and_tried_again(
 
 
 def test_a_bundle_without_programs_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=rf"holds no \.pte; type `make export RUN={tmp_path} DEAM=\S+` first"):
+    with pytest.raises(
+        BundleError, match=rf"holds no \.pte; type `make export RUN={tmp_path} CORPUS=deam MUSIC=\S+` first"
+    ):
         arm64.run(Arm64Config(run=tmp_path))
 
 
