@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from teacher.vit import Teacher
 
 
+ARRAYS = ("emotion", "rater_sd", "features")
+"""What is predicted for a crop, by its name in a table of soft targets."""
+
+
 def crop_list(config: SoftTargetsConfig) -> list[tuple[int, int]]:
     """List the crops: the whole clip, then `config.crops` of them from its very start to its very end, evenly."""
     last = config.frames - config.crop_frames
@@ -57,8 +61,7 @@ def predict_crops(
         # Asked once for the whole clip, the table keeps its shape: the student need not know what was asked.
         predictions += [predictions[0]] * (len(crops) - len(slices))
         rows.append(tuple(np.stack(arrays, 1) for arrays in zip(*predictions, strict=True)))  # [B, K, ...] each
-    names = ("emotion", "rater_sd", "features")
-    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*rows, strict=True), strict=True)}
+    return {name: np.concatenate(parts) for name, parts in zip(ARRAYS, zip(*rows, strict=True), strict=True)}
 
 
 def _whole(clips: ClipStore | SyntheticStore, ids: Sequence[str], front: MelFrontEnd) -> Iterator[Tensor]:

@@ -22,7 +22,7 @@ from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from teacher.company.members import kind_of
-from teacher.crop_predictions import crop_list, predict_crops
+from teacher.crop_predictions import ARRAYS, crop_list, predict_crops
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 INDEX_FILE, TABLE_FILE = "soft_targets.json", "soft_targets.safetensors"
 CHUNK = 64
 """Clips whose soft targets are saved together: what a kill can cost."""
-ARRAYS = ("emotion", "rater_sd", "features")
 DISAGREEMENT = "disagreement"
 
 

@@ -11,19 +11,20 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketmood.errors import DataError
+from pocketmood.runs import file_hash
 from pocketmood.signs import auc
 from pocketmood.standing_warnings import of_musicnn
 
 if TYPE_CHECKING:
     from benchmarks.studies.recordings_config import RecordingsTableConfig
     from pocketmood.data.clips import ClipStore
+    from pocketmood.training.weights import FirstWeights
 
 Fit = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]
 """Training features and labels, validation features and labels -> what predicts [N, 2] from features [N, F]."""
@@ -43,6 +44,8 @@ class Row:
     """Fits it in a fold."""
     lacks: Callable[[RecordingsTableConfig], str]
     """What it needs and is not here, with what to type; empty where nothing is missing."""
+    made_from: Callable[[RecordingsTableConfig], dict[str, str]] = lambda config: {}
+    """Fingerprints of what its features come from beside the songs: others fit it anew."""
     doubts: tuple[str, ...] = ()
     """What stands beside its figures, in sentences without their full stop."""
 
@@ -108,6 +111,7 @@ def fit_svm(
         machines.append(fitted[int(np.argmax(scores))])
 
     def predict(features: NDArray[Any]) -> NDArray[Any]:
+        # A margin is no emotion; the table tells its signs and order, which no monotone squeeze changes.
         margins = np.stack([machine.decision_function(standard(features)) for machine in machines], 1)
         squeezed: NDArray[Any] = np.tanh(margins)
         return squeezed
@@ -116,36 +120,24 @@ def fit_svm(
 
 
 def musicnn_features(config: RecordingsTableConfig, store: ClipStore, ids: Sequence[str]) -> NDArray[np.float64]:
-    """Describe clips by the frozen tagger: its layers, units and tags, mean over windows of three seconds."""
-    import torch
+    """Describe whole clips by the features that the frozen musicnn teacher learns from."""
+    from teacher.musicnn.features import Listener
 
-    from pocketmood.training.checkpoints import load_tensors
-    from teacher.musicnn.front_end import WINDOW_FRAMES, MusicnnFrontEnd, at_16_khz
-    from teacher.musicnn.network import build
-
-    front, network = MusicnnFrontEnd(), build(load_tensors(_musicnn_weights()))
-    rows = []
-    with torch.inference_mode():
-        for id_ in ids:
-            wave = at_16_khz(store.raw[store.index(id_)], store.sample_rate)
-            levels = front(torch.from_numpy(wave.astype(np.float32) / 32768)[None])  # [1, T, M]
-            whole = levels.shape[1] // WINDOW_FRAMES
-            windows = levels[0, : whole * WINDOW_FRAMES].reshape(whole, WINDOW_FRAMES, -1)  # [W, 187, M]
-            out = network(windows)
-            parts = [out.frames.mean(2), out.frames.amax(2), out.penultimate, out.tags]
-            rows.append(torch.cat(parts, 1).mean(0).double().numpy())
-    return np.stack(rows)
+    # The teacher's own listener: what is told of the row must be what a frozen musicnn member learns from.
+    listener, whole = Listener.open(_musicnn_weights()), [(0.0, store.samples / store.sample_rate)]
+    found = [listener.describe(store.raw[store.index(id_)], store.sample_rate, whole)[0] for id_ in ids]
+    return np.stack([features.double().numpy() for features in found])
 
 
-def _musicnn_weights() -> Path:
-    from teacher.musicnn.config import FOLDER
+def _musicnn_weights() -> FirstWeights:
+    from pocketmood.training.weights import find
+    from teacher.musicnn.config import published
 
-    return FOLDER / "MSD_musicnn.safetensors"
+    return find(published())
 
 
 def _lacks_musicnn(config: RecordingsTableConfig) -> str:
-    path = _musicnn_weights()
-    return "" if path.is_file() else "no weights of MSD_musicnn here; type `make weights`"
+    return "" if _musicnn_weights().place else "no weights of MSD_musicnn here; type `make weights`"
 
 
 def _lacks_features(config: RecordingsTableConfig) -> str:
@@ -166,8 +158,16 @@ ROWS = {
         published_features,
         fit_svm,
         _lacks_features,
+        lambda config: {"published": file_hash(config.features_file)},
         ("these 100 features were selected on these very songs, test songs included, so its figures are too high",),
     ),
-    "musicnn-ridge": Row("ridge on frozen musicnn", musicnn_features, fit_ridge, _lacks_musicnn, of_musicnn()),
+    "musicnn-ridge": Row(
+        "ridge on frozen musicnn",
+        musicnn_features,
+        fit_ridge,
+        _lacks_musicnn,
+        lambda config: {"weights": _musicnn_weights().identity},
+        of_musicnn(),
+    ),
 }
 """The rows that fit in seconds."""

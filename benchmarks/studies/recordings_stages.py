@@ -50,12 +50,11 @@ def lacks(name: str, config: RecordingsTableConfig) -> str:
 
 def make(name: str, config: RecordingsTableConfig, fold: RunFolder) -> None:
     """Bring the stages that a row needs up to date in a fold; each continues where it was killed."""
-    stages = STAGE_ROWS[name].stages
-    if "teacher" in stages:
-        from teacher import stage as teacher
+    from teacher import stage as teacher
 
-        # The AST with it, whichever rows are asked for: another config would make student and programs anew as well.
-        teacher.run(replace(config.teacher, run=fold.path, seed=config.seed))
+    stages = STAGE_ROWS[name].stages
+    # The AST with it, whichever rows are asked for: another config would make student and programs anew as well.
+    teacher.run(replace(config.teacher, run=fold.path, seed=config.seed))
     if "student" in stages:
         from student import stage as student
 

@@ -27,7 +27,7 @@ from pocketmood.data.stage import DataConfig
 from pocketmood.data.stage import run as make_data
 from pocketmood.errors import ConfigError, RunError
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
-from pocketmood.runs import STAGE_FILE, Stage, file_hash
+from pocketmood.runs import STAGE_FILE, Stage
 
 NAME = "benchmarks.studies.recordings_table"
 DESCRIPTION = """Measure every model on real recordings, in folds by artist.
@@ -98,7 +98,7 @@ def _fitted(
     name: str, row: Row, config: RecordingsTableConfig, whole: RunFolder, folds: Sequence[RunFolder]
 ) -> list[Predictions]:
     """Fit a row on features of its own in every fold; features are computed once, and only where a fold needs them."""
-    store, inputs = whole.store, {"published": file_hash(config.features_file)} if name == "svm" else {}
+    store, inputs = whole.store, row.made_from(config)
     ids = [clip.id for clip in store.clips if clip.label is not None]
     place = {id_: number for number, id_ in enumerate(ids)}
     labels = store.labels(ids).astype(np.float64)

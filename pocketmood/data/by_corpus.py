@@ -46,14 +46,13 @@ class CorpusScores:
 
 def score_each(models: Mapping[str, Predictions], store: ClipStore) -> list[CorpusScores]:
     """Score the test songs of every corpus, then all together; nothing for a run of one corpus."""
+    if len({clip.corpus for clip in store.clips if clip.label is not None}) < 2:
+        return []
     found = []
     for model, predictions in models.items():
         test = predictions.only("test")
         corpora = store.corpus_of(test.ids)
-        names = sorted(set(corpora))
-        if len({clip.corpus for clip in store.clips if clip.label is not None}) < 2:
-            return []
-        for name in (*names, TOGETHER):
+        for name in (*sorted(set(corpora)), TOGETHER):
             rows = [row for row, corpus in enumerate(corpora) if name in (corpus, TOGETHER)]
             found.append(_score(name, model, test.take(rows)))
     return sorted(found, key=lambda scores: (scores.corpus == TOGETHER, scores.corpus))

@@ -17,7 +17,7 @@ from pocketmood.errors import DataError, RunError
 from pocketmood.mel import MelFrontEnd, context
 from teacher import soft_targets
 from teacher.config import SoftTargetsConfig, VitConfig
-from teacher.crop_predictions import crop_list
+from teacher.crop_predictions import ARRAYS, crop_list
 from teacher.gan.synthesis import SyntheticStore
 from teacher.soft_targets import SoftTargets, Source
 from teacher.vit import Teacher, build_teacher
@@ -99,7 +99,7 @@ def test_asked_for_the_whole_clip_every_crop_has_its_prediction(
     crops = soft_targets.build(source, store, ids, CONFIG, _made(tmp_path / "crops"))
     whole = soft_targets.build(source, store, ids, replace(CONFIG, ask="whole"), _made(tmp_path / "whole"))
     assert whole.crops == crops.crops and whole.emotion.shape == (2, 4, 2)
-    for name in soft_targets.ARRAYS:
+    for name in ARRAYS:
         asked, answered = getattr(crops, name), getattr(whole, name)
         # One and the same pass for the whole clip on both sides, so to the last bit.
         for column in range(4):

@@ -22,7 +22,15 @@ from pathlib import Path
 from pocketmood.data.clips import Clip
 from pocketmood.data.corpora.contract import DEFAULTS, Corpus, Options
 from pocketmood.data.corpora.deam_tables import HIGHEST, LOWEST, Rating, read_artists, read_ratings, song_id
-from pocketmood.data.corpora.files import Files, Reject, collect, open_table
+from pocketmood.data.corpora.files import (
+    Files,
+    Reject,
+    collect,
+    first_rows,
+    open_table,
+    optional_table,
+    unlabelled_audio,
+)
 from pocketmood.data.run_folder import TRUTH_FILE
 from pocketmood.errors import ConfigError, DataError
 
@@ -58,7 +66,7 @@ def numbered(path: Path) -> str | None:
 
 def ratings(files: Files, rejects: list[Reject]) -> dict[int, Rating]:
     """Read both song-level files as they are; what cannot be used is added to `rejects`."""
-    found: dict[int, Rating] = {}
+    found: dict[str, Rating] = {}
     tables = [name for name in STATIC_FILES if name in files.tables]
     if not tables:
         names = " or ".join(STATIC_FILES)
@@ -71,29 +79,15 @@ def ratings(files: Files, rejects: list[Reject]) -> dict[int, Rating]:
             rejects.append(Reject("", name, f"not found: {songs} have no ratings"))
             continue
         with open_table(files.tables[name]) as file:
-            for id_, rating in read_ratings(file):
-                if isinstance(rating, str):
-                    rejects.append(Reject(id_, files.name(files.tables[name]), rating))
-                elif int(id_) in found:
-                    reason = "second row for this id; the first is used"
-                    rejects.append(Reject(id_, files.name(files.tables[name]), reason))
-                else:
-                    found[int(id_)] = rating
-    return found
+            first_rows(files.name(files.tables[name]), read_ratings(file), rejects, found)
+    return {int(id_): rating for id_, rating in found.items()}
 
 
-def artists(files: Files, rejects: list[Reject]) -> dict[int, str]:
+def artists(files: Files, rejects: list[Reject]) -> dict[str, str]:
     """Read the artists of all metadata files; a file that is not there, or has no such column, is a reject."""
-    found: dict[int, str] = {}
+    found: dict[str, str] = {}
     for name in METADATA_FILES:
-        if name not in files.tables:
-            rejects.append(Reject("", name, "not found: its songs count as by different artists"))
-            continue
-        try:
-            with open_table(files.tables[name]) as file:
-                found |= read_artists(file)
-        except DataError as error:
-            rejects.append(Reject("", files.name(files.tables[name]), str(error)))
+        found |= optional_table(files, name, read_artists, "its songs count as by different artists", rejects)
     return found
 
 
@@ -116,16 +110,11 @@ def clips(files: Files, options: Options = DEFAULTS) -> tuple[list[Clip], list[R
             rejects.append(Reject(id_, f"{id_}.mp3", f"no audio file of this name below {files.root.name}"))
             continue
         used = rating.swapped() if options.label_fix == "swap-2013" and number <= LAST_SWAPPED_ID else rating
-        songs.append(Clip(id_, files.audio[id_], used.label, used.deviation, by.get(number)))
+        songs.append(Clip(id_, files.audio[id_], used.label, used.deviation, by.get(id_)))
 
     # Audio whose row was refused is listed once already, with a better reason.
-    known = rated.keys() | {song_id(reject.id) for reject in rejects}
-    unrated = [
-        Reject(id_, files.name(path), "audio without a rating")
-        for id_, path in sorted(files.audio.items(), key=lambda item: int(item[0]))
-        if int(id_) not in known
-    ]
-    return songs, rejects + unrated
+    known = {str(id_) for id_ in (*rated, *(song_id(reject.id) for reject in rejects))}
+    return songs, rejects + unlabelled_audio(files, known, "rating")
 
 
 def audit(files: Files, options: Options = DEFAULTS) -> tuple[str, str]:

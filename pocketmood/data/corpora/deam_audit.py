@@ -6,7 +6,6 @@ time average of its own axis than with the other. Three blocks of ids, because t
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from pocketmood.data.corpora.deam import DYNAMIC_FILES, LAST_SWAPPED_ID
 from pocketmood.data.corpora.deam_tables import Rating, song_id
-from pocketmood.data.corpora.files import Files, open_table
+from pocketmood.data.corpora.files import Files, csv_rows, open_table
 from pocketmood.errors import DataError
 
 BLOCKS = ((1, LAST_SWAPPED_ID), (LAST_SWAPPED_ID + 1, 2000), (2001, 10**9))
@@ -68,7 +67,7 @@ class Block:
 
 def read_dynamic(file: TextIO) -> dict[int, float]:
     """Return the mean over time per song id from an open per-second file; empty and non-numeric cells are skipped."""
-    rows = csv.reader(file)
+    rows = csv_rows(file)
     if "song_id" not in [name.strip() for name in next(rows, [])[:1]]:
         raise DataError(f'{file.name}: the first column is not "song_id"')
     means = {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from pocketmood.data.corpora.files import artist_name, number, read_table
+from pocketmood.data.corpora.files import Reason, artist_name, csv_rows, number, read_table
 from pocketmood.emotion import Emotion, deviation_from_nine, from_nine
 from pocketmood.errors import DataError
 
@@ -32,13 +31,13 @@ class Rating:
         return Rating(Emotion(*self.label[::-1]), Emotion(*self.deviation[::-1]))
 
 
-def read_ratings(file: TextIO) -> Iterator[tuple[str, Rating | str]]:
+def read_ratings(file: TextIO) -> Iterator[tuple[str, Rating | Reason]]:
     """Yield (id, rating), or (id as written, reason) for a row that cannot be used, from an open song-level file."""
     columns = ("valence_mean", "arousal_mean", "valence_std", "arousal_std")
     for row in read_table(file, ("song_id", *columns), HINT):
         id_ = song_id(row.get("song_id", ""))
         if id_ is None:
-            yield row.get("song_id", ""), f'"{row.get("song_id", "")}" is no song id'
+            yield row.get("song_id", ""), Reason(f'"{row.get("song_id", "")}" is no song id')
             continue
 
         values = [number(row.get(column, "")) for column in columns]
@@ -46,20 +45,21 @@ def read_ratings(file: TextIO) -> Iterator[tuple[str, Rating | str]]:
         lowest = (LOWEST, LOWEST, 0.0, 0.0)
         for column, value, low, high in zip(columns, values, lowest, highest, strict=True):
             if not low <= value <= high:
-                yield str(id_), f'{column} is "{row.get(column, "")}", expected a number from {low:g} to {high:g}'
+                text = row.get(column, "")
+                yield str(id_), Reason(f'{column} is "{text}", expected a number from {low:g} to {high:g}')
                 break
         else:
             label = Emotion(from_nine(values[0]), from_nine(values[1]))
             yield str(id_), Rating(label, Emotion(deviation_from_nine(values[2]), deviation_from_nine(values[3])))
 
 
-def read_artists(file: TextIO) -> dict[int, str]:
+def read_artists(file: TextIO) -> dict[str, str]:
     """Return the artist per song id from an open metadata file; songs of nobody in particular are left out.
 
     The three files call the id song_id, Id and id, put TABs, quotes and hard spaces around names, and append cells
     beyond their header to some rows.
     """
-    rows = csv.reader(file)
+    rows = csv_rows(file)
     names = [name.strip().lower() for name in next(rows, [])]
     id_column = next((names.index(name) for name in ("song_id", "id") if name in names), None)
     if id_column is None or "artist" not in names:
@@ -71,7 +71,7 @@ def read_artists(file: TextIO) -> dict[int, str]:
             continue
         id_, artist = song_id(row[id_column]), artist_name(row[names.index("artist")])
         if id_ is not None and artist is not None:
-            artists[id_] = artist
+            artists[str(id_)] = artist
     return artists
 
 

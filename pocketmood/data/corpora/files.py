@@ -6,17 +6,23 @@ import csv
 import math
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from pocketmood.audio import SUFFIXES
 from pocketmood.data.decode import sample_hash
+from pocketmood.data.split import natural
 from pocketmood.errors import DataError
 from pocketmood.runs import file_hash, fingerprint
 
+Value = TypeVar("Value")
 _NOBODY = {"", "n/a", "na", "none", "nan", "-", "unknown", "unknown artist", "various", "various artists"}
+
+
+class Reason(str):
+    """Why a row of a table cannot be used, for people, in the place of what the row would have given."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +126,22 @@ def walk(root: Path, exclude: Path | None = None) -> Iterator[Path]:
         yield from (here / name for name in sorted(names) if not name.startswith("."))
 
 
+def csv_rows(file: TextIO) -> Iterator[list[str]]:
+    """Yield the rows of an open CSV file; DataError for what is none, such as one quote that is never closed."""
+    rows = csv.reader(file)
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise DataError(f"{Path(file.name).name}, line {rows.line_num}: no CSV file ({error})") from error
+
+
 def read_table(file: TextIO, needed: Sequence[str], hint: str = "") -> Iterator[dict[str, str]]:
     """Yield the rows of an open CSV file as dicts under stripped names; short rows lack their last columns.
 
-    DataError where a needed column is missing, with the names that were found and a hint at the file that is meant.
+    DataError where a needed column is missing, with the names that were found and a hint at the file that is meant,
+    and where the file is no CSV.
     """
-    rows = csv.reader(file)
+    rows = csv_rows(file)
     names = [name.strip() for name in next(rows, [])]
     for name in needed:
         if name not in names:
@@ -134,6 +150,53 @@ def read_table(file: TextIO, needed: Sequence[str], hint: str = "") -> Iterator[
     for row in rows:
         if any(cell.strip() for cell in row):
             yield dict(zip(names, (cell.strip() for cell in row), strict=False))
+
+
+def first_rows(
+    place: str,
+    rows: Iterable[tuple[str, Value | Reason]],
+    rejects: list[Reject],
+    found: dict[str, Value],
+    of: str = "id",
+) -> None:
+    """Add a table's usable rows to `found`, of several for one song the first; add all others to `rejects`.
+
+    place: name of the table, for the rejects. of: what its songs are known by.
+    """
+    for id_, value in rows:
+        if isinstance(value, Reason):
+            rejects.append(Reject(id_, place, value))
+        elif id_ in found:
+            rejects.append(Reject(id_, place, f"second row for this {of}; the first is used"))
+        else:
+            found[id_] = value
+
+
+def optional_table(
+    files: Files, name: str, read: Callable[[TextIO], dict[str, Value]], without: str, rejects: list[Reject]
+) -> dict[str, Value]:
+    """Read a table that a corpus can do without; one that is not there, or is another one, is a reject.
+
+    without: what its lack means for the songs, for the reject.
+    """
+    if name not in files.tables:
+        rejects.append(Reject("", name, f"not found: {without}"))
+        return {}
+    try:
+        with open_table(files.tables[name]) as file:
+            return read(file)
+    except DataError as error:
+        rejects.append(Reject("", files.name(files.tables[name]), str(error)))
+        return {}
+
+
+def unlabelled_audio(files: Files, known: Collection[str], label: str) -> list[Reject]:
+    """List the audio that no table knows; known: songs with a label, or with a row that was refused."""
+    return [
+        Reject(id_, files.name(path), f"audio without a {label}")
+        for id_, path in sorted(files.audio.items(), key=lambda item: natural(item[0]))
+        if id_ not in known
+    ]
 
 
 def number(text: str) -> float:

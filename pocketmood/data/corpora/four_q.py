@@ -22,7 +22,18 @@ from typing import TextIO
 
 from pocketmood.data.clips import Clip
 from pocketmood.data.corpora.contract import DEFAULTS, Corpus, Options
-from pocketmood.data.corpora.files import Files, Reject, artist_name, collect, open_table, read_table
+from pocketmood.data.corpora.files import (
+    Files,
+    Reason,
+    Reject,
+    artist_name,
+    collect,
+    first_rows,
+    open_table,
+    optional_table,
+    read_table,
+    unlabelled_audio,
+)
 from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError
 from pocketmood.label_kind import QUADRANTS, TAGS
@@ -61,16 +72,16 @@ def song_of(path: Path) -> str | None:
     return name if re.fullmatch(r"MT\d+", name) else None
 
 
-def read_quadrants(file: TextIO) -> Iterator[tuple[str, str, str]]:
-    """Yield (song, quadrant, reason) from an open table: a reason, and no quadrant, for a row that cannot be used."""
+def read_quadrants(file: TextIO) -> Iterator[tuple[str, str | Reason]]:
+    """Yield (song, quadrant), or (song, reason) for a row that cannot be used, from an open table."""
     for row in read_table(file, ("Song", "Quadrant"), _HINT):
         song, quadrant = row.get("Song", "").upper(), row.get("Quadrant", "").upper()
         if not song:
-            yield "", "", f'a row without a song, of quadrant "{quadrant}"'
+            yield "", Reason(f'a row without a song, of quadrant "{quadrant}"')
         elif quadrant not in TARGETS:
-            yield song, "", f'the quadrant is "{row.get("Quadrant", "")}", expected {", ".join(TARGETS)}'
+            yield song, Reason(f'the quadrant is "{row.get("Quadrant", "")}", expected {", ".join(TARGETS)}')
         else:
-            yield song, quadrant, ""
+            yield song, quadrant
 
 
 def read_artists(file: TextIO) -> dict[str, str]:
@@ -92,27 +103,13 @@ def quadrants(files: Files, rejects: list[Reject]) -> dict[str, str]:
     found: dict[str, str] = {}
     table = files.name(files.tables[ANNOTATIONS])
     with open_table(files.tables[ANNOTATIONS]) as file:
-        for song, quadrant, reason in read_quadrants(file):
-            if reason:
-                rejects.append(Reject(song, table, reason))
-            elif song in found:
-                rejects.append(Reject(song, table, "second row for this song; the first is used"))
-            else:
-                found[song] = quadrant
+        first_rows(table, read_quadrants(file), rejects, found, of="song")
     return found
 
 
 def artists(files: Files, rejects: list[Reject]) -> dict[str, str]:
     """Read the artists; a table that is not there, or is another one, is a reject."""
-    if METADATA not in files.tables:
-        rejects.append(Reject("", METADATA, "not found: all songs count as by different artists"))
-        return {}
-    try:
-        with open_table(files.tables[METADATA]) as file:
-            return read_artists(file)
-    except DataError as error:
-        rejects.append(Reject("", files.name(files.tables[METADATA]), str(error)))
-        return {}
+    return optional_table(files, METADATA, read_artists, "all songs count as by different artists", rejects)
 
 
 def clips(files: Files, options: Options = DEFAULTS) -> tuple[list[Clip], list[Reject]]:
@@ -129,12 +126,7 @@ def clips(files: Files, options: Options = DEFAULTS) -> tuple[list[Clip], list[R
 
     # Audio whose row was refused is listed once already, with a better reason.
     known = annotated.keys() | {reject.id for reject in rejects}
-    rejects += [
-        Reject(song, files.name(path), "audio without a quadrant")
-        for song, path in sorted(files.audio.items())
-        if song not in known
-    ]
-    return songs, rejects
+    return songs, rejects + unlabelled_audio(files, known, "quadrant")
 
 
 def audit(files: Files, options: Options = DEFAULTS) -> tuple[str, str]:
@@ -169,13 +161,12 @@ def audit(files: Files, options: Options = DEFAULTS) -> tuple[str, str]:
 
 def _of_metadata(files: Files) -> dict[str, str]:
     """Read the quadrants that the metadata repeat; nothing where the table or its column is not there."""
-    if METADATA not in files.tables:
-        return {}
-    try:
-        with open_table(files.tables[METADATA]) as file:
-            return {song: quadrant for song, quadrant, _ in read_quadrants(file) if quadrant}
-    except DataError:
-        return {}
+
+    def read(file: TextIO) -> dict[str, str]:
+        return {song: found for song, found in read_quadrants(file) if not isinstance(found, Reason)}
+
+    # What is wrong with the table is said where the artists are read from it.
+    return optional_table(files, METADATA, read, "", [])
 
 
 def _both_agree(annotated: Mapping[str, str], folders: Mapping[str, str], metadata: Mapping[str, str]) -> str:

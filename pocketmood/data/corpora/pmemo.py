@@ -15,7 +15,6 @@ become 2 x. A song without a usable deviation keeps its ratings, and counts as r
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -24,7 +23,19 @@ from pocketmood.data.clips import Clip
 from pocketmood.data.corpora.contract import DEFAULTS, Corpus, Options
 from pocketmood.data.corpora.deam import numbered
 from pocketmood.data.corpora.deam_tables import song_id
-from pocketmood.data.corpora.files import Files, Reject, artist_name, collect, number, open_table, read_table
+from pocketmood.data.corpora.files import (
+    Files,
+    Reason,
+    Reject,
+    artist_name,
+    collect,
+    first_rows,
+    number,
+    open_table,
+    optional_table,
+    read_table,
+    unlabelled_audio,
+)
 from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError
 
@@ -55,7 +66,7 @@ def find(root: Path, exclude: Path | None = None) -> Files:
     return collect(root, exclude, {STATIC, DEVIATIONS, DYNAMIC, METADATA}, numbered, TITLE)
 
 
-def read_pairs(file: TextIO, kind: str, highest: float) -> Iterator[tuple[str, Emotion | str]]:
+def read_pairs(file: TextIO, kind: str, highest: float) -> Iterator[tuple[str, Emotion | Reason]]:
     """Yield (id, pair as shipped), or (id as written, reason) for a row that cannot be used, from an open table.
 
     kind: "mean" or "std", the word in the columns' brackets. highest: the largest value that can be meant.
@@ -66,10 +77,10 @@ def read_pairs(file: TextIO, kind: str, highest: float) -> Iterator[tuple[str, E
         values = [number(row.get(column, "")) for column in columns]
         wrong = [place for place, value in enumerate(values) if not 0 <= value <= highest]
         if id_ is None:
-            yield row.get("musicId", ""), f'"{row.get("musicId", "")}" is no song id'
+            yield row.get("musicId", ""), Reason(f'"{row.get("musicId", "")}" is no song id')
         elif wrong:
             column = columns[wrong[0]]
-            yield str(id_), f'{column} is "{row.get(column, "")}", expected a number from 0 to {highest:g}'
+            yield str(id_), Reason(f'{column} is "{row.get(column, "")}", expected a number from 0 to {highest:g}')
         else:
             yield str(id_), Emotion(*values)
 
@@ -101,32 +112,22 @@ def means(files: Files, rejects: list[Reject]) -> dict[str, Emotion]:
         raise DataError(
             f"{files.root}: no {STATIC} in or below it. Is this PMEmo's folder? Its layout: docs/corpora.md"
         )
-    return _pairs(files, STATIC, "mean", HIGHEST, rejects)
+    with open_table(files.tables[STATIC]) as file:
+        return _pairs(files, STATIC, file, "mean", HIGHEST, rejects)
 
 
 def deviations(files: Files, rejects: list[Reject]) -> dict[str, Emotion]:
     """Read the deviations, as shipped; a table that is not there, or is another one, is a reject."""
-    if DEVIATIONS not in files.tables:
-        rejects.append(Reject("", DEVIATIONS, "not found: all songs count as rated without deviations"))
-        return {}
-    try:
-        return _pairs(files, DEVIATIONS, "std", LARGEST_DEVIATION, rejects)
-    except DataError as error:
-        rejects.append(Reject("", files.name(files.tables[DEVIATIONS]), str(error)))
-        return {}
+
+    def read(file: TextIO) -> dict[str, Emotion]:
+        return _pairs(files, DEVIATIONS, file, "std", LARGEST_DEVIATION, rejects)
+
+    return optional_table(files, DEVIATIONS, read, "all songs count as rated without deviations", rejects)
 
 
 def artists(files: Files, rejects: list[Reject]) -> dict[str, str]:
     """Read the artists; a table that is not there, or is another one, is a reject."""
-    if METADATA not in files.tables:
-        rejects.append(Reject("", METADATA, "not found: all songs count as by different artists"))
-        return {}
-    try:
-        with open_table(files.tables[METADATA]) as file:
-            return read_artists(file)
-    except (DataError, csv.Error) as error:
-        rejects.append(Reject("", files.name(files.tables[METADATA]), str(error)))
-        return {}
+    return optional_table(files, METADATA, read_artists, "all songs count as by different artists", rejects)
 
 
 def clips(files: Files, options: Options = DEFAULTS) -> tuple[list[Clip], list[Reject]]:
@@ -145,12 +146,7 @@ def clips(files: Files, options: Options = DEFAULTS) -> tuple[list[Clip], list[R
 
     # Audio whose row was refused is listed once already, with a better reason.
     known = rated.keys() | {reject.id for reject in rejects}
-    rejects += [
-        Reject(id_, files.name(path), "audio without a rating")
-        for id_, path in sorted(files.audio.items(), key=lambda item: int(item[0]))
-        if id_ not in known
-    ]
-    return songs, rejects
+    return songs, rejects + unlabelled_audio(files, known, "rating")
 
 
 def audit(files: Files, options: Options = DEFAULTS) -> tuple[str, str]:
@@ -160,18 +156,12 @@ def audit(files: Files, options: Options = DEFAULTS) -> tuple[str, str]:
     return pmemo_audit.report(files)
 
 
-def _pairs(files: Files, name: str, kind: str, highest: float, rejects: list[Reject]) -> dict[str, Emotion]:
-    """Read one table of pairs, the first row of each song."""
+def _pairs(
+    files: Files, name: str, file: TextIO, kind: str, highest: float, rejects: list[Reject]
+) -> dict[str, Emotion]:
+    """Read one open table of pairs, the first row of each song."""
     found: dict[str, Emotion] = {}
-    place = files.name(files.tables[name])
-    with open_table(files.tables[name]) as file:
-        for id_, pair in read_pairs(file, kind, highest):
-            if isinstance(pair, str):
-                rejects.append(Reject(id_, place, pair))
-            elif id_ in found:
-                rejects.append(Reject(id_, place, "second row for this id; the first is used"))
-            else:
-                found[id_] = pair
+    first_rows(files.name(files.tables[name]), read_pairs(file, kind, highest), rejects, found)
     return found
 
 

@@ -15,6 +15,7 @@ from pocketmood.data.folds import artist_folds, make_fold
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import ConfigError, DataError
 from pocketmood.runs import read_json
+from pocketmood.training.weights import FirstWeights
 
 
 def write_features(path: Path, run: Path) -> Path:
@@ -37,7 +38,7 @@ def test_every_row_is_known() -> None:
 
 
 def test_rows_in_folds_and_what_is_missing(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings_rows, "_musicnn_weights", lambda: tmp_path / "none")
+    monkeypatch.setattr(recordings_rows, "_musicnn_weights", lambda: FirstWeights("none"))
     out, features = tmp_path / "found", write_features(tmp_path / "features.csv", tiny_run)
     words = ["--preset", "smoke", "--run", str(tiny_run), "--features", str(features), "--folds", "3"]
     words += ["--rows", *FITTED_ROWS, "--out", str(out)]
@@ -114,3 +115,20 @@ def test_all_rows_are_asked_for_by_default() -> None:
         == "--no-teacher.baseline leaves it out"
         != recordings_table.lacks("ast", demo)
     )
+
+
+def test_the_musicnn_row_learns_from_the_teachers_features(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from teacher.musicnn import features
+    from teacher.musicnn.network import build
+    from tests.teacher.musicnn.tiny_network import tensors
+
+    store = RunFolder(tiny_run).store
+    listener = features.Listener(build(tensors()))
+    monkeypatch.setattr(features.Listener, "open", lambda first: listener)
+    ids = store.ids[:2]
+    found = recordings_rows.musicnn_features(RecordingsTableConfig(), store, ids)
+    whole = [(0.0, store.samples / store.sample_rate)]
+    for row, id_ in zip(found, ids, strict=True):
+        wanted = listener.describe(store.raw[store.index(id_)], store.sample_rate, whole)[0].numpy()
+        np.testing.assert_array_equal(row, wanted.astype(np.float64))
+    assert not np.array_equal(found[0], found[1])

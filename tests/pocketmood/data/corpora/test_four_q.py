@@ -10,6 +10,7 @@ import pytest
 
 from pocketmood.data import stage
 from pocketmood.data.corpora import four_q
+from pocketmood.data.corpora.files import Reason
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.emotion import Emotion
 from pocketmood.errors import DataError
@@ -90,8 +91,8 @@ def test_short_rows_and_small_letters_are_read() -> None:
     file = io.StringIO('"Song","Quadrant"\r\nmt0000000001,q3\r\n\r\nMT0000000002\r\n')
     file.name = four_q.ANNOTATIONS
     assert list(four_q.read_quadrants(file)) == [
-        ("MT0000000001", "Q3", ""),
-        ("MT0000000002", "", 'the quadrant is "", expected Q1, Q2, Q3, Q4'),
+        ("MT0000000001", "Q3"),
+        ("MT0000000002", Reason('the quadrant is "", expected Q1, Q2, Q3, Q4')),
     ]
 
 
