@@ -30,6 +30,8 @@ Fit = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]], Callabl
 """Training features and labels, validation features and labels -> what predicts [N, 2] from features [N, F]."""
 PENALTIES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """C of the support vector machines; validation chooses."""
+_SONG, _LABEL = "SongID", "Quadrant"
+"""Columns of the published table that are no features."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,14 @@ def published_features(config: RecordingsTableConfig, store: ClipStore, ids: Seq
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         header = next(reader, [])
-        if "SongID" not in header:
+        if _SONG not in header:
             raise DataError(
-                f'{path}: no column "SongID" (found: {", ".join(header[:5])}); is this the file of the 100 features?'
+                f'{path}: no column "{_SONG}" (found: {", ".join(header[:5])}); is this the file of the 100 features?'
             )
-        column = header.index("SongID")
-        rows = {row[column]: row[:column] + row[column + 1 :] for row in reader if len(row) == len(header)}
+        # The label stands in the same table: as a feature it would be the answer.
+        columns = [place for place, name in enumerate(header) if name not in (_SONG, _LABEL)]
+        song = header.index(_SONG)
+        rows = {row[song]: [row[place] for place in columns] for row in reader if len(row) == len(header)}
     missing = [id_ for id_ in ids if _song(id_) not in rows]
     if missing:
         raise DataError(f"{path}: no features of {len(missing)} songs, {missing[0]} among them; leave out --rows svm")

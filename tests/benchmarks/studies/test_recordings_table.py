@@ -19,13 +19,13 @@ from pocketmood.training.weights import FirstWeights
 
 
 def write_features(path: Path, run: Path) -> Path:
-    """Write features that hold the labels, two more that are noise, and one that could not be measured."""
+    """Write features that hold the labels, two that are noise, one that could not be measured, and the label's name."""
     store, rng = RunFolder(run).store, np.random.default_rng(0)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["SongID", "F1", "F2", "F3", "F4"])
+        writer.writerow(["SongID", "F1", "F2", "F3", "F4", "Quadrant"])
         for id_, label in zip(store.ids, store.labels(store.ids), strict=True):
-            writer.writerow([id_, *label.tolist(), rng.normal(), "" if id_ == store.ids[0] else rng.normal()])
+            writer.writerow([id_, *label.tolist(), rng.normal(), "" if id_ == store.ids[0] else rng.normal(), "Q2"])
     return path
 
 
@@ -125,6 +125,7 @@ def test_the_musicnn_row_learns_from_the_teachers_features(tiny_run: Path, monke
     store = RunFolder(tiny_run).store
     listener = features.Listener(build(tensors()))
     monkeypatch.setattr(features.Listener, "open", lambda first: listener)
+    monkeypatch.setattr(recordings_rows, "_musicnn_weights", lambda: None)
     ids = store.ids[:2]
     found = recordings_rows.musicnn_features(RecordingsTableConfig(), store, ids)
     whole = [(0.0, store.samples / store.sample_rate)]
