@@ -50,12 +50,16 @@ MUSICNN_LICENCE = (
 """What is known of the licence of the musicnn weights."""
 
 
-def of_musicnn() -> tuple[str, ...]:
-    """Warn of a teacher that began with the published musicnn weights: their licence, and what they have heard."""
+MUSICNN_SONGS = {"MSD_musicnn": "200,000", "MTT_musicnn": "19,000"}
+"""Published musicnn network -> songs that it was trained on, as its package says."""
+
+
+def of_musicnn(model: str = "MSD_musicnn") -> tuple[str, ...]:
+    """Warn of a teacher that began with published musicnn weights: their licence, and what they have heard."""
     return (
-        f"teacher: MSD_musicnn taught this model: {MUSICNN_LICENCE}",
-        "teacher: MSD_musicnn has heard 200,000 songs, and may have heard some of the test songs: their list could not "
-        "be had, so figures on recorded music may flatter it and all that learnt from it",
+        f"teacher: {model} taught this model: {MUSICNN_LICENCE}",
+        f"teacher: {model} has heard {MUSICNN_SONGS[model]} songs, and may have heard some of the test songs: their "
+        "list could not be had, so figures on recorded music may flatter it and all that learnt from it",
     )
 
 

@@ -14,6 +14,7 @@ from pocketmood.training.variants import VariantsConfig
 from pocketmood.training.weights import FOLDER_FILES, Published
 from teacher.company.config import CompanyConfig
 from teacher.gan.config import GanConfig
+from teacher.musicnn.config import FrozenConfig
 
 PATCH = 16
 """Bands and frames that one token of "small" and of "ast" stands for."""
@@ -212,6 +213,8 @@ class TeacherConfig:
     """The baseline."""
     ast_training: FineTuneConfig = field(default_factory=FineTuneConfig)
     """How the baseline is trained."""
+    musicnn: FrozenConfig = field(default_factory=FrozenConfig)
+    """The heads of members that listen with a frozen musicnn."""
     company: CompanyConfig = field(default_factory=CompanyConfig)
     """The teachers whose predictions together are the teacher's."""
     soft_targets: SoftTargetsConfig = field(default_factory=SoftTargetsConfig)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.studies.ablation import stages_of
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
 from pocketmood import signs, standing_warnings
 from pocketmood.data.run_folder import RunFolder
@@ -91,7 +90,6 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run(config: MusicnnHeadsConfig, typed: str = f"python -m {NAME}") -> int:
     """Describe the songs, cross-validate every arm, write and print the table."""
-    from pocketmood.runs import Stage
     from pocketmood.training.weights import find
     from teacher.musicnn.config import published
     from teacher.musicnn.features import Listener
@@ -102,14 +100,7 @@ def run(config: MusicnnHeadsConfig, typed: str = f"python -m {NAME}") -> int:
     store = run.store
     # The run's split plays no part: all rated songs are dealt anew.
     songs = [clip.id for clip in store.clips if clip.label is not None]
-    inputs = {"data": run.fingerprint("data"), "weights": first.identity}
-    stage = Stage(stages_of(run, "musicnn-heads"), "features", {"songs": "rated"}, inputs)
-    listener = Listener.open(first)
-    if not stage.up_to_date(quiet=True):
-        with stage.work() as work:
-            # Twice: here to fill the stage's folder, below to read it, which costs nothing.
-            describe(store, songs, listener, work)
-    parts = describe(store, songs, listener, stage.folder)
+    parts = describe(store, songs, Listener.open(first))
 
     labels = store.labels(songs).astype(np.float64)
     predicted = cross_validate(store, songs, parts, labels, config)
@@ -133,15 +124,14 @@ def run(config: MusicnnHeadsConfig, typed: str = f"python -m {NAME}") -> int:
     return 0
 
 
-def describe(
-    store: ClipStore, songs: Sequence[str], listener: Listener, folder: Path
-) -> dict[str, NDArray[np.floating[Any]]]:
-    """Describe whole clips, by part of the network and by the floor: name -> [N, F]; what `folder` has is read."""
+def describe(store: ClipStore, songs: Sequence[str], listener: Listener) -> dict[str, NDArray[np.floating[Any]]]:
+    """Describe whole clips, by part of the network and by the floor: name -> [N, F]."""
     from teacher import floor
+    from teacher.musicnn.config import FEATURES
     from teacher.musicnn.features import make_table
 
     whole = [(0.0, store.samples / store.sample_rate)]
-    table = make_table(store, songs, whole, listener, folder)[:, 0]
+    table = make_table(store, songs, whole, listener, FEATURES)[:, 0]
     channels, units = listener.network.channels, listener.network.units
     # In the order in which `features.py` joins them.
     ends = np.cumsum([channels, channels, channels, units])

@@ -125,12 +125,12 @@ def fit_svm(
 
 def musicnn_features(config: RecordingsTableConfig, store: ClipStore, ids: Sequence[str]) -> NDArray[np.float64]:
     """Describe whole clips by the features that the frozen musicnn teacher learns from."""
-    from teacher.musicnn.features import Listener
+    from teacher.musicnn.config import FEATURES
+    from teacher.musicnn.features import Listener, make_table
 
     # The teacher's own listener: what is told of the row must be what a frozen musicnn member learns from.
-    listener, whole = Listener.open(_musicnn_weights()), [(0.0, store.samples / store.sample_rate)]
-    found = [listener.describe(store.raw[store.index(id_)], store.sample_rate, whole)[0] for id_ in ids]
-    return np.stack([features.double().numpy() for features in found])
+    whole = [(0.0, store.samples / store.sample_rate)]
+    return make_table(store, ids, whole, Listener.open(_musicnn_weights()), FEATURES)[:, 0].astype(np.float64)
 
 
 def _musicnn_weights() -> FirstWeights:

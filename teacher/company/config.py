@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from pocketmood.training.weights import Published
     from teacher.config import TeacherConfig
 
-KINDS = {"vit": "teacher.company.network", "ast": "teacher.company.network"}
+KINDS = {
+    "vit": "teacher.company.network",
+    "ast": "teacher.company.network",
+    "musicnn": "teacher.musicnn.member",
+    "musicnn-mtt": "teacher.musicnn.member",
+}
 """Kind of member -> the module whose `kind(name)` gives it, imported when it is asked for: a line for each new kind."""
 MOST = 8
 """Members of a company at most: stacking looks at every subset of them."""

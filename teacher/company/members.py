@@ -106,6 +106,9 @@ class Kind(Protocol):
     def open(self, folder: Path, on_cpu: bool = False) -> Member:
         """Open a trained member, on this machine's device, or on the processor."""
 
+    def weights_bytes(self, folder: Path) -> int | None:
+        """Return the bytes of all weights that a prediction needs; None where they are not there."""
+
 
 def kind_of(name: str) -> Kind:
     """Return the kind of a member by its name."""

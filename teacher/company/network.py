@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pocketmood.data.run_folder import WEIGHTS_FILE
 from pocketmood.emotion import Emotion
 from pocketmood.training.schedule import BEST_WEIGHTS
 
@@ -136,6 +137,11 @@ class NetworkKind:
 
         teacher, saved = load_teacher(folder)
         return Network(teacher if on_cpu else teacher.to(default_device()), saved)
+
+    def weights_bytes(self, folder: Path) -> int | None:
+        """Return the bytes of the network's file; None where it is not there."""
+        file = folder / WEIGHTS_FILE
+        return file.stat().st_size if file.is_file() else None
 
     def _own(self, config: TeacherConfig) -> TeacherConfig:
         """Return the stage's config with this kind's network and training in the ViT's place."""

@@ -80,5 +80,5 @@ def weights_bytes(folder: Path) -> int | None:
     """Return the bytes of all members' weights; None where none are there."""
     if not (folder / COMPANY_FILE).is_file() and not (folder / CONFIG_FILE).is_file():
         return None
-    files = [place / WEIGHTS_FILE for place in member_folders(folder).values()]
-    return sum(file.stat().st_size for file in files if file.is_file()) or None
+    sizes = [kind_of(name).weights_bytes(place) for name, place in member_folders(folder).items()]
+    return sum(size for size in sizes if size) or None

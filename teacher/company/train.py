@@ -25,7 +25,7 @@ def train(name: str, task: Task, work: Path) -> FineTuned:
     kind = kind_of(name)
     if is_main_process():
         extra = f" and {len(task.synthetic.ids)} synthetic clips" if task.synthetic else ""
-        print(f"{name}: fine-tuning on {len(task.split.train)} songs{extra}", flush=True)
+        print(f"{name}: training on {len(task.split.train)} songs{extra}", flush=True)
     trained = kind.train(task, work)
     if is_main_process():
         # Read back rather than passed on: what predicts here is what lies in the folder.

@@ -1,14 +1,24 @@
-"""Names, places and settings of the musicnn teacher; without torch, because command lines are built from it."""
+"""Names, places and settings of the musicnn teachers; without torch, because command lines are built from it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from pocketmood.errors import ConfigError
 from pocketmood.training.weights import Published
 
 FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "musicnn"
 """Where `make weights` puts converted weights."""
+FEATURES = FOLDER / "features"
+"""Where what a frozen network hears in clips is kept, unless a run says otherwise."""
 COMMAND = "make weights"
+MODELS = {"musicnn": "MSD_musicnn", "musicnn-mtt": "MTT_musicnn"}
+"""Kind of member -> the published network that it listens with."""
+Kernel = Literal["gaussian", "linear"]
+PENALTIES = (0.01, 0.0215, 0.0464, 0.1, 0.215, 0.464, 1.0, 2.15, 4.64, 10.0, 21.5, 46.4, 100.0)
+"""To choose from; kernels are scaled so that a song is 1 to itself (linear: on average)."""
 
 
 def published(path: Path | None = None, model: str = "MSD_musicnn", flag: str = "--musicnn.weights") -> Published:
@@ -17,3 +27,29 @@ def published(path: Path | None = None, model: str = "MSD_musicnn", flag: str = 
     return Published(
         model, "", path, files, flag, tensors=("blocks.4.conv.weight", "tags.bias"), kept=FOLDER, command=COMMAND
     )
+
+
+@dataclass(frozen=True)
+class FrozenConfig:
+    """How the head above a frozen musicnn is fitted."""
+
+    weights: Path | None = None
+    """Folder with NAME.safetensors and NAME.json of MSD_musicnn, and of MTT_musicnn where it is a member; those of
+    `make weights` if left out."""
+    kernel: Kernel = "gaussian"
+    """"gaussian" bends, "linear" is a plain ridge: benchmarks/studies/results/musicnn-heads.md compares them."""
+    folds: int = 5
+    """Folds of artists among the training songs: each song's soft targets come from a model without its artist."""
+    penalties: tuple[float, ...] = PENALTIES
+    """To choose from, per axis, by the squared error of the out-of-fold predictions."""
+    features: Path = FEATURES
+    """Folder that keeps what the frozen network hears in a clip, for every run with the same clip."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be fitted."""
+        if self.folds < 2 or not self.penalties or min(self.penalties) <= 0:
+            raise ConfigError(f"folds {self.folds} must be at least 2, and penalties {self.penalties} above 0")
+
+    def without_place(self) -> FrozenConfig:
+        """Leave out where things lie: what first weights are is an input of its own, and features follow from them."""
+        return replace(self, weights=None, features=Path())

@@ -1,16 +1,14 @@
 """The frozen musicnn teacher: its features under a kernel ridge, trained into a folder and read back from it.
 
-    features/      table of every clip's whole features, written in chunks: a killed training continues
-    head.safetensors, config.json
-
-The network's weights stay where `make weights` put them: nothing of them is copied into a run, which may be archived or
-passed on. config.json knows their SHA-256, and another file in their place is refused.
+The folder gets head.safetensors and config.json. The network's weights stay where `make weights` put them: nothing of
+them is copied into a run, which may be archived or passed on. config.json knows their SHA-256, and another file in
+their place is refused. What the network hears in a clip is kept beside them, for every run that has the same clip.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,17 +16,19 @@ import numpy as np
 import torch
 
 from pocketmood import standing_warnings
+from pocketmood.data.clips import to_int16
 from pocketmood.data.run_folder import CONFIG_FILE
 from pocketmood.data.split import artist_key
-from pocketmood.errors import ConfigError, RunError
+from pocketmood.errors import RunError
 from pocketmood.records import from_json
 from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
+from pocketmood.training.device import default_device
 from pocketmood.training.weights import FirstWeights, find
-from teacher.musicnn.config import published
+from teacher.musicnn.config import FrozenConfig, Kernel, published
 from teacher.musicnn.features import Listener, make_table, stretches
-from teacher.musicnn.head import PENALTIES, Head, Kernel, fit
+from teacher.musicnn.head import Head, fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,36 +37,27 @@ if TYPE_CHECKING:
     from pocketmood.data.split import Split
     from pocketmood.training.crops import Crop
 
-HEAD_FILE, FEATURES_FOLDER = "head.safetensors", "features"
-
-
-@dataclass(frozen=True)
-class FrozenConfig:
-    """How the head above the frozen network is fitted."""
-
-    weights: Path | None = None
-    """Folder with MSD_musicnn.safetensors and MSD_musicnn.json; those of `make weights` if left out."""
-    kernel: Kernel = "gaussian"
-    """"gaussian" bends, "linear" is a plain ridge: benchmarks/studies/results/musicnn-heads.md compares them."""
-    folds: int = 5
-    """Folds of artists among the training songs: each song's soft targets come from a model without its artist."""
-    penalties: tuple[float, ...] = PENALTIES
-    """To choose from, per axis, by the squared error of the out-of-fold predictions."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be fitted."""
-        if self.folds < 2 or not self.penalties or min(self.penalties) <= 0:
-            raise ConfigError(f"folds {self.folds} must be at least 2, and penalties {self.penalties} above 0")
+HEAD_FILE = "head.safetensors"
 
 
 @dataclass(frozen=True)
 class FrozenRecord:
     """What stands beside a head: config.json."""
 
+    model: str
+    """The published network that it listens with, such as MSD_musicnn."""
     weights: str
     """Where the network's weights came from, in a phrase."""
     weights_sha256: str
     """What they are."""
+    weights_bytes: int
+    """Size of their file."""
+    weights_folder: str
+    """Where they lie, as --musicnn.weights said; empty for those of `make weights`."""
+    features_folder: str
+    """Where what was heard in clips is kept."""
+    spec: MelSpec
+    """Sample rate and samples of the clips that it was fitted on."""
     warnings: tuple[str, ...]
     """Sentences that a reader of any figure must know."""
     kernel: Kernel
@@ -103,35 +94,50 @@ class FrozenTeacher:
     record: FrozenRecord
     """Its config.json."""
 
-    def predict(
-        self, store: ClipStore, ids: Sequence[str], crops: Sequence[Crop], stride: int, table: Path | None = None
-    ) -> CropPredictions:
+    @property
+    def parameters(self) -> int:
+        """Numbers that a prediction needs: those of the network, and the songs that the head compares with."""
+        head = self.head
+        numbers = (head.support, head.weights[0], head.centre, head.scale)
+        return sum(map(torch.numel, self.listener.parameters())) + sum(array.size for array in numbers)
+
+    def predict(self, store: ClipStore, ids: Sequence[str], crops: Sequence[Crop], stride: int) -> CropPredictions:
         """Predict for crops of clips, the first of them the whole clip, whatever it says; training songs out of fold.
 
-        crops: (start_hop, frames) at a stride of the house's spectrogram. table: a folder to keep features in, so that
-        a killed prediction continues.
+        crops: (start_hop, frames) at a stride of the house's spectrogram.
         """
         times = [(0.0, store.samples / store.sample_rate), *stretches(crops[1:], stride, MelSpec())]
-        if table is not None:
-            described = make_table(store, ids, times, self.listener, table)
-        else:
-            rows = [self.listener.describe(store.raw[store.index(name)], store.sample_rate, times) for name in ids]
-            described = torch.stack(rows).numpy()
-        models = np.array([self.record.model_of.get(name, 0) for name in ids]).repeat(len(times))
-        emotion = self.head.predict(described.reshape(len(models), -1), models).reshape(len(ids), len(times), 2)
+        described = make_table(store, ids, times, self.listener, Path(self.record.features_folder))
+        models = np.array([self.record.model_of.get(name, 0) for name in ids])
+        return self._of_features(described, models)
+
+    def hear(self, wave: NDArray[np.float32]) -> CropPredictions:
+        """Predict for one waveform [S] in [-1, 1] of `record.spec`, as of a song that it was not fitted on."""
+        spec = self.record.spec
+        heard = self.listener.hear(to_int16(wave), spec.sample_rate)
+        described = heard.pooled([(0.0, spec.samples / spec.sample_rate)]).numpy()
+        return self._of_features(described[None], np.zeros(1, np.int64))
+
+    def _of_features(self, described: NDArray[np.float32], models: NDArray[np.int64]) -> CropPredictions:
+        """Predict from features [B, K, F], each clip by the model of its number [B]."""
+        clips, crops = described.shape[:2]
+        predicted = self.head.predict(described.reshape(clips * crops, -1), models.repeat(crops))
+        emotion: NDArray[np.float32] = predicted.reshape(clips, crops, 2).astype(np.float32)
         rater_sd = np.broadcast_to(np.array(self.record.rater_sd, np.float32), emotion.shape)
-        return CropPredictions(emotion.astype(np.float32), rater_sd, described[..., -self.listener.named_width :])
+        return CropPredictions(emotion, rater_sd, described[..., -self.listener.named_width :])
 
 
-def train(store: ClipStore, split: Split, config: FrozenConfig, folder: Path, seed: int = 0) -> FrozenRecord:
+def train(
+    store: ClipStore, split: Split, config: FrozenConfig, folder: Path, seed: int = 0, model: str = "MSD_musicnn"
+) -> FrozenRecord:
     """Fit a head on the training songs into `folder`; continues after a kill.
 
     Validation and test songs are not looked at: the penalty is chosen out of fold.
     """
-    first = find(published(config.weights))
-    listener = Listener.open(first)
+    first = find(published(config.weights, model))
+    listener = Listener.open(first).to(default_device())
     whole = [(0.0, store.samples / store.sample_rate)]
-    described = make_table(store, split.train, whole, listener, folder / FEATURES_FOLDER)[:, 0]
+    described = make_table(store, split.train, whole, listener, config.features)[:, 0]
     folds = folds_by_artist(store, split.train, config.folds, seed)
     labels, deviations = store.labels(split.train), store.deviations(split.train)
     head = fit(described, labels, folds, config.kernel, config.penalties)
@@ -142,9 +148,14 @@ def train(store: ClipStore, split: Split, config: FrozenConfig, folder: Path, se
     raters = np.nanmean(known, 0) if np.isfinite(known).any(0).all() else np.zeros(2)
     rater_sd = np.sqrt(((predicted - labels) ** 2).mean(0) + raters)
     record = FrozenRecord(
+        model=model,
         weights=str(first),
         weights_sha256=first.digest,
-        warnings=standing_warnings.of_musicnn(),
+        weights_bytes=first.size,
+        weights_folder=str(config.weights.resolve()) if config.weights else "",
+        features_folder=str(config.features.resolve()),
+        spec=replace(MelSpec(), seconds=store.samples / store.sample_rate),
+        warnings=standing_warnings.of_musicnn(model),
         kernel=config.kernel,
         penalties=tuple(head.penalties.tolist()),
         rater_sd=tuple(rater_sd.tolist()),
@@ -157,14 +168,14 @@ def train(store: ClipStore, split: Split, config: FrozenConfig, folder: Path, se
     return record
 
 
-def load(folder: Path, weights: Path | None = None) -> FrozenTeacher:
+def load(folder: Path) -> FrozenTeacher:
     """Read what `train` wrote; RunError where the network's weights are other ones than it was fitted on."""
-    path = folder / CONFIG_FILE
-    again = f"delete {folder} and run the teacher stage again"
-    if not path.is_file() or not (folder / HEAD_FILE).is_file():
-        raise RunError(f"{folder}: no musicnn teacher here; run the teacher stage")
-    record = from_json(FrozenRecord, read_json(path), str(path), again)
-    first: FirstWeights = find(published(weights))
+    record = read_record(folder)
+    # Of a run that was brought from another machine the folder may be missing; the right weights may be here all the
+    # same, and their hash tells.
+    named = Path(record.weights_folder) if record.weights_folder else None
+    first: FirstWeights = find(published(named if named and named.exists() else None, record.model))
+    again = _again(folder)
     if first.digest != record.weights_sha256:
         raise RunError(
             f"{folder}: was fitted on other weights (SHA-256 {record.weights_sha256[:12]}, here {first.digest[:12]}); "
@@ -172,6 +183,18 @@ def load(folder: Path, weights: Path | None = None) -> FrozenTeacher:
         )
     arrays = {name: tensor.numpy() for name, tensor in load_tensors(folder / HEAD_FILE, again).items()}
     return FrozenTeacher(Listener.open(first), Head(kernel=record.kernel, **arrays), record)
+
+
+def read_record(folder: Path) -> FrozenRecord:
+    """Read the record of a trained head; RunError where there is none."""
+    path = folder / CONFIG_FILE
+    if not path.is_file() or not (folder / HEAD_FILE).is_file():
+        raise RunError(f"{folder}: no musicnn teacher here; run the teacher stage")
+    return from_json(FrozenRecord, read_json(path), str(path), _again(folder))
+
+
+def _again(folder: Path) -> str:
+    return f"delete {folder} and run the teacher stage again"
 
 
 def folds_by_artist(store: ClipStore, ids: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:

@@ -13,17 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketmood.errors import DataError
+from teacher.musicnn.config import PENALTIES, Kernel
 
-Kernel = Literal["gaussian", "linear"]
 Array = NDArray[np.float64]
-PENALTIES = tuple(float(penalty) for penalty in np.logspace(-2, 2, 13))
-"""To choose from; kernels are scaled so that a song is 1 to itself (linear: on average)."""
 _CONSTANT = 1e-6
 """Deviation below which a feature is constant."""
 

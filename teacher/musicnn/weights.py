@@ -33,8 +33,8 @@ _LIMIT_S = 900
 class WeightsConfig:
     """Which weights, from where, and to where."""
 
-    models: tuple[str, ...] = ("MSD_musicnn",)
-    """MSD_musicnn has heard 200,000 songs, MTT_musicnn 19,000; the teacher takes the first."""
+    models: tuple[str, ...] = MODELS
+    """MSD_musicnn has heard 200,000 songs, MTT_musicnn 19,000, and takes seven times as long for a clip."""
     wheel: Path | None = None
     """The package's file, for machines without a network; fetched if left out."""
     out: Path = FOLDER

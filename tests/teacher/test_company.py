@@ -124,7 +124,7 @@ def test_a_company_is_its_members_and_another_member_trains_no_other(
     capsys.readouterr()
     run(company)
     printed = capsys.readouterr().out
-    assert "vit: fine-tuning" not in printed and "vit@1: fine-tuning" in printed and "company of 2" in printed
+    assert "vit: training" not in printed and "vit@1: training" in printed and "company of 2" in printed
     assert (folder / "vit" / "model.safetensors").read_bytes() == weights
     assert read_stage(folder / "vit@1").config["seed"] == 1
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pocketmood.training.checkpoints import save_tensors
 from teacher.musicnn.convert import rename
 
 KERNELS = ((7, 38, 3), (7, 67, 2), (128, 1, 2), (64, 1, 1), (32, 1, 2))
@@ -39,6 +42,13 @@ def checkpoint(seed: int = 0) -> dict[str, NDArray[np.float32]]:
 def tensors(seed: int = 0) -> dict[str, Tensor]:
     """Return the same by our names."""
     return rename(checkpoint(seed))
+
+
+def write_weights(folder: Path, model: str = "MSD_musicnn", seed: int = 0) -> Path:
+    """Write what `make weights` leaves of a model; return the folder."""
+    save_tensors(folder / f"{model}.safetensors", tensors(seed))
+    (folder / f"{model}.json").write_text("{}")
+    return folder
 
 
 def twin(found: dict[str, NDArray[np.float32]], window: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
