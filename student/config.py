@@ -44,6 +44,8 @@ class LossConfig:
     """mse, or 1 - CCC over the batch."""
     gate: bool = False
     """Leave out the response of rated crops where the teacher is further from the rating than the student, per axis."""
+    weigh_by_agreement: bool = False
+    """Weigh the response by how well the members of a company agree on the crop; a teacher by itself weighs evenly."""
     feature_measure: FeatureMeasure = "cosine"
     """cosine after a projector, relational (distances and angles between crops), or distance-correlation."""
 

@@ -56,6 +56,7 @@ class Distiller(nn.Module):
             deviations=gather(batch.deviations),
             emotion=gather(batch.emotion),
             features=gather(batch.features),
+            agreement=gather(batch.agreement),
         )
 
         # In full precision: correlations are sums of small differences, which half precision would round away.

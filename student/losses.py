@@ -32,13 +32,15 @@ class Targets(NamedTuple):
     """[B, 2] the teacher's prediction for the same crop."""
     features: Tensor
     """[B, F] the teacher's features for the same crop."""
+    agreement: Tensor
+    """[B, 2] what the prediction counts by how well the teacher's members agree; see `SoftTargets.agreement`."""
 
 
 def one_minus_ccc(pred: Tensor, target: Tensor, rows: Tensor | None = None) -> Tensor:
     """Return 1 - Lin's CCC with population moments over the batch, mean of the axes; [B, 2] each -> scalar.
 
-    rows: [B] or [B, 2] bool, what counts. One row alone scores 1, because nothing can vary together; an axis without
-    any row counts 0.
+    rows: [B] or [B, 2] what counts, as bool or as weights. One row alone scores 1, because nothing can vary together;
+    an axis without any row counts 0.
     """
     # Weights of 0 rather than fewer rows: a shape that depends on the data makes the CPU wait for a GPU.
     share = _shares(pred, rows)
@@ -56,17 +58,17 @@ def label_term(emotion: Tensor, labels: Tensor, labelled: Tensor) -> Tensor:
     return one_minus_ccc(emotion, labels, labelled) + error
 
 
-def response_term(emotion: Tensor, teacher: Tensor, measure: str = "mse", gate: Tensor | None = None) -> Tensor:
+def response_term(emotion: Tensor, teacher: Tensor, measure: str = "mse", weight: Tensor | None = None) -> Tensor:
     """Return the distance to the teacher's predictions [B, 2]: "mse", or "ccc" for 1 - CCC over the batch.
 
-    gate: [B, 2] bool, predictions that count (see `open_gate`).
+    weight: [B, 2] what predictions count (see `open_gate`, `Targets.agreement`).
     """
     teacher = teacher.detach()
     if measure == "ccc":
-        return one_minus_ccc(emotion, teacher, gate)
+        return one_minus_ccc(emotion, teacher, weight)
     # Divided by all of the batch: where a gate is closed the others must not pull harder for it.
     squared = (emotion - teacher) ** 2
-    return (squared if gate is None else squared * gate).mean()
+    return (squared if weight is None else squared * weight).mean()
 
 
 def open_gate(emotion: Tensor, targets: Targets) -> Tensor:
@@ -103,9 +105,12 @@ def distillation_loss(
     open as "gate_open_share", and the weighted sum, "loss".
     """
     gate = open_gate(student.emotion, targets) if weights.gate else None
+    weight = gate
+    if weights.weigh_by_agreement:
+        weight = targets.agreement if gate is None else targets.agreement * gate
     terms = {
         "labels": label_term(student.emotion, targets.labels, targets.labelled),
-        "response": response_term(student.emotion, targets.emotion, weights.response_measure, gate),
+        "response": response_term(student.emotion, targets.emotion, weights.response_measure, weight),
         "features": FEATURE_TERMS[weights.feature_measure](features, targets.features),
         # Before calibration `interval_scale` is 1: the output is what its head predicts, a standard deviation.
         "rater_sd": rater_sd_term(student.interval68, student.emotion, targets),
@@ -121,9 +126,9 @@ def distillation_loss(
 
 
 def _shares(like: Tensor, rows: Tensor | None) -> Tensor:
-    """Return what each row counts in a mean, [B, 1] or [B, D]: equal shares of the chosen, all 0 where none is."""
+    """Return what each row counts in a mean, [B, 1] or [B, D]: shares by bool or weight, all 0 where none counts."""
     if rows is None:
         # One column for both axes: it broadcasts.
         return torch.full_like(like[:, :1], 1 / len(like))
     chosen = rows.to(like.dtype).reshape(len(rows), -1)
-    return chosen / chosen.sum(0).clamp(min=1)
+    return chosen / chosen.sum(0).clamp(min=_TINY)

@@ -89,6 +89,8 @@ class CropItem(TypedDict):
     """[2] the teacher's prediction for this crop."""
     features: NDArray[np.float32]
     """[F] the teacher's features for this crop."""
+    agreement: NDArray[np.float32]
+    """[2] what the prediction counts by how well the teacher's members agree."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class CropBatch:
     """[B, 2] the teacher's."""
     features: Tensor
     """[B, F] the teacher's."""
+    agreement: Tensor
+    """[B, 2] weights of the teacher's predictions."""
     context: Tensor | None = None
     """[R, C] waveforms of the first R rows, see `CropItem`; None where all are synthetic."""
     mel: Tensor | None = None
@@ -211,6 +215,7 @@ class SoftTargetCrops:
             "deviations": item["deviations"],
             "emotion": table.emotion[clip, row],
             "features": table.features[clip, row],
+            "agreement": table.agreement[clip, row],
         }
         if "mel" in item:
             cut["mel"] = item["mel"]
@@ -238,6 +243,7 @@ def mix(first: CropItem, second: CropItem, share: float) -> CropItem:
         "deviations": low * first["deviations"] + high * second["deviations"],
         "emotion": low * first["emotion"] + high * second["emotion"],
         "features": low * first["features"] + high * second["features"],
+        "agreement": low * first["agreement"] + high * second["agreement"],
     }
 
 
@@ -248,6 +254,7 @@ def collate(items: Sequence[CropItem]) -> dict[str, Tensor]:
     batch = crops.collate(items)
     batch["emotion"] = torch.from_numpy(np.stack([item["emotion"] for item in items]))
     batch["features"] = torch.from_numpy(np.stack([item["features"] for item in items]))
+    batch["agreement"] = torch.from_numpy(np.stack([item["agreement"] for item in items]))
     # A NaN would turn every sum into NaN, whatever its weight; `labelled` keeps the 0 from being read as a rating.
     batch["labelled"] = torch.isfinite(batch["labels"]).all(1)
     batch["labels"] = torch.nan_to_num(batch["labels"])

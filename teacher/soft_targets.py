@@ -42,6 +42,7 @@ INDEX_FILE, TABLE_FILE = "soft_targets.json", "soft_targets.safetensors"
 CHUNK = 64
 """Clips whose soft targets are saved together: what a kill can cost."""
 DISAGREEMENT = "disagreement"
+_TINY = 1e-8
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,24 @@ class SoftTargets(Index):
         if id_ not in self._rows:
             raise DataError(f"no soft targets for clip {id_!r} (there are for {len(self.ids)}); run the teacher again")
         return self._rows[id_]
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays that the table has."""
+        return ARRAYS if self.disagreement is None else (*ARRAYS, DISAGREEMENT)
+
+    @cached_property
+    def agreement(self) -> NDArray[np.float32]:
+        """[N, K, 2] weights by how well members agree: 1 / (m^2 + d^2) of the disagreement d, mean 1 per axis.
+
+        m^2 is the mean of d^2 over the table, so that a prediction of typical disagreement counts half of one that all
+        share. Ones for a teacher by itself.
+        """
+        if self.disagreement is None or not self.disagreement.any():
+            return np.ones_like(self.emotion)
+        squares = self.disagreement.astype(np.float64) ** 2
+        weight = 1 / (np.maximum(squares.mean((0, 1)), _TINY) + squares)
+        return np.asarray(weight / weight.mean((0, 1)), np.float32)
 
     @cached_property
     def _rows(self) -> dict[str, int]:

@@ -147,7 +147,7 @@ def fold_table(
     networks have no mean.
     """
     first = teachers.tables[_pair(fold, next(number for number in range(len(parts)) if number != fold))]
-    columns: dict[str, list[NDArray[np.float32]]] = {"emotion": [], "rater_sd": [], "features": []}
+    columns: dict[str, list[NDArray[np.float32]]] = {name: [] for name in first.arrays}
     ids: list[str] = []
     others = [number for number in range(len(parts)) if number != fold]
     # Part by part, because a song's answer must come from the one teacher that has not heard it.
@@ -161,7 +161,7 @@ def fold_table(
     if unrated:
         tables = [teachers.tables[_pair(fold, number)] for number in others]
         rows_of = [[table.index(id_) for id_ in unrated] for table in tables]
-        for name in ("emotion", "rater_sd"):
+        for name in set(columns) - {"features"}:
             predicted = [getattr(table, name)[rows] for table, rows in zip(tables, rows_of, strict=True)]
             columns[name].append(np.asarray(np.mean(predicted, 0), np.float32))
         columns["features"].append(tables[0].features[rows_of[0]])
@@ -177,7 +177,7 @@ def shuffled(table: SoftTargets, rated: int, seed: int) -> SoftTargets:
     """
     rng = np.random.default_rng([seed, len(table.ids)])
     order = np.concatenate([rng.permutation(rated), rated + rng.permutation(len(table.ids) - rated)])
-    columns: dict[str, Any] = {name: getattr(table, name)[order] for name in ("emotion", "rater_sd", "features")}
+    columns: dict[str, Any] = {name: getattr(table, name)[order] for name in table.arrays}
     return replace(table, **columns)
 
 

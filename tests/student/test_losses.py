@@ -37,7 +37,9 @@ def targets(labelled: list[bool], label: float = 0.5, deviation: float = 0.3) ->
     labels = torch.full((count, 2), label)
     features = torch.ones(count, 3) * torch.tensor([1.0, 0.0, -1.0])
     known = torch.tensor(labelled)
-    return Targets(labels, known, torch.full((count, 2), deviation), torch.zeros(count, 2), features)
+    return Targets(
+        labels, known, torch.full((count, 2), deviation), torch.zeros(count, 2), features, torch.ones(count, 2)
+    )
 
 
 def test_ccc_by_hand() -> None:
@@ -216,3 +218,20 @@ def test_weights_that_teach_nothing_are_refused() -> None:
         LossConfig(0, 0, 0, 0.1)
     with pytest.raises(PocketmoodError, match="must not be negative"):
         LossConfig(response=-1)
+
+
+def test_what_the_members_agree_on_pulls_harder() -> None:
+    emotion, agreement = pairs(0.5, -0.5), torch.tensor([[1.5, 1.0], [0.5, 1.0]])
+    known = targets([False, False])._replace(agreement=agreement)
+    plain = StudentOutput(emotion, torch.ones(2, 2), known.features)
+    even = distillation_loss(plain, known.features, known, LossConfig())["response"]
+    weighed = distillation_loss(plain, known.features, known, LossConfig(weigh_by_agreement=True))["response"]
+    assert float(even) == pytest.approx(0.25, **TOLERANCE) == pytest.approx(float(weighed), **TOLERANCE)
+    other = StudentOutput(pairs(0.5, 0.0), torch.ones(2, 2), known.features)
+    # Squared errors of .25 and 0; by hand (1.5 + 1) * .25 / 4.
+    found = distillation_loss(other, known.features, known, LossConfig(weigh_by_agreement=True))["response"]
+    assert float(found) == pytest.approx(0.15625, **TOLERANCE)
+    gated = targets([True, False], label=1.0)._replace(agreement=agreement)
+    # The teacher's 0 is further from the rating 1 than the student's .5: the first row is left out, the second is 0.
+    found = distillation_loss(other, gated.features, gated, LossConfig(weigh_by_agreement=True, gate=True))["response"]
+    assert float(found) == 0

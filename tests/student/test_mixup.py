@@ -34,10 +34,12 @@ def half_rated(data: TrainingData, tmp_path: Path) -> tuple[ClipStore, SoftTarge
 
 def test_mixture_by_hand() -> None:
     unlike = {"mask": np.array([0, 1, 0, 1]), "deviations": np.float32([0.2, np.nan]), "features": np.float32([1, 0])}
+    unlike["agreement"] = np.float32([2, 1])
     one = {"context": np.float32([1, 0, 2]), "labels": np.float32([0.4, 0]), **unlike}
     one["emotion"] = np.float32([0.8, -0.8])
     other = {"context": np.float32([0, 3, 2]), "labels": np.float32([-0.4, 1]), "emotion": np.float32([0, 0])}
     other |= {"mask": np.zeros(4, int), "deviations": np.float32([0.6, 0.3]), "features": np.float32([0, 4])}
+    other["agreement"] = np.float32([1, 0.6])
     found = mix(one, other, 0.25)
     half, rest = 0.5, np.sqrt(0.75)
     # roots of the shares: the first two samples, heard in one sound only, keep 1/4 and 3/4 of their energy
@@ -45,6 +47,7 @@ def test_mixture_by_hand() -> None:
     assert np.allclose(found["labels"], [-0.2, 0.75], rtol=1e-6, atol=0)
     assert np.allclose(found["emotion"], [0.2, -0.2], rtol=1e-6, atol=0)
     assert np.allclose(found["features"], [0.25, 3], rtol=1e-6, atol=0)
+    assert np.allclose(found["agreement"], [1.25, 0.7], rtol=1e-6, atol=0)
     assert np.allclose(found["deviations"], [0.5, np.nan], rtol=1e-6, atol=0, equal_nan=True)
     assert found["mask"] is one["mask"] and found["context"].dtype == found["labels"].dtype == np.float32
 
@@ -52,7 +55,7 @@ def test_mixture_by_hand() -> None:
 def test_energies_of_unrelated_sounds_add_up_by_their_shares() -> None:
     rng = np.random.default_rng(0)
     loud, soft = (level * rng.standard_normal(200_000).astype(np.float32) for level in (1.0, 0.1))
-    nothing = {name: np.zeros(2, np.float32) for name in ("labels", "deviations", "emotion", "features")}
+    nothing = {name: np.zeros(2, np.float32) for name in ("labels", "deviations", "emotion", "features", "agreement")}
     sound = mix({"context": loud, **nothing}, {"context": soft, **nothing}, 0.3)["context"]
     # 200 000 samples: the cross term scatters by 2 sqrt(.21) .1 / 447
     assert float((sound**2).mean()) == pytest.approx(0.3 * 1.0 + 0.7 * 0.01, rel=0.01, abs=0)

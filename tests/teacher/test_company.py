@@ -137,6 +137,11 @@ def test_a_company_is_its_members_and_another_member_trains_no_other(
     assert table.disagreement is not None
     # Of two, each lies half of their distance from the mean.
     np.testing.assert_allclose(table.disagreement, np.abs(parts[0].emotion - parts[1].emotion) / 2, rtol=0, atol=1e-6)
+    # A prediction of typical disagreement counts half of one that all share; one for each on average.
+    np.testing.assert_allclose(table.agreement.mean((0, 1)), 1, rtol=1e-5, atol=0)
+    typical = (table.disagreement**2).mean((0, 1))
+    ratio = table.agreement * (typical + table.disagreement**2)
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0, 0], ratio.shape), rtol=1e-4, atol=0)
     np.testing.assert_array_equal(table.features, parts[0].features)
     record = company_of(folder)
     assert set(record.adds["test"]) == {"vit", "vit@1"} and not (folder / "model.safetensors").exists()

@@ -118,7 +118,7 @@ def test_all_rows_are_asked_for_by_default() -> None:
 
 
 def test_the_musicnn_row_learns_from_the_teachers_features(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from teacher.musicnn import features
+    from teacher.musicnn import config, features
     from teacher.musicnn.network import build
     from tests.teacher.musicnn.tiny_network import tensors
 
@@ -126,10 +126,11 @@ def test_the_musicnn_row_learns_from_the_teachers_features(tiny_run: Path, monke
     listener = features.Listener(build(tensors()))
     monkeypatch.setattr(features.Listener, "open", lambda first: listener)
     monkeypatch.setattr(recordings_rows, "_musicnn_weights", lambda: None)
+    monkeypatch.setattr(config, "FEATURES", tiny_run / "features")
     ids = store.ids[:2]
     found = recordings_rows.musicnn_features(RecordingsTableConfig(), store, ids)
     whole = [(0.0, store.samples / store.sample_rate)]
     for row, id_ in zip(found, ids, strict=True):
-        wanted = listener.describe(store.raw[store.index(id_)], store.sample_rate, whole)[0].numpy()
+        wanted = listener.hear(store.raw[store.index(id_)], store.sample_rate).pooled(whole)[0].numpy()
         np.testing.assert_array_equal(row, wanted.astype(np.float64))
     assert not np.array_equal(found[0], found[1])
