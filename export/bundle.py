@@ -10,20 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from export import corpora
 from export.card import card
+from export.contract import interval_of
 from export.golden import write_golden
 from export.job import MEL, PREDICTIONS, REFERENCE, SEARCH, SENSITIVITY, Job, Subject
 from export.parity import failures, open_questions
 from export.parity_record import PARITY_FILE, ParityRecord
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.clips import ClipStore
+from pocketmood.data.record import DataRecord
 from pocketmood.programs import INPUT_NAME, OUTPUT_NAMES
 from pocketmood.runs import STAGE_FILE, file_hash, versions, write_json, write_text
 from pocketmood.standing_warnings import of_programs, once
 
 OWN_FILES = ("bundle.json", STAGE_FILE, "plan.json")
 """Not hashed: the first holds the hashes, the others tell of the run, not of the bundle."""
-UNITS = "1 unit = 4 points of the 1-9 rating scale"
 
 
 def write(
@@ -45,7 +47,9 @@ def write(
     mel = np.load(reference / MEL, allow_pickle=False)
     write_golden(folder, store.waveforms(golden), predictions, mel)
 
-    about = describe(job.subject, metrics)
+    about = describe(job.subject, metrics, job.run.data_record)
+    about |= {"corpora": corpora.describe(job.run.data_record, store)}
+    about |= {"deviations_known": corpora.knows_deviations(store, job.run.split.train)}
     about |= {"left_out": failures(records), "warnings": list(warnings(job.subject, records))}
     write_text(folder / "MODEL_CARD.md", card(about, shipped))
     about["golden"] = {"ids": list(golden), "clips": len(golden), "mel_clip": golden[0]}
@@ -58,9 +62,9 @@ def warnings(subject: Subject, records: Sequence[ParityRecord]) -> tuple[str, ..
     return once(subject.warnings, of_programs(failures(records), open_questions(records)))
 
 
-def describe(subject: Subject, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what bundle.json says, but for the golden ids and the hashes."""
-    spec = subject.spec
+def describe(subject: Subject, metrics: Mapping[str, Any], data: DataRecord) -> dict[str, Any]:
+    """Return what bundle.json says of programs, labels and figures; `write` adds what its other files say."""
+    spec, unit = subject.spec, corpora.units(data.corpora)
     emotion, interval68 = OUTPUT_NAMES
     return {
         "schema": SCHEMA,
@@ -78,8 +82,8 @@ def describe(subject: Subject, metrics: Mapping[str, Any]) -> dict[str, Any]:
             "unit": f"full scale, mono, {spec.sample_rate} samples per second",
         },
         "outputs": [
-            _output(emotion, [-1.0, 1.0], UNITS),
-            _output(interval68, [0.0, None], f"half the width of the 68 % interval of a song's mean rating; {UNITS}"),
+            _output(emotion, [-1.0, 1.0], unit),
+            _output(interval68, [0.0, None], f"{interval_of(subject.labels.kind)}; {unit}"),
         ],
         "labels": asdict(subject.labels),
         "versions": versions(),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from export.contract import Labels
+from export import corpora
+from export.contract import Labels, interval_of
 from export.parity import drop_in_words
 from export.parity_record import ParityRecord
-from pocketmood.label_kind import QUADRANTS, TAGS, ccc_name, has_signs
+from pocketmood.label_kind import IN_WORDS, QUADRANTS, RATINGS, TAGS, ccc_name, has_signs
 
 
 def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
@@ -18,18 +19,19 @@ def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
             *_summary(about),
             *_data(about),
             *_quality(about["metrics"]),
+            *corpora.card_scores(about["metrics"].get("by_corpus", ())),
             *_programs(records, about.get("left_out", {})),
             *_front_end(about),
             "## Limits",
             f"- One prediction per {about['spec']['seconds']:g} s; shorter music must be repeated to that length, "
             "longer music cut.",
-            _what_it_predicts(about["metrics"]["label_kind"]),
+            *_what_it_predicts(about["metrics"]["label_kind"]),
             "- Other genres, cultures and recording levels than the corpus's are untested.",
             "- Latency depends on the device: see the benchmarks of the run.",
             "",
             "## Licence",
-            "The code is Apache-2.0. The weights inherit the terms of the music and ratings that they were trained on: "
-            "look these up before you ship.",
+            "The code is Apache-2.0. The weights inherit the terms of the music and ratings that they were trained on, "
+            "which stand above under Data: look them up before you ship.",
             "",
         ]
     )
@@ -37,14 +39,13 @@ def card(about: Mapping[str, Any], records: Sequence[ParityRecord]) -> str:
 
 def _summary(about: Mapping[str, Any]) -> list[str]:
     spec, input_, parameters = about["spec"], about["input"], about.get("parameters")
-    what = "target (+-.5)" if has_signs(about["metrics"]["label_kind"]) else "mean rating"
     size = f", {parameters / 1e6:.2f} M parameters" if parameters else ""
     return [
         f"# {about['name']}: how music feels",
         "",
         *_warnings(about.get("warnings", ())),
-        f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with an interval: the {what} "
-        f"of 68 % of songs lies within emotion +- interval68. {about['name']}{size}.",
+        f"A {spec['seconds']:g} s waveform in, valence and arousal in [-1, 1] out, each with interval68: "
+        f"{interval_of(about['metrics']['label_kind'])}. {about['name']}{size}.",
         "",
         "## Use",
         f"- Input `{input_['name']}`: float32 `{input_['shape']}`, in [-1, 1], {input_['unit']}. Nothing else is to be "
@@ -65,6 +66,8 @@ def _data(about: Mapping[str, Any]) -> list[str]:
     return [
         "## Data",
         f"- Corpus: {labels.corpus or 'unknown'}. Labels: {labels.sentence()}.",
+        *corpora.card_lines(about["corpora"]),
+        *([] if about["deviations_known"] else [f"- Widths: {corpora.NO_DEVIATIONS}."]),
         "- Split into training, validation and test songs, by artist where known; all figures are of the test songs.",
         "",
     ]
@@ -81,8 +84,8 @@ def _quality(metrics: Mapping[str, Any]) -> list[str]:
         *_sign_rows(metrics),
         *(_metric(metrics, key, title) for key, title in titles.items()),
         "",
-        f"Labels: {TAGS}. In brackets 95 % intervals over songs." if has_signs(kind) else "",
-        f"95 % interval of the mean {ccc_name(kind)} over songs: {metrics['ccc_mean_low']:.3f} to "
+        f"Labels: {IN_WORDS[kind]}. In brackets 95 % intervals over songs." if has_signs(kind) else "",
+        f"95 % interval over songs of the mean of {ccc_name(kind)}: {metrics['ccc_mean_low']:.3f} to "
         f"{metrics['ccc_mean_high']:.3f}.",
         "",
     ]
@@ -124,13 +127,14 @@ _METRICS = {
 }
 
 
-def _what_it_predicts(kind: str) -> str:
-    if kind == QUADRANTS:
-        return (
-            f"- It learnt {TAGS}: on which side of the plane a song lies. How far out a prediction lies tells how sure "
-            "it is, not how strong the feeling."
-        )
-    return "- It predicts what an average listener of the rated corpus reported, not what you feel."
+def _what_it_predicts(kind: str) -> list[str]:
+    sentences = {
+        RATINGS: "- It predicts what an average listener of the rated corpus reported, not what you feel.",
+        QUADRANTS: f"- It learnt {TAGS}: on which side of the plane a song lies. How far out a prediction lies tells "
+        "how sure it is, not how strong the feeling.",
+    }
+    # A mixed run learnt both, and a reader cannot tell which of them a prediction comes from.
+    return [sentences[kind]] if kind in sentences else list(sentences.values())
 
 
 def _sign_rows(metrics: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pocketmood import __version__
 from pocketmood.bundle import SCHEMA
 from pocketmood.data.record import DataRecord
-from pocketmood.label_kind import MIXED, QUADRANTS, RATINGS, TAGS
+from pocketmood.label_kind import IN_WORDS, RATINGS, TARGETS
 from pocketmood.spec import MelSpec
 
 Contract = dict[str, int | str]
@@ -36,12 +36,17 @@ class Labels:
 
     def sentence(self) -> str:
         """Say in one line what the numbers were learnt from."""
-        kind = "synthetic labels" if self.synthetic else TAGS if self.kind == QUADRANTS else "ratings by people"
-        if self.kind == MIXED:
-            kind += f", part of them {TAGS}"
+        kind = IN_WORDS[self.kind]
+        if self.synthetic:
+            kind = kind.replace(IN_WORDS[RATINGS], "synthetic labels")
         # A label set of tags says so itself; once is enough.
         note = "" if self.set and kind in self.set else f"; {kind}"
         return f"{self.set or 'unknown label set'}; fix: {self.fix or 'none'}{note}"
+
+
+def interval_of(kind: str) -> str:
+    """Say what `interval68` is, for labels of this kind: tags are no ratings, and their targets have no scale."""
+    return f"half the width of the 68 % interval of a song's {TARGETS[kind].rstrip(',')}"
 
 
 def contract(spec: MelSpec, stride: int, frames: int, labels: Labels) -> Contract:
@@ -57,7 +62,7 @@ def contract(spec: MelSpec, stride: int, frames: int, labels: Labels) -> Contrac
         # "What range is this number" is what users of comparable projects ask most.
         "input": "waveform float32 [1, samples] in [-1, 1], mono",
         "outputs": "emotion float32 [1, 2] valence, arousal in [-1, 1]; "
-        "interval68 float32 [1, 2] half the width of the 68 % interval of a song's mean rating",
+        f"interval68 float32 [1, 2] {interval_of(labels.kind)}",
         "labels": labels.sentence(),
         "exporter": f"pocketmood {__version__}",
     }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export import bundle, parity, step_pool
+from export import bundle, corpora, parity, step_pool
 from export.config import FP32, Artefact, ExportConfig
 from export.job import GRAPH_PREDICTIONS, PREDICTIONS, REFERENCE, Clips, Job, Subject, step_record, student_folder
 from export.parity_record import FAILED, PARITY_FILE, DistanceToFp32, Facts, ParityRecord
@@ -163,6 +163,8 @@ def _ship(job: Job, folder: Path, records: Sequence[ParityRecord]) -> None:
     rows = [clips.predicted.index(id_) for id_ in clips.test]
     kind = job.subject.labels.kind
     found = quality(reference[rows], store.labels(clips.test), clips.test, kind)
+    emotion = reference[rows][:, parity.OUTPUTS["emotion"]]
+    found["by_corpus"] = corpora.scores(job.run.data_record, store, clips.test, emotion)
     bundle.write(folder, job, store, found, records)
 
 

@@ -18,6 +18,10 @@ KINDS = (RATINGS, QUADRANTS)
 """Those of a corpus."""
 TAGS = "expert tags, not ratings"
 """What every report and card says of quadrants."""
+IN_WORDS = {RATINGS: "ratings by people", QUADRANTS: TAGS, MIXED: f"ratings by people, part of them {TAGS}"}
+"""Whose the labels of each kind are, for cards and pages."""
+TARGETS = {RATINGS: "mean rating", QUADRANTS: "target (+-.5)", MIXED: "mean rating, or target (+-.5) of a tag,"}
+"""What a song of each kind has, that a prediction can meet."""
 _OF_SIGNS = {QUADRANTS: "CCC of signs", MIXED: "CCC, partly of signs"}
 # What depends on order and side alone keeps a meaning, if a weaker one, on targets of two values.
 _KEPT = tuple(f"{name}_{axis}" for name in ("ccc", "pearson") for axis in (*metrics.AXES, "mean"))

@@ -13,7 +13,7 @@ from typing import Any
 from pocketmood import signs
 from pocketmood.calibration import LEVELS
 from pocketmood.errors import DataError
-from pocketmood.label_kind import RATINGS, ccc_name, has_signs, score
+from pocketmood.label_kind import RATINGS, TARGETS, ccc_name, has_signs, score
 from pocketmood.metrics import AXES, NO_SHARE, Interval, Paired, bootstrap, paired_difference, share_kept
 from pocketmood.predictions import Predictions
 
@@ -171,7 +171,7 @@ def table(model: str, metrics: StudentMetrics, kind: str = RATINGS) -> str:
     rows += interval_lines(metrics, kind)
     if of_signs:
         heads = "".join(f"{signs.TITLES[name]:24}" for name in signs.NAMES)
-        rows = [f"{f'{test.songs} test songs':22}{heads}".rstrip(), *of_signs, "", *rows]
+        rows = [f"{f'{test.songs} test songs':24}{heads}".rstrip(), *of_signs, "", *rows]
     rows.append(f"mean {name_of_ccc} on {test.songs} test songs; {metrics.examples_per_second:.0f} crops per second")
     return "\n".join(rows)
 
@@ -182,7 +182,7 @@ def _sign_line(title: str, scores: Scores) -> str:
         f"{scores.values[name]:.3f} [{scores.of_signs[name].low:.3f}, {scores.of_signs[name].high:.3f}]"
         for name in signs.NAMES
     )
-    return f"{title:22}{''.join(f'{cell:24}' for cell in cells)}".rstrip()
+    return f"{title:24}{''.join(f'{cell:24}' for cell in cells)}".rstrip()
 
 
 def interval_lines(metrics: StudentMetrics, kind: str = RATINGS) -> list[str]:
@@ -196,6 +196,5 @@ def interval_lines(metrics: StudentMetrics, kind: str = RATINGS) -> list[str]:
         songs, single = covered["songs"][level], covered["listeners"][level]
         # A single listener's rating is not known: its share is reckoned from the raters' deviation.
         share = f"{single['mean']:.0%} of single ratings (expected)" if single else "(no deviations known)"
-        what = "targets of +-.5" if has_signs(kind) else "mean ratings"
-        lines.append(f"  inside the {level} % interval: the {what} of {songs['mean']:.0%} of songs, {share}")
+        lines.append(f"  inside the {level} % interval: the {TARGETS[kind]} of {songs['mean']:.0%} of songs, {share}")
     return lines

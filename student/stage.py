@@ -104,11 +104,12 @@ def fill(
 
     # What is scored is what the file holds, so that nobody finds other scores in it.
     student = read_predictions(work / PREDICTIONS_FILE)
-    kind = run_folder.data_record.label_kind
+    record = run_folder.data_record
+    kind = record.label_kind
     found = measure(trained, config, data, metrics.compare(student, references, kind), student)
     write_json(work / METRICS_FILE, found.as_json())
 
-    save(config, trained, run_folder.data_record, work)
+    save(config, trained, record, work)
     heard = "crops, whole clips at the end" if config.whole_share else "crops"
     plot_all(work / "plots", work / TRAINING_FOLDER, heard, student.only("test"), references["teacher"].only("test"))
     speed = Throughput(found.step_seconds, found.examples_per_second)
@@ -118,7 +119,7 @@ def fill(
     chosen = () if asked else (standing_warnings.of_random_start("student", config.model, "--weights random"),)
     stage.record |= asdict(StudentRecord(config.model, first, found.as_json(), trained.warnings + chosen, speed))
     print(metrics.table(config.model, found, kind), flush=True)
-    by_corpus.publish(work, {**references, "student": student}, data.store)
+    by_corpus.publish(work, {**references, "student": student}, data.store, record)
     keep_history(work)
 
 

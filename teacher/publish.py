@@ -64,8 +64,8 @@ def publish(folder: Path, made: Folders, store: ClipStore, judged: bool) -> eval
         shutil.copyfile(folder / name / PREDICTIONS_FILE, folder / file)
     models = {name: read_predictions(folder / file) for name, file in files.items()}
     models[evaluate.MAIN] = read_predictions(folder / PREDICTIONS_FILE)
-    kind = RunFolder(folder.parent).data_record.label_kind
-    comparison = evaluate.compare(models, kind=kind)
+    record = RunFolder(folder.parent).data_record
+    comparison = evaluate.compare(models, kind=record.label_kind)
     write_json(folder / evaluate.METRICS_FILE, asdict(comparison))
 
     test, pictures = models[evaluate.MAIN].only("test"), folder / "plots"
@@ -83,7 +83,7 @@ def publish(folder: Path, made: Folders, store: ClipStore, judged: bool) -> eval
     print(evaluate.table(comparison), flush=True)
     if not single:
         print(table(company), flush=True)
-    by_corpus.publish(folder, models, store)
+    by_corpus.publish(folder, models, store, record)
     report.write(folder)
     return comparison
 

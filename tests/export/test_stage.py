@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from export import card, stage
+from export import card, corpora, stage
 from export.__main__ import main
 from export.config import PRESETS, ExportConfig
 from export.coreml import to_coreml
@@ -19,6 +19,7 @@ from export.onnx import to_onnx
 from export.parity_record import read_records
 from pocketmood.bundle import Bundle
 from pocketmood.data.clips import ClipStore
+from pocketmood.data.record import CorpusRecord
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.data.split import Split
 from pocketmood.errors import ConfigError, RunError
@@ -221,8 +222,11 @@ def test_card_of_real_ratings_has_no_warning(exported_run: Path) -> None:
     bundle = exported_run / "bundle"
     about = read_json(bundle / "bundle.json")
     about["labels"] = {"set": "DEAM", "fix": "none", "synthetic": False, "corpus": "DEAM"}
-    about["warnings"] = []
+    deam = CorpusRecord("deam", "DEAM", 4, "means", scale="1..9", citation="A. Author (2018).", licence="research")
+    about |= {"warnings": [], "corpora": [asdict(deam) | {"deviations": 3}]}
     text = card.card(about, read_records(bundle))
+    line = "means; ratings by people; 3 with deviations of their raters; scale 1..9. Terms: research. Cite: A. Author"
+    assert f"- **DEAM**: 4 songs; {line} (2018)." in text
     assert "synthetic" not in text and "Read this first" not in text and "ratings by people" in text
     inside = about["metrics"]["inside_68_mean"]
     assert 0 <= inside <= about["metrics"]["inside_95_mean"] <= 1
@@ -237,8 +241,24 @@ def test_card_of_tags_tells_signs_and_no_errors(exported_run: Path) -> None:
     labels = np.tile([[0.5, 0.5], [-0.5, -0.5]], (4, 1))
     about["metrics"] = stage.quality(emotion, labels, [str(row) for row in range(8)], "quadrants")
     about["labels"] = {"set": "4Q", "fix": "none", "synthetic": False, "corpus": "4Q", "kind": "quadrants"}
+    about["corpora"] = [asdict(CorpusRecord("4q", "4Q", 4, "4Q", "quadrants")) | {"deviations": 0}]
     text = card.card(about, read_records(bundle))
     assert "| AUC of the sign | 1.000 (1.000 to 1.000) | 1.000" in text
     assert "| share in the right quadrant | | | 0.500 (" in text
     assert "CCC of signs" in text and "RMSE" not in text and "expert tags, not ratings" in text
-    assert "ratings by people" not in text
+    assert "ratings by people" not in text and "of a song's target (+-.5)" in text
+    assert "Widths: no deviations of single listeners are known" not in text
+    assert "Widths: no deviations" in card.card(about | {"deviations_known": False}, read_records(bundle))
+
+
+def test_units_are_those_of_the_corpora_and_tags_have_none() -> None:
+    deam, pmemo = (
+        CorpusRecord(name, name, 2, "", scale=scale) for name, scale in (("DEAM", "1..9"), ("PMEmo", "0..1"))
+    )
+    tags = CorpusRecord("4q", "4Q", 2, "", label_kind="quadrants", scale="Q1..Q4")
+    assert corpora.units([deam]) == "1 unit = 4 points of the 1-9 rating scale"
+    assert corpora.units([deam, pmemo]) == (
+        "1 unit = 4 points of the 1-9 rating scale (DEAM), 0.5 points of the 0-1 rating scale (PMEmo)"
+    )
+    assert corpora.units([tags]).startswith("only the sign was told (expert tags, not ratings)")
+    assert corpora.units([tags, pmemo]).startswith("1 unit = 0.5 points of the 0-1 rating scale; of 4Q only the sign")

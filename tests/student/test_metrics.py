@@ -72,12 +72,12 @@ def test_the_table_says_what_is_kept_and_what_lies_inside() -> None:
     assert "kept of the teacher: 75.0% [70.0%, 80.0%]" in text and "valence x0.90, arousal x1.10" in text
     assert "above the floor: +0.100 [+0.050, +0.150]" in text and "30 test songs; 16 crops per second" in text
     assert "student (x)                  0.600   0.600   [0.400, 0.800]     0.500    0.700" in text
-    assert "inside the 68 % interval: the mean ratings of 91% of songs, 66% of single ratings (expected)" in text
+    assert "inside the 68 % interval: the mean rating of 91% of songs, 66% of single ratings (expected)" in text
     untold = table("x", metrics(ratio_to_teacher=None))
     assert "kept of the teacher: no share can be told: too few songs, or too weak" in untold
     songs = {"68": {"mean": 0.91}, "95": {"mean": 1.0}}
     lonely = table("x", metrics(coverage={"listeners": {"68": None, "95": None}, "songs": songs}))
-    assert "inside the 95 % interval: the mean ratings of 100% of songs, (no deviations" in lonely
+    assert "inside the 95 % interval: the mean rating of 100% of songs, (no deviations" in lonely
 
 
 def test_the_file_has_the_students_scores_at_the_top_of_a_part() -> None:
