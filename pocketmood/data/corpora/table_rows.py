@@ -15,7 +15,7 @@ from pocketmood.errors import DataError
 
 CSV_SUFFIXES, PARQUET_SUFFIXES = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 SEPARATORS = ",;\t"
-PARQUET_HELP = "reading Parquet needs the package pyarrow, not installed here: pip install 'pocketmood[parquet]'"
+PARQUET_HELP = "reading Parquet needs the package pyarrow, not installed here: type `.venv/bin/uv pip install pyarrow`"
 
 Row = dict[str, str]
 TOO_MANY = "cells beyond the header"
@@ -107,9 +107,18 @@ def _parquet(path: Path) -> Iterator[tuple[int, list[str]]]:
     except ImportError as error:
         raise DataError(f"{path}: {PARQUET_HELP}, or write the table as CSV") from error
     try:
-        table = parquet.read_table(path)
+        # Without partitions: a folder called "year=2020" on the way would give a column that nobody wrote.
+        table = parquet.read_table(path, partitioning=None)
     except (arrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: no Parquet file ({error})") from error
     yield 1, list(table.column_names)
     for line, row in enumerate(zip(*(column.to_pylist() for column in table.columns), strict=True), 2):
-        yield line, ["" if value is None else str(value) for value in row]
+        yield line, [_text(value) for value in row]
+
+
+def _text(value: object) -> str:
+    """Write one value of a Parquet file as a cell; NaN is how pandas writes a missing number."""
+    if value is None or value != value:
+        return ""
+    # Texts of old writers are bytes, without a word about their encoding.
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def test_parquet_says_what_to_install(tmp_path: Path, monkeypatch: pytest.Monkey
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(DataError, match=r"ratings.parquet: .*pip install 'pocketmood\[parquet\]', or write .* as CSV"):
+    with pytest.raises(DataError, match=r"ratings.parquet: .*uv pip install pyarrow`, or write .* as CSV"):
         table.clips(table.find(root, None), NINE)
 
 
@@ -224,6 +225,27 @@ def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
     clips, rejects = table.clips(table.find(root, None), NINE)
     assert [(clip.id, clip.label) for clip in clips] == [("a.mp3", Emotion(-0.375, 1))]
     assert rejects[0].file == "ratings.parquet:4" and 'arousal is "0", expected' in rejects[0].reason
+
+    # As pandas writes it: missing numbers as NaN, its index beside them, names as categories or bytes, in float32.
+    odd = {
+        "file": arrow.array(["a.mp3", "b.mp3"]).dictionary_encode(),
+        "valence": arrow.array([3.5, 1.0], arrow.float32()),
+        "arousal": arrow.array([9.0, 5.0], arrow.float32()),
+        "valence_sd": arrow.array([math.nan, 1.5]),
+        "arousal_sd": arrow.array([math.nan, 2.0]),
+        "artist": arrow.array([b"A band", None]),
+        "__index_level_0__": arrow.array([17, 4]),
+    }
+    place = root / "year=2020"
+    place.mkdir()
+    (root / "a.mp3").rename(place / "a.mp3")
+    (root / "b.mp3").rename(place / "b.mp3")
+    parquet.write_table(arrow.table(odd), place / "ratings.parquet")
+    clips, rejects = table.clips(table.find(place, None), NINE)
+    assert [(clip.id, clip.label, clip.deviation, clip.artist) for clip in clips] == [
+        ("a.mp3", Emotion(-0.375, 1), None, "A band"), ("b.mp3", Emotion(-1, 0), Emotion(0.375, 0.5), None)
+    ]  # fmt: skip
+    assert rejects == []
     (root / "ratings.parquet").write_bytes(b"PAR1 and nothing more")
     with pytest.raises(DataError, match="no Parquet file"):
         table.clips(table.find(root, None), NINE)
