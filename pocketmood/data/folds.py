@@ -37,8 +37,9 @@ def artist_folds(
 ) -> tuple[Split, ...]:
     """Make a split per fold: each rated song is in exactly one test part, each artist in one part of every split.
 
-    Parts have equal shares of the four quadrants as far as whole artists allow. The same clips in any order and the
-    same seed give the same folds. DataError where there are fewer artists than folds, or a part would be empty.
+    Parts have equal shares of the four quadrants of every corpus, as far as whole artists allow. The same clips in
+    any order and the same seed give the same folds. DataError where there are fewer artists than folds, or a part
+    would be empty.
     """
     if folds < 2:
         raise ConfigError(f"--folds {folds} must be at least 2: one fold leaves nothing to train on")
@@ -71,12 +72,13 @@ def artist_folds(
 
 
 def deal(groups: Sequence[Group], shares: Sequence[float], rng: np.random.Generator) -> list[list[Group]]:
-    """Deal artists to parts of given shares (their sum is 1), so that each part has its share of every quadrant.
+    """Deal artists to parts of given shares (their sum is 1), so that each has its share of every corpus's quadrants.
 
-    The largest artists first, equals in random order; each goes where the sum over quadrants of (songs - wanted)^2 /
-    wanted rises least. Single songs come last and fill what the large ones left uneven.
+    The largest artists first, equals in random order; each goes where the sum over corpora and quadrants of (songs -
+    wanted)^2 / wanted rises least. Single songs come last and fill what the large ones left uneven.
     """
-    counts = np.array([_quadrants(group) for group in groups])  # [G, 4]
+    corpora = sorted({clip.corpus for group in groups for clip in group})
+    counts = np.array([_quadrants(group, corpora) for group in groups])  # [G, cells]
     # A quadrant that nobody fills has no share to keep to.
     counts = counts[:, counts.sum(0) > 0]
     wanted = np.outer(shares, counts.sum(0))  # [P, Q]
@@ -141,10 +143,13 @@ def _without_rating(clip: Clip) -> Clip:
     return replace(clip, label=None, deviation=None)
 
 
-def _quadrants(group: Group) -> NDArray[np.int64]:
-    """Count the songs of an artist per quadrant: [4]."""
-    names = [quadrant(clip.label) for clip in group if clip.label is not None]
-    return np.array([names.count(name) for name in QUADRANTS])
+def _quadrants(group: Group, corpora: Sequence[str]) -> NDArray[np.int64]:
+    """Count the songs of an artist per corpus and quadrant, and of several corpora per corpus: [cells]."""
+    places = Counter((clip.corpus, quadrant(clip.label)) for clip in group if clip.label is not None)
+    cells = [places[corpus, name] for corpus in corpora for name in QUADRANTS]
+    # A small corpus has few songs per quadrant and part: by quadrants alone one part would get the odd ones of all four.
+    wholes = [sum(places[corpus, name] for name in QUADRANTS) for corpus in corpora] if len(corpora) > 1 else []
+    return np.array([*cells, *wholes])
 
 
 def _ids(part: Sequence[Group]) -> tuple[str, ...]:

@@ -84,33 +84,46 @@ def split_clips(clips: Iterable[Clip], seed: int = 0, shares: Shares = DEFAULT) 
     """Split the real labelled clips; the same clips in any order and the same seed give the same split.
 
     Artists come in random order, and each goes to a part drawn by the room left in it: an artist with several songs is
-    held out about as often as one with a single song, and the shares come out to within an artist.
+    held out about as often as one with a single song, and the shares come out to within an artist. Of several corpora
+    each is dealt by its own shares, so that every part has songs of all of them; an artist of two counts to the one
+    with more of their songs.
     """
     usable = sorted((clip for clip in clips if clip.label is not None and not clip.synthetic), key=lambda clip: clip.id)
 
     # Sorted above, because the order of files on a disk must not decide who is tested on.
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[Clip]] = {}
     for clip in usable:
-        groups.setdefault(artist_key(clip), []).append(clip.id)
+        groups.setdefault(artist_key(clip), []).append(clip)
     if len(groups) < len(PARTS):
         raise DataError(f"{len(usable)} labelled songs by {len(groups)} artists cannot be split three ways; add music")
 
     parts: list[list[str]] = [[], [], []]
-    names = list(groups)
-    wanted = np.array([shares.train, shares.validation, shares.test]) * len(usable)
+    names, homes = list(groups), [_home(songs) for songs in groups.values()]
+    wanted = np.array([shares.train, shares.validation, shares.test])
+    rooms = {home: wanted * sum(clip.corpus == home for clip in usable) for home in sorted(set(homes))}
+    filled = {home: np.zeros(len(PARTS), int) for home in rooms}
+    left = Counter(homes)
     rng = np.random.default_rng(seed)
-    for left, number in zip(range(len(names), 0, -1), rng.permutation(len(names)), strict=True):
-        songs = groups[names[number]]
-        sizes = np.array([len(part) for part in parts])
+    for behind, number in enumerate(rng.permutation(len(names))):
+        songs, home = groups[names[number]], homes[number]
         # More than half the artist's songs must fit, which is rounding to the nearest share; no part may stay empty.
-        room = wanted - sizes
-        chance = np.where(room >= len(songs) / 2, room, 0.0)
-        # As many artists left as parts without one: each of them gets one now.
-        if left <= (sizes == 0).sum():
+        sizes, room = filled[home], rooms[home] - filled[home]
+        chance = np.where(room >= sum(clip.corpus == home for clip in songs) / 2, room, 0.0)
+        # As many artists left as parts without one, of the corpus or of all: each of these parts gets one now.
+        empty = np.array([not part for part in parts])
+        if left[home] <= (sizes == 0).sum():
             chance = (sizes == 0).astype(float)
+        if len(names) - behind <= empty.sum():
+            chance = empty.astype(float)
         if not chance.any():
             chance[room.argmax()] = 1.0
-        parts[int(rng.choice(len(PARTS), p=chance / chance.sum()))] += songs
+        part = int(rng.choice(len(PARTS), p=chance / chance.sum()))
+        parts[part] += [clip.id for clip in songs]
+        left[home] -= 1
+        for clip in songs:
+            # A corpus of which no artist has most songs is dealt with the others.
+            if clip.corpus in filled:
+                filled[clip.corpus][part] += 1
 
     by = "artist" if any(clip.artist for clip in usable) else "song"
     train, validation, test = (tuple(sorted(part, key=natural)) for part in parts)
@@ -162,6 +175,12 @@ def refuse_leaks(split: Split, clips: Sequence[Clip]) -> None:
 def artist_key(clip: Clip) -> str:
     """Return what groups a clip with others: its artist, however spelled, or else its own id."""
     return f"artist {' '.join(clip.artist.casefold().split())}" if clip.artist else f"song {clip.id}"
+
+
+def _home(songs: Sequence[Clip]) -> str:
+    """Return the corpus that has most songs of an artist, the first by name of two that have as many."""
+    counts = Counter(clip.corpus for clip in songs)
+    return min(counts, key=lambda name: (-counts[name], name))
 
 
 def natural(id_: str) -> tuple[bool, int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,16 @@ def test_parts_have_their_share_of_songs_and_of_every_quadrant() -> None:
         assert abs(len(split.test) - 113.2) <= 2 and abs(len(split.validation) - 68) <= 2
         assert np.abs(shares(split.test, clips) - whole).max() <= 0.02
         assert np.abs(shares(split.validation, clips) - whole).max() <= 0.03
+
+
+def test_every_part_has_its_share_of_every_corpus() -> None:
+    """300 songs beside 40: dealt by quadrants alone, 40 songs fall anyhow."""
+    small = [replace(clip, id=f"b-{clip.id}", corpus="b", artist=f"B {clip.artist}") for clip in corpus(40, seed=5)]
+    clips = [*(replace(clip, id=f"a-{clip.id}", corpus="a") for clip in corpus(300)), *small]
+    for split in artist_folds(clips):
+        # 8 of 40 are tested in each fold, and 15 % of the other 32 are 4.8.
+        assert abs(sum(id_.startswith("b-") for id_ in split.test) - 8) <= 3
+        assert abs(sum(id_.startswith("b-") for id_ in split.validation) - 4.8) <= 2
 
 
 def test_seed_decides_and_order_does_not() -> None:

@@ -74,6 +74,28 @@ def test_other_shares_are_kept_to() -> None:
     assert np.allclose(by_artist, [500, 200, 300], rtol=0, atol=6)
 
 
+def test_every_part_has_songs_of_every_corpus() -> None:
+    large = [replace(clip, id=f"a-{clip.id}", corpus="a") for clip in songs(400, artists=200)]
+    small = [replace(clip, id=f"b-{clip.id}", corpus="b", artist=f"B {clip.artist}") for clip in songs(20, artists=12)]
+    # A band in both, with most songs in the large one: it stays together, wherever it goes.
+    both = [song(f"{corpus}-both{n}", "Both", corpus=corpus) for corpus, n in (("a", 1), ("a", 2), ("b", 1))]
+    for seed in range(20):
+        split = split_clips([*large, *small, *both], seed)
+        of_small = [sum(id_.startswith("b-") for id_ in getattr(split, part)) for part in PARTS]
+        # 14, 3 and 3 of 20, to within an artist of three songs and the band's one.
+        assert np.allclose(of_small, [14.7, 3.15, 3.15], rtol=0, atol=4) and min(of_small) >= 1
+        part_of = split.part_of()
+        assert len({part_of[clip.id] for clip in both}) == 1
+
+
+def test_two_artists_of_a_corpus_cannot_fill_three_parts() -> None:
+    clips = [*songs(20), song("b-1", "X", corpus="b"), song("b-2", "Y", corpus="b")]
+    part_of = split_clips(clips).part_of()
+    assert part_of["b-1"] != part_of["b-2"]
+    # Nor can one artist of each of three leave a part empty.
+    assert sizes(split_clips([song(name, corpus=name) for name in "abc"])) == [1, 1, 1]
+
+
 def test_too_little_music_is_refused() -> None:
     with pytest.raises(DataError, match="5 labelled songs by 2 artists cannot be split three ways"):
         split_clips([song(str(n), f"artist {n % 2}") for n in range(5)])
