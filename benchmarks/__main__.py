@@ -79,8 +79,8 @@ def fill(config: BenchmarksConfig, stage: Stage, folder: Path) -> None:
     stage.record |= asdict(BenchmarksRecord(place, measured.threads_used, len(measured.ids), failed, caption))
 
     write_results(folder / "results.json", measured.records)
-    write_text(folder / "table.txt", table.plain_text(measured.records, caption, run.warnings()))
-    write_text(folder / "table.md", table.markdown(measured.records, caption, run.warnings()))
+    write_text(folder / "table.txt", table.plain_text(measured.records, caption, run.warnings(), measured.by_corpus))
+    write_text(folder / "table.md", table.markdown(measured.records, caption, run.warnings(), measured.by_corpus))
     write_text(folder / "report.html", page.page(config, run, measured, place))
 
 

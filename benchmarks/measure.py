@@ -13,14 +13,18 @@ from pathlib import Path
 from benchmarks import accuracy, alternatives, cpu_time, latency, memory, timing
 from benchmarks.config import BenchmarksConfig
 from benchmarks.record import FAILED, PREDICTIONS, Record
-from benchmarks.rows import STUDENT, TEACHER, Row, rows_of
+from benchmarks.rows import FLOOR, STUDENT, TEACHER, Row, rows_of
 from pocketmood.bundle import Predictor
+from pocketmood.data.by_corpus import CorpusScores, score_each
 from pocketmood.data.clips import ClipStore
+from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import DataError, PocketmoodError, RunError
 from pocketmood.label_kind import RATINGS
 from pocketmood.predictions import Predictions, write_predictions
 
+BY_CORPUS = (FLOOR, TEACHER, STUDENT, "model.int8.pte")
+"""Rows that are scored corpus by corpus, where they are there."""
 PROCESSES_AT_ONCE = 1
 """One at a time beside this one, which keeps the second core of the smallest machines busy."""
 
@@ -34,13 +38,15 @@ class Measurements:
     ids: list[str]
     """The test songs."""
     labels: accuracy.Array
-    """Raters' means [N, 2] of the test songs."""
+    """Labels [N, 2] of the test songs."""
     predictions: dict[str, accuracy.Array] = field(default_factory=dict)
     """Emotion [N, 2] per scored row."""
     threads_used: dict[str, int] = field(default_factory=dict)
     """What each runtime says it uses after pinning."""
     label_kind: str = RATINGS
     """Kind of the labels, of `pocketmood.label_kind`."""
+    by_corpus: list[CorpusScores] = field(default_factory=list)
+    """Scores of each corpus of a mixed run, for the models and every program; empty for a run of one."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ def measure(config: BenchmarksConfig, run: RunFolder, folder: Path) -> Measureme
         _fill_cpu_time(config, [row.record for row in rows if row.is_artefact and row.name in opened])
         peaks.finish()
 
+    measured.by_corpus = _by_corpus(material, measured, run.data_record)
     # From here on nothing else of ours runs.
     others.time()
     _time(material, measured, opened)
@@ -191,6 +198,15 @@ def _predictions(material: Material, row: Row, opened: dict[str, Predictor], ids
     if row.name not in opened:
         return None
     return accuracy.predict_once(path, opened[row.name], store, ids, material.show, row.name)
+
+
+def _by_corpus(material: Material, measured: Measurements, data: DataRecord) -> list[CorpusScores]:
+    """Score the rows that matter on the test songs of each corpus of a mixed run; nothing for a run of one."""
+    labels, parts = material.store.labels(measured.ids), ("test",) * len(measured.ids)
+    # The other programs have the student's weights: a line of nearly the same numbers for each would hide the corpora.
+    shown = {name: measured.predictions[name] for name in BY_CORPUS if name in measured.predictions}
+    models = {name: Predictions(tuple(measured.ids), parts, emotion, labels) for name, emotion in shown.items()}
+    return score_each(models, material.store, data, material.config.bootstrap, material.config.seed)
 
 
 def _time(material: Material, measured: Measurements, opened: dict[str, Predictor]) -> None:

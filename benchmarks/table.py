@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from benchmarks.record import INVALID, KEYS, MEASURED, NOT_RUN, Record
 from pocketmood import signs
-from pocketmood.label_kind import RATINGS, TAGS, has_signs
+from pocketmood.data import by_corpus
+from pocketmood.data.by_corpus import CorpusScores
+from pocketmood.label_kind import IN_WORDS, MIXED, RATINGS, has_signs
 
 WIDTH = 120
 NOTHING = "-"
@@ -162,9 +164,9 @@ def legend(songs: int, threads: int | None, seconds: float, kind: str = RATINGS)
     """Explain the columns; kind: of the labels, of `pocketmood.label_kind`."""
     cores = f"{threads} thread{'s' if threads != 1 else ''}" if threads else "no threads"
     of_signs = (
-        f"Labels: {TAGS}. AUC V, AUC A: how well valence and arousal order songs by the sign of their label (.5 is "
-        "chance); quadrants: share of songs put into theirs; 95 % intervals over songs. The CCC is one of signs: "
-        "against targets of +-.5. "
+        f"Labels: {IN_WORDS[kind]}. AUC V, AUC A: how well valence and arousal order songs by the sign of their label "
+        "(.5 is chance); quadrants: share of songs put into theirs; 95 % intervals over songs. The CCC is one of signs"
+        f"{', in part' * (kind == MIXED)}: against targets of +-.5. "
     )
     return (of_signs if has_signs(kind) else "") + (
         f"CCC: agreement with the {'labels' if has_signs(kind) else 'raters'} on {songs} test songs (1 is perfect), "
@@ -181,8 +183,10 @@ def legend(songs: int, threads: int | None, seconds: float, kind: str = RATINGS)
     )
 
 
-def plain_text(records: Sequence[Record], caption: str, warnings: Sequence[str] = ()) -> str:
-    """Lay out both tables, the legend and the reasons within 120 columns."""
+def plain_text(
+    records: Sequence[Record], caption: str, warnings: Sequence[str] = (), corpora: Sequence[CorpusScores] = ()
+) -> str:
+    """Lay out both tables, the legend and the reasons within 120 columns; corpora: the scores of a mixed run's."""
     of_signs = sign_rows(records)
     first = [*_laid_out(SIGNS, of_signs), ""] if of_signs else []
     lost = _laid_out(lost_columns(records), [cells(record) for record in records if not is_bare(record)])
@@ -190,19 +194,24 @@ def plain_text(records: Sequence[Record], caption: str, warnings: Sequence[str] 
     notes = [f"warning: {sentence}" for sentence in warnings]
     notes += [f"{names}: {reason}" for names, reason in remarks(records)]
     wrapped = [textwrap.fill(note, WIDTH, subsequent_indent="    ") for note in notes]
-    parts = [*first, *lost, "", *won, "", textwrap.fill(caption, WIDTH), *([""] if wrapped else []), *wrapped]
+    rows_of_corpora = [*by_corpus.lines(corpora), ""] if corpora else []
+    below = ["", textwrap.fill(caption, WIDTH), *([""] if wrapped else []), *wrapped]
+    parts = [*first, *lost, "", *rows_of_corpora, *won, *below]
     return "\n".join(parts) + "\n"
 
 
-def markdown(records: Sequence[Record], caption: str, warnings: Sequence[str] = ()) -> str:
-    """Write the same cells as two Markdown tables."""
+def markdown(
+    records: Sequence[Record], caption: str, warnings: Sequence[str] = (), corpora: Sequence[CorpusScores] = ()
+) -> str:
+    """Write the same cells as Markdown tables."""
     of_signs = sign_rows(records)
     first = [*_markdown_table(SIGNS, of_signs), ""] if of_signs else []
     lost = _markdown_table(lost_columns(records), [cells(record) for record in records if not is_bare(record)])
     won = _markdown_table(COSTS, [costs(record) for record in records if is_costed(record)])
     notes = [f"- warning: {sentence}" for sentence in warnings]
     notes += [f"- {names}: {reason}" for names, reason in remarks(records)]
-    return "\n".join([*first, *lost, "", *won, "", caption, *([""] if notes else []), *notes]) + "\n"
+    tables = [*first, *lost, "", *by_corpus.markdown(corpora), *won, ""]
+    return "\n".join([*tables, caption, *([""] if notes else []), *notes]) + "\n"
 
 
 def is_bare(record: Record) -> bool:

@@ -46,7 +46,7 @@ class Labels:
 
 def interval_of(kind: str) -> str:
     """Say what `interval68` is, for labels of this kind: tags are no ratings, and their targets have no scale."""
-    return f"half the width of the 68 % interval of a song's {TARGETS[kind].rstrip(',')}"
+    return f"half the width of the 68 % interval of a song's {TARGETS[kind]}"
 
 
 def contract(spec: MelSpec, stride: int, frames: int, labels: Labels) -> Contract:

@@ -20,8 +20,12 @@ TAGS = "expert tags, not ratings"
 """What every report and card says of quadrants."""
 IN_WORDS = {RATINGS: "ratings by people", QUADRANTS: TAGS, MIXED: f"ratings by people, part of them {TAGS}"}
 """Whose the labels of each kind are, for cards and pages."""
-TARGETS = {RATINGS: "mean rating", QUADRANTS: "target (+-.5)", MIXED: "mean rating, or target (+-.5) of a tag,"}
+TARGETS = {RATINGS: "mean rating", QUADRANTS: "target (+-.5)", MIXED: "mean rating or tag's target (+-.5)"}
 """What a song of each kind has, that a prediction can meet."""
+WHO = {RATINGS: "raters", QUADRANTS: "expert tags", MIXED: "labels"}
+"""Who or what a prediction stands beside in pictures."""
+LABELLED = {RATINGS: "rated", QUADRANTS: "tagged", MIXED: "labelled"}
+"""What was done to a song, for titles and axes."""
 _OF_SIGNS = {QUADRANTS: "CCC of signs", MIXED: "CCC, partly of signs"}
 # What depends on order and side alone keeps a meaning, if a weaker one, on targets of two values.
 _KEPT = tuple(f"{name}_{axis}" for name in ("ccc", "pearson") for axis in (*metrics.AXES, "mean"))

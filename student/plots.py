@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketmood.label_kind import RATINGS, WHO
 from pocketmood.metrics import AXES, Array, ccc
 from pocketmood.predictions import Predictions
 from pocketmood.training import curves
@@ -14,10 +15,13 @@ from pocketmood.training import curves
 _COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6d597a")
 
 
-def plot_all(folder: Path, training: Path, heard: str, student: Predictions, teacher: Predictions) -> None:
+def plot_all(
+    folder: Path, training: Path, heard: str, student: Predictions, teacher: Predictions, kind: str = RATINGS
+) -> None:
     """Write curves.png, agreement.png and plane.png; predictions are of the test part.
 
-    training: the folder of the student's training; heard: what its batches held.
+    training: the folder of the student's training; heard: what its batches held; kind: of the labels, of
+    `pocketmood.label_kind`.
     """
     import matplotlib
 
@@ -25,9 +29,9 @@ def plot_all(folder: Path, training: Path, heard: str, student: Predictions, tea
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     # The ratings' term alone is known of validation songs: they have no soft targets.
-    curves.draw(training, folder / "curves.png", heard, compared="labels")
+    curves.draw(training, folder / "curves.png", heard, "labels", kind)
     _agreement(folder / "agreement.png", student, teacher)
-    _plane(folder / "plane.png", student)
+    _plane(folder / "plane.png", student, WHO[kind])
 
 
 def _agreement(path: Path, student: Predictions, teacher: Predictions) -> None:
@@ -48,8 +52,8 @@ def _agreement(path: Path, student: Predictions, teacher: Predictions) -> None:
     _save(figure, path)
 
 
-def _plane(path: Path, student: Predictions) -> None:
-    """Draw labels and predictions on the valence-arousal plane, joined by a line per test song."""
+def _plane(path: Path, student: Predictions, who: str) -> None:
+    """Draw labels, named after `who` gave them, and predictions on the plane, joined by a line per test song."""
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
@@ -61,7 +65,7 @@ def _plane(path: Path, student: Predictions) -> None:
     lines = np.stack([student.labels, student.emotion], 1)  # [N, 2 ends, 2 axes]
     place.add_collection(LineCollection(list(lines), colors="0.8", linewidths=0.6, zorder=1))
     place.scatter(
-        student.labels[:, 0], student.labels[:, 1], s=14, color=_COLOURS[0], label="people", linewidths=0, zorder=2
+        student.labels[:, 0], student.labels[:, 1], s=14, color=_COLOURS[0], label=who, linewidths=0, zorder=2
     )
     place.scatter(
         student.emotion[:, 0], student.emotion[:, 1], s=14, color=_COLOURS[1], label="student", linewidths=0, zorder=3

@@ -111,7 +111,8 @@ def fill(
 
     save(config, trained, record, work)
     heard = "crops, whole clips at the end" if config.whole_share else "crops"
-    plot_all(work / "plots", work / TRAINING_FOLDER, heard, student.only("test"), references["teacher"].only("test"))
+    mine, teachers = student.only("test"), references["teacher"].only("test")
+    plot_all(work / "plots", work / TRAINING_FOLDER, heard, mine, teachers, kind)
     speed = Throughput(found.step_seconds, found.examples_per_second)
     asked = published(config.model, config.weights)
     first = str(weights.find(asked)) if asked else weights.RANDOM

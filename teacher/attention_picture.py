@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketmood.emotion import Emotion, quadrant
+from pocketmood.label_kind import LABELLED, RATINGS, has_signs
 from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec, hz_to_mel
 from teacher.attention import attend
@@ -68,8 +69,11 @@ def look(teacher: Teacher, saved: SavedTeacher, wave: NDArray[np.float32], title
     return Look(words, mel[0, 0].cpu().numpy(), seen.relevance()[0].float().cpu().numpy(), seconds)
 
 
-def draw_quadrants(folder: Path, store: ClipStore, test: Predictions, path: Path) -> None:
-    """Draw what the teacher of a folder looked at in the most decidedly rated test song of each quadrant."""
+def draw_quadrants(folder: Path, store: ClipStore, test: Predictions, path: Path, kind: str = RATINGS) -> None:
+    """Draw what the teacher of a folder looked at in the most decidedly rated test song of each quadrant.
+
+    kind: of the labels, of `pocketmood.label_kind`; songs of a tag are all alike, and the first of them is drawn.
+    """
     from pocketmood.training.device import default_device
     from teacher.vit import load_teacher
 
@@ -78,7 +82,9 @@ def draw_quadrants(folder: Path, store: ClipStore, test: Predictions, path: Path
     looks = []
     for row in examples(test.labels):
         song, (valence, arousal) = test.ids[row], map(float, test.labels[row])
-        title = f"song {song}, {quadrant(Emotion(valence, arousal))}, rated {valence:+.2f}, {arousal:+.2f}"
+        # The target of a tag is a number that nobody gave: the quadrant says all of it.
+        numbers = "" if has_signs(kind) else f" {valence:+.2f}, {arousal:+.2f}"
+        title = f"song {song}, {quadrant(Emotion(valence, arousal))}, {LABELLED[kind]}{numbers}"
         looks.append(look(teacher, saved, store.waveform(song), title))
     if looks:
         draw(looks, path)

@@ -1,4 +1,4 @@
-"""Pictures of a fine-tuned teacher: training curves, predictions against ratings, and their errors."""
+"""Pictures of a fine-tuned teacher: predictions against labels, and their errors where labels are ratings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketmood.emotion import Emotion, quadrant
+from pocketmood.label_kind import LABELLED, RATINGS, ccc_name, has_signs
+from pocketmood.label_kind import QUADRANTS as TAGGED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,14 +25,25 @@ _CORNERS = ((1, 1), (-1, 1), (-1, -1), (1, -1))
 QUADRANTS = tuple(quadrant(Emotion(*corner)) for corner in _CORNERS)
 """Names of the four quadrants, counter-clockwise from the pleasant and excited one."""
 _RATED, _PREDICTED, _GREY = "#1b6ca8", "#d1495b", "#9a9a9a"
+_SCATTER = 0.04
+"""Standard deviation by which songs with the same target are drawn apart."""
 _DPI = 150
 """At 110 a marker of six pixels has visible corners."""
 
 
-def teacher_pictures(test: Predictions, folder: Path) -> None:
-    """Draw everything that the report shows of the teacher's predictions for the test songs."""
-    for draw in (scatter, plane, errors, confusion):
-        draw(test, "teacher on test songs", folder / f"{draw.__name__}.png")
+def teacher_pictures(test: Predictions, folder: Path, kind: str = RATINGS) -> None:
+    """Draw everything that the report shows of the teacher's predictions for the test songs.
+
+    kind: of the labels, of `pocketmood.label_kind`. Of tags no error is drawn: their targets are no numbers that
+    anybody gave.
+    """
+    title = "teacher on test songs"
+    for draw in (scatter, plane, confusion):
+        draw(test, title, folder / f"{draw.__name__}.png", kind)
+    # A stage that was killed, or labels that were corrected, may have left one here.
+    (folder / "errors.png").unlink(missing_ok=True)
+    if not has_signs(kind):
+        errors(test, title, folder / "errors.png")
 
 
 def sizes(songs: Mapping[str, int], synthetic: Mapping[str, int], path: Path) -> None:
@@ -49,8 +62,8 @@ def sizes(songs: Mapping[str, int], synthetic: Mapping[str, int], path: Path) ->
     _save(figure, path)
 
 
-def scatter(predictions: Predictions, title: str, path: Path) -> None:
-    """Draw prediction against rating for both axes, with the identity line."""
+def scatter(predictions: Predictions, title: str, path: Path, kind: str = RATINGS) -> None:
+    """Draw prediction against label for both axes, with the identity line; tags in two columns, points side by side."""
     from pocketmood.metrics import ccc
 
     figure = _figure(10, 5)
@@ -58,23 +71,26 @@ def scatter(predictions: Predictions, title: str, path: Path) -> None:
         label, predicted = predictions.labels[:, number], predictions.emotion[:, number]
         # The identity, not a fitted line: CCC falls with every departure from it, bias and collapsed range included.
         axes.plot([-1, 1], [-1, 1], color=_GREY, linewidth=1)
-        axes.scatter(label, predicted, s=14, alpha=0.6, color=_PREDICTED, edgecolors="none")
-        axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel=f"rated {AXES[number]}", ylabel="predicted")
-        axes.set_title(f"{AXES[number]}: CCC {ccc(predicted, label):.2f} on {len(label)} songs")
+        # Songs of a tag share two targets: on two lines a hundred points would look like a dozen.
+        shown = label + np.random.default_rng(number).normal(0, _SCATTER, len(label)) * (kind == TAGGED)
+        axes.scatter(shown, predicted, s=14, alpha=0.6, color=_PREDICTED, edgecolors="none")
+        axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", ylabel="predicted")
+        axes.set_xlabel(f"{LABELLED[kind]} {AXES[number]}" + (", drawn near its target" if kind == TAGGED else ""))
+        axes.set_title(f"{AXES[number]}: {ccc_name(kind)} {ccc(predicted, label):.2f} on {len(label)} songs")
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     _save(figure, path)
 
 
-def plane(predictions: Predictions, title: str, path: Path) -> None:
-    """Draw ratings and predictions on the valence-arousal plane, joined song by song."""
+def plane(predictions: Predictions, title: str, path: Path, kind: str = RATINGS) -> None:
+    """Draw labels and predictions on the valence-arousal plane, joined song by song."""
     figure = _figure(6, 6.3)
     axes: Axes = figure.subplots()
     _cross(axes)
 
-    for rated, predicted in zip(predictions.labels, predictions.emotion, strict=True):
-        axes.plot([rated[0], predicted[0]], [rated[1], predicted[1]], color=_GREY, linewidth=0.6, alpha=0.4)
-    ends = (("rated", predictions.labels, _RATED), ("predicted", predictions.emotion, _PREDICTED))
+    for label, predicted in zip(predictions.labels, predictions.emotion, strict=True):
+        axes.plot([label[0], predicted[0]], [label[1], predicted[1]], color=_GREY, linewidth=0.6, alpha=0.4)
+    ends = ((LABELLED[kind], predictions.labels, _RATED), ("predicted", predictions.emotion, _PREDICTED))
     for name, points, colour in ends:
         # Above the lines (zorder 2), or a hundred of them would veil the points they join.
         axes.scatter(points[:, 0], points[:, 1], s=16, color=colour, alpha=0.7, edgecolors="none", label=name, zorder=2)
@@ -117,9 +133,9 @@ def quadrant_counts(predictions: Predictions) -> NDArray[np.int64]:
     return counts
 
 
-def confusion(predictions: Predictions, title: str, path: Path) -> None:
-    """Draw rated against predicted quadrant: songs, and their share of the rated quadrant."""
-    counts = quadrant_counts(predictions)
+def confusion(predictions: Predictions, title: str, path: Path, kind: str = RATINGS) -> None:
+    """Draw the label's quadrant against the predicted one: songs, and their share of the label's quadrant."""
+    counts, word = quadrant_counts(predictions), LABELLED[kind]
     rated = counts.sum(1, keepdims=True)
     # Shares of a row, not of all songs: a quadrant with many songs would outshine the others.
     shares = counts / np.maximum(rated, 1)
@@ -136,9 +152,9 @@ def confusion(predictions: Predictions, title: str, path: Path) -> None:
     names = [name.replace("-", "-\n") for name in QUADRANTS]
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), [f"{name}\n({n})" for name, n in zip(names, rated[:, 0], strict=True)])
-    axes.set(xlabel="predicted quadrant", ylabel="rated quadrant (songs)")
-    axes.set_title(f"{title}\n{int(np.trace(counts))} of {int(counts.sum())} in the rated quadrant", fontsize="medium")
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the rated quadrant's songs")
+    axes.set(xlabel="predicted quadrant", ylabel=f"{word} quadrant (songs)")
+    axes.set_title(f"{title}\n{int(np.trace(counts))} of {int(counts.sum())} in the {word} quadrant", fontsize="medium")
+    figure.colorbar(image, ax=axes, shrink=0.8, label=f"share of the {word} quadrant's songs")
     _save(figure, path)
 
 

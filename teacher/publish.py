@@ -72,14 +72,14 @@ def publish(folder: Path, made: Folders, store: ClipStore, judged: bool) -> eval
     for name, step in networks.items():
         if (step / HISTORY).is_file():  # a member without epochs has no curves
             picture = "curves.png" if name == single else f"curves-{name}.png"
-            curves.draw(step, pictures / picture, made.heard[name])
+            curves.draw(step, pictures / picture, made.heard[name], kind=record.label_kind)
     songs = Counter(models[evaluate.MAIN].splits)
     parts = {"training" if part == "train" else part: songs[part] for part in PARTS}
     plots.sizes(parts, _synthetic(folder, company, judged), pictures / "sizes.png")
-    plots.teacher_pictures(test, pictures)
+    plots.teacher_pictures(test, pictures, record.label_kind)
     # Attention is that of one network: of the first member that has any.
     if looking := next((networks[name] for name in names if (networks[name] / WEIGHTS_FILE).is_file()), None):
-        attention_picture.draw_quadrants(looking, store, test, pictures / "attention.png")
+        attention_picture.draw_quadrants(looking, store, test, pictures / "attention.png", record.label_kind)
     print(evaluate.table(comparison), flush=True)
     if not single:
         print(table(company), flush=True)

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketmood import signs, standing_warnings
+from pocketmood.data import by_corpus
 from pocketmood.data.run_folder import WEIGHTS_FILE, RunFolder
-from pocketmood.label_kind import ccc_name
+from pocketmood.label_kind import RATINGS, ccc_name
 from pocketmood.records import from_json
 from pocketmood.runs import STAGE_FILE, read_json, read_stage, write_text
 from pocketmood.training.history import read_facts
+from teacher.captions import captions
 from teacher.company.page import company_section
 from teacher.company.record import MemberRecord, company_of, together
 from teacher.evaluate import METRICS_FILE, PARTS, Comparison, Estimate, PartScores, difference_text, sentence
@@ -24,7 +26,7 @@ from teacher.gan.record import ListeningRecord, Verdict
 from teacher.record import SavedTeacher, warnings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from teacher.gan.record import Candidate
 
@@ -47,33 +49,6 @@ _AXES = ("valence", "arousal", "mean")
 _WIDE = 1.5
 """Pictures with a larger ratio of sides hold several panels side by side."""
 _MODELS = {"floor": "ridge floor", "ast": "AST baseline"}
-_CAPTIONS = {
-    "sizes": (
-        "What it learnt from",
-        "Songs by part of the split; synthetic clips, of which training sees the accepted.",
-    ),
-    "curves": (
-        "Training",
-        "Loss on what is trained on (crops or whole clips) beside the same loss over all validation clips at once, "
-        "whole, without dropout; the terms of the training loss; CCC and error on validation songs after each epoch.",
-    ),
-    "curves-ast": ("Training of the AST baseline", "The same, for the transformer that learns from scratch."),
-    "scatter": ("Prediction against rating", "On the diagonal the teacher predicts what the raters said."),
-    "errors": ("Errors", "A mean off zero is a bias; a tail is a kind of song that is missed."),
-    "confusion": ("Quadrants", "Rows: where raters put the songs. Columns: where the teacher puts them."),
-    "plane": ("The plane of emotion", "A thin line leads from each song's raters to the teacher's prediction."),
-    "attention": (
-        "Where it looked",
-        "Attention rollout over the spectrogram of a decidedly rated test song per quadrant: what is red or yellow has "
-        "more than an even share in the features. It tells where the teacher looked, not what it made of it.",
-    ),
-    "training": ("Adversarial training", "Losses, accuracy of the discriminator, and steps that the balance gave."),
-    "quality": ("Quality score", "Beside what real halves, a collapsed generator and noise reach."),
-    "conditioning": ("Conditioning", "What a reader fitted on real songs reads back of the emotion asked for."),
-    "distributions": ("Statistics", "Real training clips against synthetic ones."),
-    "real-and-synthetic": ("Real and synthetic clips", ""),
-}
-"""Title and caption of each picture, in the order of the page."""
 
 
 def write(folder: Path) -> Path:
@@ -93,8 +68,9 @@ def write(folder: Path) -> Path:
         # Test first: a reader who stops here has read the figures that count.
         f'<div class="two">{"".join(_score_table(part, scores) for part in reversed(PARTS))}</div>',
         company_section(company),
+        _by_corpus(by_corpus.load(folder)),
         "<h2>Pictures</h2>",
-        _plots(folder / "plots"),
+        _plots(folder / "plots", kind=scores.label_kind),
         _gan(folder, quality) if quality else "",
         "<h2>How it was made</h2>",
         *(_facts(member, folder) for member in company.members),
@@ -226,17 +202,32 @@ def _quality_table(table: Sequence[Candidate]) -> str:
     )
 
 
-def _plots(*folders: Path) -> str:
+def _by_corpus(found: Sequence[by_corpus.CorpusScores]) -> str:
+    """Lay out the scores of each corpus; nothing for a run of one."""
+    if not found:
+        return ""
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in by_corpus.HEADS)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(row.corpus)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in by_corpus.rows(found)
+    )
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    say = f"On test songs. Corpora differ in raters, scale and music. {by_corpus.remark(found)}".strip()
+    return f'<h2>By corpus</h2><p class="say">{escape(say)}</p><div class="card scroll">{table}</div>'
+
+
+def _plots(*folders: Path, kind: str = RATINGS) -> str:
     """Inline all PNGs of some folders: those with a caption first, in its order, then the rest by name."""
-    order = list(_CAPTIONS)
+    words = captions(kind)
+    order = list(words)
     paths = [path for folder in folders for path in folder.glob("*.png")]
     paths.sort(key=lambda path: (order.index(path.stem) if path.stem in order else len(order), path.name))
-    return f'<div class="plots">{"".join(_figure(path) for path in paths)}</div>'
+    return f'<div class="plots">{"".join(_figure(path, words) for path in paths)}</div>'
 
 
-def _figure(path: Path) -> str:
+def _figure(path: Path, words: Mapping[str, tuple[str, str]]) -> str:
     """Frame one picture; a wide one gets the page's whole width, and scrolls on a phone instead of shrinking."""
-    title, caption = _CAPTIONS.get(path.stem, (path.stem.replace("-", " ").replace("_", " "), ""))
+    title, caption = words.get(path.stem, (path.stem.replace("-", " ").replace("_", " "), ""))
     # Inline, for the same reason as the style.
     data = path.read_bytes()
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])  # where every PNG has them

@@ -20,9 +20,10 @@ from benchmarks.report import breakdown
 from benchmarks.report.sections import table
 from benchmarks.rows import CEILING, STUDENT
 from benchmarks.table import number
+from pocketmood.data import by_corpus
 from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.emotion import Emotion, mood_word
-from pocketmood.label_kind import TAGS, has_signs
+from pocketmood.label_kind import IN_WORDS, MIXED, QUADRANTS, RATINGS, WHO, has_signs
 from pocketmood.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -33,19 +34,22 @@ PLAYED_S = 10.0
 """Seconds that a reader hears of a song: some 50 kB as Ogg Vorbis."""
 COLUMNS_SHOWN = 320
 """Width of a spectrogram's picture in pixels, one per frame or so."""
+_NO_ERROR = "Put there: share whose prediction lies in the same quadrant. How far from it the others lie is not told: "
 _QUADRANTS_SAY = {
-    False: "Error: root mean square over both axes. Lean: the mean of prediction less rating; a model that shrinks the "
-    "range leans towards the middle. Put there: share whose prediction lies in the same quadrant.",
-    True: f"Put there: share whose prediction lies in the same quadrant. How far from it the others lie is not told: "
-    f"the labels are {TAGS}.",
+    RATINGS: "Error: root mean square over both axes. Lean: the mean of prediction less rating; a model that shrinks "
+    "the range leans towards the middle. Put there: share whose prediction lies in the same quadrant.",
+    QUADRANTS: f"{_NO_ERROR}the labels are {IN_WORDS[QUADRANTS]}.",
+    MIXED: f"{_NO_ERROR}the labels are {IN_WORDS[MIXED]}.",
 }
 _COVERAGE_SAY = {
-    False: "How many songs have their mean rating inside the student's 68 % and 95 % intervals, and how many single "
+    RATINGS: "How many songs have their mean rating inside the student's 68 % and 95 % intervals, and how many single "
     "ratings lie there: listeners scatter about their mean.",
-    True: "How many songs have their target of +-.5 inside the student's 68 % and 95 % intervals. Nobody rated them, "
-    "so of single ratings nothing is known.",
+    QUADRANTS: "How many songs have their target of +-.5 inside the student's 68 % and 95 % intervals. Nobody rated "
+    "them, so of single ratings nothing is known.",
+    MIXED: "How many songs have their mean rating, or the target of +-.5 of their tag, inside the student's 68 % and "
+    "95 % intervals, and how many single ratings of rated songs lie there.",
 }
-"""What is said of a card, by whether labels are signs."""
+"""What is written above a card, by kind of the labels."""
 
 
 def section(config: BenchmarksConfig, run: RunFolder, measured: Measurements, rows: Sequence[str]) -> str:
@@ -53,16 +57,15 @@ def section(config: BenchmarksConfig, run: RunFolder, measured: Measurements, ro
     predictions = {name: measured.predictions[name] for name in rows if name in measured.predictions}
     if not predictions:
         return '<p class="say">No row was scored.</p>'
-    of_signs = has_signs(measured.label_kind)
+    kind = measured.label_kind
     left = [
-        _card("By quadrant of the plane", _quadrants(measured, predictions), _QUADRANTS_SAY[of_signs]),
-        _card("Do the intervals hold?", _coverage(run), _COVERAGE_SAY[of_signs]),
+        _card("By quadrant of the plane", _quadrants(measured, predictions), _QUADRANTS_SAY[kind]),
+        _card("Do the intervals hold?", _coverage(run), _COVERAGE_SAY[kind]),
     ]
-    right = [
-        _card(*_groups(config, run, measured, predictions)),
-        _card("Against the ceiling", _ceiling(measured),
-              "A perfect listener knows every song's true score, and still disagrees with the noise of a few raters."),
-    ]  # fmt: skip
+    right = [_corpora(measured) if measured.by_corpus else _blocks(config, run, measured, predictions)]
+    if kind != QUADRANTS:
+        say = "A perfect listener knows every song's true score, and still disagrees with the noise of a few raters."
+        right.append(_card("Against the ceiling", _ceiling(measured), say))
     return f'<div class="two uneven"><div>{"".join(left)}</div><div>{"".join(right)}</div></div>'
 
 
@@ -74,7 +77,7 @@ def worst(run: RunFolder, measured: Measurements) -> str:
     # Through the program's own window: a reader must hear what the model heard, and no more.
     store = run.store_of(run.bundle.samples)
     cards = []
-    labelled = "label" if has_signs(measured.label_kind) else "raters"
+    labelled = WHO[measured.label_kind]
     for row in breakdown.worst_songs(measured.ids, measured.labels, measured.predictions[STUDENT], WORST):
         wave = store.waveform(measured.ids[row])
         models = [name for name in ("teacher", STUDENT, "model.int8.pte") if name in measured.predictions]
@@ -158,12 +161,20 @@ def _quadrants(measured: Measurements, predictions: Mapping[str, breakdown.Array
     return table(heads, _without_repeats(lines), texts=2)
 
 
-def _groups(
+def _corpora(measured: Measurements) -> str:
+    """Lay out the scores of each corpus of a mixed run, corpus by corpus, so that rows are compared on its songs."""
+    about = "Corpora differ in raters, scale and music; a model may have learnt one of them better. "
+    lines = [tuple(row) for row in by_corpus.rows(measured.by_corpus)]
+    body = table(by_corpus.HEADS, _without_repeats(lines), texts=by_corpus.WORDS)
+    return _card("By corpus", body, about + by_corpus.remark(measured.by_corpus))
+
+
+def _blocks(
     config: BenchmarksConfig, run: RunFolder, measured: Measurements, predictions: Mapping[str, breakdown.Array]
-) -> tuple[str, str, str]:
-    """Lay out the agreement per corpus of a mixed run, or per block of DEAM's ids: title, table and what it is for."""
-    parts = breakdown.groups(measured.ids, run.store.corpus_of(measured.ids))
-    found = breakdown.by_group(parts, measured.labels, predictions, config.bootstrap, config.seed)
+) -> str:
+    """Lay out the agreement per block of DEAM's ids; nothing for another corpus."""
+    parts = breakdown.blocks(measured.ids, run.store.corpus_of(measured.ids))
+    found = breakdown.by_block(parts, measured.labels, predictions, config.bootstrap, config.seed)
     lines = [
         (
             block.part,
@@ -174,17 +185,11 @@ def _groups(
         )
         for block in sorted(found, key=lambda block: block.part)
     ]
-    mixed = run.data_record.mixed
-    title = "By corpus" if mixed else "By block of song ids"
-    about = (
-        "Corpora differ in raters, scale and music; a model may have learnt one of them better."
-        if mixed
-        else "DEAM was collected in three years; a model may have learnt one of them better."
-    )
-    heads = ("corpus" if mixed else "ids", "row", "songs", "CCC", "95 %")
     if not lines:
-        return title, '<p class="say">This corpus has no such blocks.</p>', about
-    return title, table(heads, _without_repeats(lines), texts=2), about
+        return ""
+    about = "DEAM was collected in three years; a model may have learnt one of them better."
+    body = table(("ids", "row", "songs", "CCC", "95 %"), _without_repeats(lines), texts=2)
+    return _card("By block of song ids", body, about)
 
 
 def _without_repeats(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -210,10 +215,11 @@ def _coverage(run: RunFolder) -> str:
     deviations = run.store.deviations(predictions.ids)
     shares = coverage(predictions.emotion, predictions.interval68, predictions.labels, deviations)
     lines = [
-        (f"{level} % interval, {who}", *("-" if shares[who][level] is None else f"{shares[who][level][axis]:.0%}"
-                                         for axis in ("valence", "arousal")))
+        (f"{level} % interval, {who}", *(f"{shares[who][level][axis]:.0%}" for axis in ("valence", "arousal")))
         for level in LEVELS
         for who in ("songs", "listeners")
+        # Of tags no listener's rating is known, and a line of dashes would only ask why.
+        if shares[who][level] is not None
     ]  # fmt: skip
     return table(("", "valence", "arousal"), lines)
 

@@ -1,4 +1,4 @@
-"""Errors by part of the test songs: by quadrant, by corpus or block of song ids, against the ceiling, and song by song.
+"""Errors by part of the test songs: by quadrant, by block of song ids, against the ceiling, and song by song.
 
 Conventions: labels and predictions [N, 2] in [-1, 1]. Inside a quadrant labels hardly vary, so that a CCC says little:
 errors and signed errors are told instead. Blocks of ids are DEAM's: they were collected in different years.
@@ -27,14 +27,14 @@ DEAMS = ("deam", "rendered")
 
 @dataclass(frozen=True)
 class QuadrantErrors:
-    """Errors of one row over the songs that raters put into one quadrant."""
+    """Errors of one row over the songs whose label lies in one quadrant."""
 
     row: str
     """Name of the row."""
     part: str
     """The quadrant."""
     songs: int
-    """Songs that raters put into it."""
+    """Songs whose label lies in it."""
     rmse: float
     """Root mean square over both axes."""
     bias_valence: float
@@ -47,14 +47,14 @@ class QuadrantErrors:
 
 @dataclass(frozen=True)
 class BlockAgreement:
-    """Agreement of one row over a block of song ids, or over a corpus."""
+    """Agreement of one row over a block of song ids."""
 
     row: str
     """Name of the row."""
     part: str
-    """First and last id, or the name of the corpus."""
+    """First and last id."""
     songs: int
-    """Songs of the group."""
+    """Songs of the block."""
     ccc: float | None = None
     """Mean CCC; None where the block has fewer than FEWEST_SONGS."""
     low: float | None = None
@@ -63,13 +63,13 @@ class BlockAgreement:
 
 
 def by_quadrant(labels: Array, predictions: Mapping[str, Array]) -> list[QuadrantErrors]:
-    """Return the errors of each row in each quadrant that raters put a song into."""
-    rated = _quadrants(labels)
+    """Return the errors of each row in each quadrant that a song's label lies in."""
+    labelled = _quadrants(labels)
     found = []
     for name, emotion in predictions.items():
         predicted = _quadrants(emotion)
         for word in QUADRANTS:
-            rows = rated == word
+            rows = labelled == word
             # Test parts of a few songs leave a quadrant empty, which has no mean.
             if not rows.any():
                 continue
@@ -81,15 +81,12 @@ def by_quadrant(labels: Array, predictions: Mapping[str, Array]) -> list[Quadran
     return found
 
 
-def groups(ids: Sequence[str], corpora: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
-    """Return the rows of each group of songs: the corpora of a mixed run, else the blocks of DEAM's ids.
+def blocks(ids: Sequence[str], corpora: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """Return the rows of each block of DEAM's ids.
 
     corpora: name of each song's corpus. Numbers of other corpora than DEAM and those in its layout are no such ids.
     """
-    of = np.array(corpora)
-    if len(set(corpora)) > 1:
-        return {name: of == name for name in sorted(set(corpora))}
-    deams = np.isin(of, DEAMS)
+    deams = np.isin(np.array(corpora), DEAMS)
     numbers = np.array([int(id_) if id_.isdigit() else -1 for id_ in ids])
     found = {}
     for first, last in BLOCKS:
@@ -98,10 +95,10 @@ def groups(ids: Sequence[str], corpora: Sequence[str]) -> dict[str, NDArray[np.b
     return found
 
 
-def by_group(
+def by_block(
     parts: Mapping[str, NDArray[np.bool_]], labels: Array, predictions: Mapping[str, Array], repeats: int, seed: int
 ) -> list[BlockAgreement]:
-    """Return each row's mean CCC with its interval per group that has test songs; parts: as `groups` gives them."""
+    """Return each row's mean CCC with its interval per block that has test songs; parts: as `blocks` gives them."""
     found = []
     for name, emotion in predictions.items():
         for part, rows in parts.items():
@@ -128,7 +125,7 @@ def ceiling_shares(records: Sequence[Record], ceiling: str) -> dict[str, float]:
 
 
 def worst_songs(ids: Sequence[str], labels: Array, emotion: Array, count: int) -> list[int]:
-    """Return the places of the songs with the largest distance between prediction and raters, largest first."""
+    """Return the places of the songs with the largest distance between prediction and label, largest first."""
     distance = np.hypot(*(emotion - labels).T)
     # By id where distances are equal, so that the page does not depend on the sort.
     order = sorted(range(len(ids)), key=lambda row: (-distance[row], ids[row]))

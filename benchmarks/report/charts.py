@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.record import Record
 from export.parity_record import ParityRecord
+from pocketmood.label_kind import RATINGS, WHO
 
 Array = NDArray[np.float64]
 Spec = dict[str, Any]
@@ -28,7 +29,7 @@ PHONE = "phone"
 """Predictions of the program that a phone would run, in the plane."""
 LARGEST_PLANE = 560
 """Height of the plane in pixels where there is room; as wide as it is high."""
-HUES = {"raters": "truth", "teacher": "teacher", "student": "student", PHONE: "artefact"}
+HUES = {**dict.fromkeys(WHO.values(), "truth"), "teacher": "teacher", "student": "student", PHONE: "artefact"}
 CORNERS = ((0.97, 0.95, "happy-energetic", "right"), (-0.97, 0.95, "angry-tense", "left"),
            (-0.97, -0.95, "sad-calm", "left"), (0.97, -0.95, "content-relaxed", "right"))  # fmt: skip
 
@@ -44,9 +45,14 @@ def hue_of(row: str) -> str:
     return colour(known.get(row, "artefact" if row.startswith("model.") else "truth"))
 
 
-def plane(ids: Sequence[str], labels: Array, predictions: Mapping[str, Array], phone: str | None) -> Spec:
-    """Draw the valence-arousal plane; pointing at a song shows its rating and what each model predicts."""
-    who = {"raters": labels, **{name: predictions[name] for name in ("teacher", "student") if name in predictions}}
+def plane(
+    ids: Sequence[str], labels: Array, predictions: Mapping[str, Array], phone: str | None, kind: str = RATINGS
+) -> Spec:
+    """Draw the valence-arousal plane; pointing at a song shows its label and what each model predicts.
+
+    kind: of the labels, of `pocketmood.label_kind`: it decides what they are called.
+    """
+    who = {WHO[kind]: labels, **{name: predictions[name] for name in ("teacher", "student") if name in predictions}}
     if phone is not None and phone in predictions:
         who[PHONE] = predictions[phone]
     words_of = {name: [f"{v:+.2f}, {a:+.2f}" for v, a in values] for name, values in who.items()}
@@ -73,7 +79,7 @@ def plane(ids: Sequence[str], labels: Array, predictions: Mapping[str, Array], p
              "encoding": {"x": {"datum": 0}}},
             {"data": {"values": [{"at": 0}]}, "mark": {"type": "rule", "color": colour("line")},
              "encoding": {"y": {"datum": 0}}},
-            # The song under the pointer: a line from its rating to every prediction.
+            # The song under the pointer: a line from its label to every prediction.
             {"transform": [{"filter": chosen}], "mark": {"type": "line", "color": colour("ink"), "strokeWidth": 1.5},
              "encoding": {**place, "detail": {"field": "song"}, "order": {"field": "who"}}},
             {

@@ -18,7 +18,7 @@ from benchmarks.rows import records_of
 from export.parity_record import ParityRecord
 from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.label_kind import TAGS, ccc_name, has_signs
+from pocketmood.label_kind import IN_WORDS, TARGETS, WHO, ccc_name, has_signs
 from pocketmood.runs import STAGE_FILE
 
 STAGES = ("data", "teacher", "student", "bundle")
@@ -42,11 +42,11 @@ def how_to_read(kind: str) -> str:
     if not has_signs(kind):
         return HOW_TO_READ
     of_signs = (
-        f"The labels are {TAGS}. AUC is the share of pairs of songs, one of each sign, that a model puts in the right "
-        "order: .5 is chance. Quadrants is the share of songs put into theirs. "
+        f"The labels are {IN_WORDS[kind]}. AUC is the share of pairs of songs, one of each sign, that a model puts in "
+        "the right order: .5 is chance. Quadrants is the share of songs put into theirs. "
     )
     return of_signs + HOW_TO_READ.replace("CCC is Lin's concordance", f"{ccc_name(kind)} is Lin's concordance").replace(
-        "the raters' mean", "the targets of +-.5"
+        "the raters' mean", f"the {TARGETS[kind]}"
     )
 
 
@@ -62,12 +62,12 @@ def page(config: BenchmarksConfig, run: RunFolder, measured: Measurements, machi
 
     body = [
         _header(run, data, measured),
-        parts.headlines(measured.records),
+        parts.headlines(measured.records, measured.label_kind),
         "<h2>What the models hear</h2>",
         _agreement(measured, phone.name if phone else None),
         "<h2>Side by side</h2>",
         f'<p class="say">{how_to_read(data.label_kind)}</p>',
-        parts.results_table(measured.records),
+        parts.results_table(measured.records, measured.label_kind),
         "<h2>Where it is right, and where not</h2>",
         accuracy.section(config, run, measured, rows),
         "<h2>The songs it got most wrong</h2>",
@@ -115,11 +115,6 @@ def _header(run: RunFolder, data: DataRecord, measured: Measurements) -> str:
     return f"<header><h1>What the phone model lost, and what it won</h1><p>{say}</p></header>{parts.banner(data)}"
 
 
-def who_labelled(measured: Measurements) -> str:
-    """Name what predictions are drawn beside."""
-    return "label" if has_signs(measured.label_kind) else "raters"
-
-
 def _agreement(measured: Measurements, phone: str | None) -> str:
     """Draw the plane, agreement with its intervals, agreement against time, and times."""
     records = measured.records
@@ -132,9 +127,9 @@ def _agreement(measured: Measurements, phone: str | None) -> str:
     # Two stacks rather than a grid: the square plane would leave a hole beside it.
     left = [
         charts.figure(
-            charts.plane(measured.ids, measured.labels, measured.predictions, phone),
+            charts.plane(measured.ids, measured.labels, measured.predictions, phone, measured.label_kind),
             "The plane of emotion",
-            f"Point at a song: its {who_labelled(measured)}, and what each model predicts. "
+            f"Point at a song: its {WHO[measured.label_kind]}, and what each model predicts. "
             f"Phone is {phone or 'not there'}.",
             square=True,
         ),
@@ -194,11 +189,7 @@ def _method(
         "label set": data.label_set,
         "label fix": data.label_fix,
         "audit": data.audit,
-        "labels made by": "a formula and simulated raters"
-        if data.synthetic_labels
-        else TAGS
-        if has_signs(data.label_kind)
-        else "people",
+        "labels made by": "a formula and simulated raters" if data.synthetic_labels else IN_WORDS[data.label_kind],
         "interval": f"bootstrap of {config.bootstrap} resamplings by song, seed {config.seed}",
     }
     return (

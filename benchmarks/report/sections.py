@@ -28,7 +28,7 @@ from benchmarks.table import (
 from export.parity_record import ParityRecord
 from pocketmood.data.record import DataRecord
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.label_kind import TAGS
+from pocketmood.label_kind import IN_WORDS, RATINGS
 
 PHONE_MODELS = ("model.int8.pte", "model.fp32.pte", "model.fp32.onnx")
 """What a phone would run, best choice first."""
@@ -55,8 +55,8 @@ def phone_model(records: Sequence[Record]) -> Record | None:
     return next((row for row in chosen if row.ccc_mean is not None and row.latency_ms_median is not None), None)
 
 
-def headlines(records: Sequence[Record]) -> str:
-    """Show what the phone model lost and won, in four numbers."""
+def headlines(records: Sequence[Record], kind: str = RATINGS) -> str:
+    """Show what the phone model lost and won, in four numbers; kind: of the labels, of `pocketmood.label_kind`."""
     phone = phone_model(records)
     if phone is None:
         return '<div class="banner">No artefact was scored, timed and proven; the table says why.</div>'
@@ -69,7 +69,7 @@ def headlines(records: Sequence[Record]) -> str:
     if phone.quadrant_accuracy is not None:
         ends = f"{number(phone.quadrant_accuracy_low, 2)} to {number(phone.quadrant_accuracy_high, 2)}"
         aucs = f"AUC of valence {number(phone.auc_valence, 2)}, of arousal {number(phone.auc_arousal, 2)}"
-        note = f"95 % interval {ends}; {aucs}; labels: {TAGS}"
+        note = f"95 % interval {ends}; {aucs}; labels: {IN_WORDS[kind]}"
         cards = [_headline("Songs put into their quadrant", f"{phone.quadrant_accuracy:.0%}", "", note)]
 
     cards.append(_headline("Time per clip", time_ms(phone.latency_ms_median), "ms", _speed(phone, alternative)))
@@ -99,8 +99,11 @@ def _speed(phone: Record, alternative: Record | None) -> str:
     return "; ".join(found)
 
 
-def results_table(records: Sequence[Record]) -> str:
-    """Lay out all rows and what there is to say of them; a phone scrolls sideways while the names stay in place."""
+def results_table(records: Sequence[Record], kind: str = RATINGS) -> str:
+    """Lay out all rows and what there is to say of them; a phone scrolls sideways while the names stay in place.
+
+    kind: of the labels, of `pocketmood.label_kind`.
+    """
     lost = [_row(cells(record), record) for record in records if not is_bare(record)]
     won = [_row(costs(record), None) for record in records if is_costed(record)]
     notes = "".join(
@@ -108,7 +111,9 @@ def results_table(records: Sequence[Record]) -> str:
     )
     below = f'<details><summary>Remarks on rows</summary><ul class="plain">{notes}</ul></details>' if notes else ""
     of_signs = [_row(cells_, None) for cells_ in sign_rows(records)]
-    first = f"<h3>Signs and quadrants: {TAGS}</h3>{_scroll(_heads(SIGNS), ''.join(of_signs))}" if of_signs else ""
+    first = (
+        f"<h3>Signs and quadrants: {IN_WORDS[kind]}</h3>{_scroll(_heads(SIGNS), ''.join(of_signs))}" if of_signs else ""
+    )
     return (
         f"{first}<h3{' class=below' if first else ''}>What was lost</h3>"
         f"{_scroll(_heads(lost_columns(records)), ''.join(lost))}"

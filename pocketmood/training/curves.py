@@ -1,9 +1,10 @@
-"""Learning curves as a picture: training loss beside validation loss, the loss's terms, CCC and MAE, by epoch."""
+"""Learning curves as a picture: training loss beside validation loss, the loss's terms, CCC and MAE or r, by epoch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pocketmood.label_kind import RATINGS, ccc_name, has_signs
 from pocketmood.training.history import read_best, read_facts, read_history
 
 if TYPE_CHECKING:
@@ -23,24 +24,26 @@ _WORDS = {"ccc_mean": "mean CCC", "mse_mean": "squared error", "loss": "loss"}
 _AXES = ("valence", "arousal", "mean")
 
 
-def draw(training: Path, picture: Path, heard: str, compared: str = "loss") -> None:
+def draw(training: Path, picture: Path, heard: str, compared: str = "loss", kind: str = RATINGS) -> None:
     """Draw the curves of a training's folder, from its metrics.jsonl, best.json and training.json.
 
     heard: what the training's batches hold, as "crops". compared: the term that training and validation have in
-    common. What a training of an earlier version did not write is left out.
+    common. kind: of the labels; tags have no unit that an error could be told in, so that a correlation stands in its
+    place. What a training of an earlier version did not write is left out.
     """
     from matplotlib.figure import Figure
 
     history, best, facts = read_history(training), read_best(training), read_facts(training)
     figure = Figure((10, 7.2), layout="constrained")
-    (loss, terms), (ccc, mae) = figure.subplots(2, 2)
+    (loss, terms), (ccc, beside) = figure.subplots(2, 2)
     _compare(loss, history, heard, compared)
     _terms(terms, history)
-    _scores(ccc, history, "ccc", "CCC, validation songs")
-    _scores(mae, history, "mae", "mean absolute error, validation songs")
+    _scores(ccc, history, "ccc", f"{ccc_name(kind)}, validation songs")
+    metric, title = ("pearson", "Pearson r") if has_signs(kind) else ("mae", "mean absolute error")
+    _scores(beside, history, metric, f"{title}, validation songs")
 
     marks: list[tuple[str, Line2D]] = []
-    for axes in (loss, terms, ccc, mae):
+    for axes in (loss, terms, ccc, beside):
         marks = _mark(axes, history, best, facts)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import __main__, table
 from benchmarks.config import BenchmarksConfig
 from benchmarks.record import KEYS, Record, read_results, to_json, write_results
+from pocketmood.data.by_corpus import CorpusScores
 from pocketmood.errors import RunError
 from tests.helpers.stage_files import write_stage_file
 
@@ -176,3 +177,15 @@ def test_of_signs_the_table_begins_with_auc_and_quadrants():
     assert "expert tags, not ratings" in text and max(map(len, lines)) <= 120
     assert table.markdown([row], "legend").startswith("|  | AUC V | 95 % | AUC A | 95 % | quadrants | 95 % |")
     assert "AUC" not in table.plain_text([full_row()], table.legend(85, 2, 30.0))
+
+
+def test_a_mixed_run_has_a_table_by_corpus_and_its_tags_are_named():
+    scores = [
+        CorpusScores(name, kind, "student", 40, 0.5, 0.6, 0.55, 0.4, 0.7, 0.8, None, 0.75)
+        for name, kind in (("4q", "quadrants"), ("deam", "ratings"), ("all", "mixed"))
+    ]
+    text = table.plain_text([full_row()], table.legend(85, 2, 30.0, "mixed"), (), scores)
+    assert "4q (tags)  student" in text and "[0.400, 0.700]" in text and max(map(len, text.splitlines())) <= 120
+    assert "ratings by people, part of them expert tags" in " ".join(text.split())
+    page = table.markdown([full_row()], "legend", (), scores)
+    assert "| deam | student | 40 | 0.500 | 0.600 | 0.550 | [0.400, 0.700] | 0.800 | - | 0.750 |" in page

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imsave
+from matplotlib.text import Text
 
+from pocketmood.data.by_corpus import BY_CORPUS_FILE, CorpusScores
 from pocketmood.data.record import CorpusRecord, DataRecord, SplitSizes
 from pocketmood.emotion import Emotion, quadrant
 from pocketmood.errors import RunError
@@ -174,9 +177,40 @@ def test_quadrants_counted_by_hand() -> None:
 
 def test_pictures_are_drawn_for_few_songs_and_empty_quadrants(tmp_path: Path) -> None:
     few = Predictions(("a",), ("test",), np.array([[0.9, 0.9]]), np.array([[-0.9, 0.9]]))
-    for draw in (plots.errors, plots.confusion, plots.plane, plots.scatter):
-        draw(few, "one song", tmp_path / "deep" / f"{draw.__name__}.png")
-        assert (tmp_path / "deep" / f"{draw.__name__}.png").read_bytes().startswith(b"\x89PNG")
+    deep = tmp_path / "deep"
+    plots.teacher_pictures(few, deep)
+    assert {path.name for path in deep.iterdir()} == {"errors.png", "confusion.png", "plane.png", "scatter.png"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in deep.iterdir())
+    # Of tags no error is drawn, and one of an earlier run is gone.
+    plots.teacher_pictures(few, deep, "quadrants")
+    assert {path.name for path in deep.iterdir()} == {"confusion.png", "plane.png", "scatter.png"}
+
+
+@pytest.mark.parametrize(("kind", "word"), [("ratings", "rated"), ("quadrants", "tagged"), ("mixed", "labelled")])
+def test_pictures_say_what_was_done_to_a_song(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, word: str
+) -> None:
+    texts: list[str] = []
+
+    def keep(figure: Figure, path: Path) -> None:
+        texts.extend(text.get_text() for text in figure.findobj(Text))
+
+    monkeypatch.setattr(plots, "_save", keep)
+    plots.teacher_pictures(predictions(0.1), tmp_path, kind)
+    shown = " ".join(texts)
+    assert f"{word} valence" in shown and f"{word} quadrant" in shown
+    assert all(other not in shown for other in {"rated", "tagged", "labelled"} - {word})
+    assert ("error" in shown) == (kind == "ratings")
+
+
+def test_a_mixed_run_shows_every_corpus(folder: Path) -> None:
+    assert "By corpus" not in report.write(folder).read_text(encoding="utf-8")
+    scores = CorpusScores("<4q>", "quadrants", "teacher", 7, 0.1, 0.2, 0.15, None, None, 0.8, None, 0.75)
+    write_json(folder / BY_CORPUS_FILE, [scores])
+    text = report.write(folder).read_text(encoding="utf-8")
+    assert '<th scope="row">&lt;4q&gt; (tags)</th><td>teacher</td><td>7</td>' in text and "too few songs" in text
+    assert "expert tags, not ratings; AUC and quadrants count there" in text
+    Checked(text)
 
 
 def test_a_page_of_tags_shows_signs_first_and_no_errors(folder: Path) -> None:
@@ -188,5 +222,6 @@ def test_a_page_of_tags_shows_signs_first_and_no_errors(folder: Path) -> None:
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     assert "RMSE" not in text and "MAE" not in text
+    assert "where the expert tags put" in text and "rater" not in text
     gain = found.test.sign_differences["floor"]["quadrant_accuracy"]
     assert f"teacher − ridge floor, quadrants: <strong>{evaluate.difference_text(gain)}" in text

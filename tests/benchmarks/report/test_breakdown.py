@@ -32,19 +32,15 @@ def test_blocks_of_ids_and_too_few_songs() -> None:
     rng = np.random.default_rng(0)
     labels = rng.uniform(-1, 1, (50, 2))
     ids = [str(number) for number in [*range(981, 1001), *range(1001, 1029), 2001, 2058]]
-    found = breakdown.by_group(breakdown.groups(ids, ["deam"] * 50), labels, {"x": labels}, repeats=20, seed=0)
+    found = breakdown.by_block(breakdown.blocks(ids, ["deam"] * 50), labels, {"x": labels}, repeats=20, seed=0)
     assert [(block.part, block.songs) for block in found] == [
         ("1 to 1000", 20), ("1001 to 2000", 28), ("2001 and above", 2)
     ]  # fmt: skip
     assert found[0].ccc == pytest.approx(1, abs=1e-12) and found[2].ccc is None
 
 
-def test_groups_of_a_mixed_run_are_its_corpora_and_numbers_of_others_are_no_ids_of_deam() -> None:
-    parts = breakdown.groups(["deam-3", "pmemo-3", "pmemo-4"], ["deam", "pmemo", "pmemo"])
-    assert {part: rows.tolist() for part, rows in parts.items()} == {
-        "deam": [True, False, False], "pmemo": [False, True, True]
-    }  # fmt: skip
-    assert not any(rows.any() for rows in breakdown.groups(["3", "4"], ["pmemo", "pmemo"]).values())
+def test_numbers_of_other_corpora_are_no_ids_of_deam() -> None:
+    assert not any(rows.any() for rows in breakdown.blocks(["3", "4"], ["pmemo", "pmemo"]).values())
 
 
 def test_shares_of_the_ceiling() -> None:

@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as command_line
@@ -209,6 +210,14 @@ def test_charts_are_left_out_where_there_is_nothing_to_draw():
     assert charts.pareto(bare) is None and charts.times(bare) is None
     assert charts.parity([ParityRecord("m", "failed")]) is None
     assert charts.figure(None, "title") == ""
+
+
+def test_the_plane_says_whose_the_labels_are():
+    values = {"teacher": np.zeros((1, 2))}
+    for kind, who in (("ratings", "raters"), ("quadrants", "expert tags"), ("mixed", "labels")):
+        spec = charts.plane(["1"], np.ones((1, 2)), values, None, kind)
+        hues = spec["layer"][-1]["encoding"]["color"]["scale"]
+        assert hues == {"domain": [who, "teacher"], "range": ["var(--truth)", "var(--teacher)"]}
 
 
 def test_a_chart_cannot_end_its_script_early():

@@ -26,7 +26,11 @@ CCCS = (0.1, 0.2, 0.6)  # the best by CCC is another epoch than the best by loss
 
 
 def validation(number: int) -> dict[str, float]:
-    scores = {f"{metric}_{axis}": CCCS[number] for metric in ("ccc", "mae") for axis in ("valence", "arousal", "mean")}
+    scores = {
+        f"{metric}_{axis}": CCCS[number]
+        for metric in ("ccc", "mae", "pearson")
+        for axis in ("valence", "arousal", "mean")
+    }
     return scores | {"loss": LOSSES[number]}
 
 
@@ -35,9 +39,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Figu
     figures: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: figures.append(self))
 
-    def draw(records: list[EpochRecord]) -> Figure:
+    def draw(records: list[EpochRecord], kind: str = "ratings") -> Figure:
         write_history(tmp_path, records)
-        curves.draw(tmp_path, tmp_path / "plots" / "curves.png", "whole clips")
+        curves.draw(tmp_path, tmp_path / "plots" / "curves.png", "whole clips", kind=kind)
         return figures[-1]
 
     return draw
@@ -49,6 +53,13 @@ def records(**changes: Any) -> list[EpochRecord]:
         EpochRecord(n + 1, n, 1e-3, terms, changes.get("validation", validation(n)), 1.0, 0.1)
         for n in range(len(LOSSES))
     ]
+
+
+def test_of_tags_no_error_is_drawn(drawn: Callable[..., Figure]) -> None:
+    assert [axes.get_title() for axes in drawn(records(), "quadrants").axes][2:] == [
+        "CCC of signs, validation songs", "Pearson r, validation songs"
+    ]  # fmt: skip
+    assert drawn(records()).axes[3].get_title() == "mean absolute error, validation songs"
 
 
 def test_both_losses_the_scores_and_the_epoch_that_was_kept(drawn: Callable[..., Figure], tmp_path: Path) -> None:
