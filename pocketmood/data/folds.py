@@ -147,7 +147,7 @@ def _quadrants(group: Group, corpora: Sequence[str]) -> NDArray[np.int64]:
     """Count the songs of an artist per corpus and quadrant, and of several corpora per corpus: [cells]."""
     places = Counter((clip.corpus, quadrant(clip.label)) for clip in group if clip.label is not None)
     cells = [places[corpus, name] for corpus in corpora for name in QUADRANTS]
-    # A small corpus has few songs per quadrant and part: by quadrants alone one part would get the odd ones of all four.
+    # A small corpus has few songs per quadrant and part: by quadrants alone one part would get the odd ones of all.
     wholes = [sum(places[corpus, name] for name in QUADRANTS) for corpus in corpora] if len(corpora) > 1 else []
     return np.array([*cells, *wholes])
 
