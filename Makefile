@@ -28,7 +28,7 @@ export ANYWAY TEACHER STUDENT GPUS
 # What was asked for first, for messages of the targets that it needs.
 export GOALS ?= $(or $(MAKECMDGOALS),data)
 
-PRESETS := full streamlined demo smoke
+PRESETS := full streamlined demo recordings smoke
 # Every stage knows these and no others: a misspelt one is refused here, not by the third stage hours later.
 ifeq ($(filter $(PRESET),$(PRESETS)),)
 $(error PRESET=$(PRESET) is unknown; choose from $(PRESETS))

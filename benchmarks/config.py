@@ -63,6 +63,7 @@ PRESETS: dict[str, BenchmarksConfig] = {
     # What is streamlined is the training: its programs are measured like any other.
     "streamlined": _FULL,
     "demo": BenchmarksConfig(),
+    "recordings": BenchmarksConfig(),
     # Shows that the pipes fit; processor time, memory and stock networks would take longer than all stages before it.
     "smoke": BenchmarksConfig(
         warmup=1,

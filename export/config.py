@@ -154,6 +154,7 @@ PRESETS = {
     "streamlined": _FULL,
     # The packages that only Macs and iPhones run, but for two, are left out to save a minute of a quarter of an hour.
     "demo": ExportConfig(precision=("fp32", "int8")),
+    "recordings": ExportConfig(precision=("fp32", "int8")),
     # Nothing is learnt, so there is no CCC to lose.
     "smoke": ExportConfig(
         precision=("fp32", "int8"),

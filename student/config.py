@@ -151,18 +151,21 @@ def require_size(size: int, name: str) -> None:
 
 # Weights averaged over about 1000 steps, not 100: with eight crops per clip an epoch has eight times the steps.
 _FULL_SCHEDULE = replace(SCHEDULE, batch_size=48, workers=4, ema_decay=0.999)
+# xxs from random weights: what a laptop's CPU trains in minutes, without the model hub.
+_DEMO = StudentConfig(
+    model="mobilevit_xxs",
+    weights="random",
+    draws=4,
+    schedule=replace(SCHEDULE, epochs=5, learning_rate=2e-3),
+    loss=LossConfig(response=5.0),
+    augment=AugmentConfig(mask_bands=0, mask_frames=0),
+)
 PRESETS = {
     "full": StudentConfig(doctor=True, draws=8, schedule=_FULL_SCHEDULE),
     "streamlined": StudentConfig(doctor=True, draws=8, schedule=replace(_FULL_SCHEDULE, epochs=10)),
-    # xxs from random weights: what a laptop's CPU trains in minutes, without the model hub.
-    "demo": StudentConfig(
-        model="mobilevit_xxs",
-        weights="random",
-        draws=4,
-        schedule=replace(SCHEDULE, epochs=5, learning_rate=2e-3),
-        loss=LossConfig(response=5.0),
-        augment=AugmentConfig(mask_bands=0, mask_frames=0),
-    ),
+    "demo": _DEMO,
+    # For longer: recordings differ more than what one composer writes.
+    "recordings": with_epochs(_DEMO, 20),
     # One layer per block instead of up to four: the exporters' time grows with the number of operators.
     "smoke": StudentConfig(
         model="mobilevit_xxs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pocketmood.training.schedule import Schedule
+from teacher.company.config import CompanyConfig
 from teacher.config import AST_DEMO, SCHEDULE, FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
 from teacher.gan.config import PRESETS as GAN_PRESETS
 
@@ -32,6 +33,14 @@ _AST_TRAINING = FineTuneConfig(
 _AST_DEMO_TRAINING = FineTuneConfig(schedule=replace(SCHEDULE, epochs=6, learning_rate=7e-4))
 # It trains on whole clips, and crops would be strange to it: docs/teacher.md, "What it is asked".
 _ASK_WHOLE = SoftTargetsConfig(ask="whole")
+_DEMO = TeacherConfig(
+    synthetic=96,
+    gan=GAN_PRESETS["demo"],
+    listen_s=5.0,
+    training=FineTuneConfig(schedule=replace(SCHEDULE, epochs=13)),
+    ast=AST_DEMO,
+    ast_training=_AST_DEMO_TRAINING,
+)
 PRESETS = {
     "full": TeacherConfig(
         vit=_BASE, training=_BASE_TRAINING, ast_training=_AST_TRAINING, soft_targets=_ASK_WHOLE, doctor=True
@@ -46,13 +55,15 @@ PRESETS = {
         baseline=False,
         soft_targets=_ASK_WHOLE,
     ),
-    "demo": TeacherConfig(
-        synthetic=96,
-        gan=GAN_PRESETS["demo"],
-        listen_s=5.0,
-        training=FineTuneConfig(schedule=replace(SCHEDULE, epochs=13)),
-        ast=AST_DEMO,
-        ast_training=_AST_DEMO_TRAINING,
+    "demo": _DEMO,
+    # Without generator and baselines: on recordings no generated clip has passed the gate, and what was trained from
+    # scratch on hundreds of songs only pulls down a teacher that has heard many thousands.
+    "recordings": replace(
+        _DEMO,
+        synthetic=0,
+        listen_s=0.0,
+        baseline=False,
+        company=CompanyConfig(("musicnn", "musicnn-mtt"), "mean"),
     ),
     "smoke": TeacherConfig(
         synthetic=8,
@@ -65,4 +76,4 @@ PRESETS = {
         soft_targets=SoftTargetsConfig(crops=2),
     ),
 }
-"""Names for `--preset`: the published recipe, the same without its optional steps, minutes on a CPU, plumbing only."""
+"""Names for `--preset`: the published recipe, its short form, minutes on a CPU, what has heard music, plumbing only."""

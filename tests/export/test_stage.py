@@ -213,7 +213,7 @@ def test_config_refuses_what_proves_or_writes_nothing() -> None:
         ExportConfig(to=("onnx",), precision=("fp32",), required=("model.int8.pte",))
     with pytest.raises(ConfigError, match="no time"):
         ExportConfig(step_limit_s=0)
-    assert set(PRESETS) == {"full", "streamlined", "demo", "smoke"}
+    assert set(PRESETS) == {"full", "streamlined", "demo", "recordings", "smoke"}
     assert PRESETS["smoke"].ccc_drop_limit is None
 
 

@@ -95,7 +95,7 @@ def test_command_line_overrides_a_preset(tmp_path: Path) -> None:
 
 
 def test_presets_differ_where_they_should() -> None:
-    assert list(PRESETS) == ["full", "streamlined", "demo", "smoke"]
+    assert list(PRESETS) == ["full", "streamlined", "demo", "recordings", "smoke"]
     full = PRESETS["full"]
     assert (full.vit.size, full.vit.hidden) == ("base", 256)
     assert (full.training.schedule.epochs, full.training.schedule.batch_size) == (24, 12)
