@@ -4,6 +4,7 @@
     clips        and the teacher's predictions for the same songs
     unlabelled   and music without ratings, by the teacher's predictions alone
     shuffled     the same, with the predictions permuted over the clips: the control, which must not help
+    features     as `unlabelled`, and shown the teacher's features, where its network is frozen and has one space
 
 Each with all ratings and with a quarter of them; `labels` also with an eighth and a half, for the learning curve that
 tells how many rated songs the unrated music is worth. All trainings take the same number of optimiser steps and visit
@@ -18,7 +19,8 @@ The music without ratings is that of the run's data stage:
     python -m benchmarks.studies.distillation --student.run runs/4q
 
 Cost on two cores, with five folds: 50 students of about 100 s each, and 20 small ViTs that take a minute each, a third
-of it for 1400 clips without ratings; less than two hours in all with the defaults. Half the --steps halve the students'
+of it for 1400 clips without ratings; less than two hours in all with the defaults. With `--preset recordings` the
+teachers are heads above frozen musicnn networks, which hear every clip once. Half the --steps halve the students'
 part, --unlabelled-clips=1 at `make data` halves what the teachers take for music without ratings.
 """
 
@@ -28,11 +30,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.studies.distillation_students import CLIPS, LABELS, SHUFFLED, UNLABELLED, Cell
+from benchmarks.studies.distillation_students import CLIPS, FEATURES, LABELS, SHUFFLED, UNLABELLED, Cell
 from benchmarks.studies.result_files import RESULTS, parse_command
 from pocketmood.errors import ConfigError, RunError
 from student.config import PRESETS as STUDENTS
 from student.config import StudentConfig
+from teacher.company.members import kind_of
 from teacher.config import SoftTargetsConfig, TeacherConfig
 from teacher.presets import PRESETS as TEACHERS
 
@@ -49,6 +52,7 @@ WHAT = {
     CLIPS: "The teacher's predictions for the rated songs",
     UNLABELLED: "These, and music that nobody rated, by its predictions,",
     SHUFFLED: "The control, with predictions permuted over clips,",
+    FEATURES: "Music that nobody rated, with the teacher's features as well,",
 }
 ALL = 1.0
 
@@ -93,7 +97,7 @@ class DistillationConfig:
             )
         if self.few == ALL or not 0 < self.rated_share < 1:
             raise ConfigError(f"--few {self.few:g} and --rated-share {self.rated_share:g} must lie between 0 and 1")
-        for term in ("labels", "response"):
+        for term in ("labels", "response", "features"):
             if getattr(self.student.loss, term) == 0:
                 raise ConfigError(f"the recipe has no {term}; give --student.loss.{term} a weight")
 
@@ -107,6 +111,8 @@ def _preset(student: StudentConfig, teacher: TeacherConfig) -> DistillationConfi
 _FEWER_CROPS = replace(TEACHERS["demo"], soft_targets=SoftTargetsConfig(crops=4))
 PRESETS = {
     "demo": _preset(STUDENTS["demo"], _FEWER_CROPS),
+    # What a GPU or a cache has heard costs nothing: the teachers of this preset are heads above frozen networks.
+    "recordings": _preset(STUDENTS["demo"], TEACHERS["recordings"]),
     "smoke": replace(_preset(STUDENTS["smoke"], TEACHERS["smoke"]), folds=3, steps=2, epochs=1),
 }
 
@@ -140,7 +146,13 @@ def run(config: DistillationConfig, typed: str = f"python -m {NAME}") -> int:
 def cells(config: DistillationConfig) -> list[Cell]:
     """List what is trained in every fold."""
     curve = [Cell(LABELS, share) for share in config.curve]
-    return [*curve, *(Cell(arm, share) for share in (ALL, config.few) for arm in ARMS[1:])]
+    return [*curve, *(Cell(arm, share) for share in (ALL, config.few) for arm in arms(config, share)[1:])]
+
+
+def arms(config: DistillationConfig, share: float) -> tuple[str, ...]:
+    """Return what is trained with a share of the ratings; features with all of them, where they have one space."""
+    frozen = kind_of(config.teacher.company.featured).frozen_features
+    return (*ARMS, FEATURES) if frozen and share == ALL else ARMS
 
 
 def _require_music(folder: RunFolder) -> list[str]:
@@ -169,15 +181,15 @@ def conclude(
     # Drawn once: all tables, and the curve, are then about the same resampled songs.
     drawn = songs_worth.draws(outcome)
     groups = {
-        heading: songs_worth.compare(outcome, [Cell(arm, share).name for arm in ARMS], facts, drawn)
+        heading: songs_worth.compare(outcome, [Cell(arm, share).name for arm in arms(config, share)], facts, drawn)
         for heading, share in (("All ratings", ALL), (f"{100 * config.few:g} % of the ratings", config.few))
     }
     curve = [Cell(LABELS, share).name for share in config.curve]
     groups["Ratings alone"] = songs_worth.compare(outcome, curve, facts, drawn)
 
     notes = []
-    for heading in list(groups)[:2]:
-        for arm, row in zip(ARMS, groups[heading], strict=True):
+    for heading, share in zip(list(groups)[:2], (ALL, config.few), strict=True):
+        for arm, row in zip(arms(config, share), groups[heading], strict=True):
             notes += [f"{heading}: {verdict(row, WHAT[arm])}"] if arm in WHAT else []
     # The arm with few ratings is the one to read off: with all of them the curve has nothing beyond it.
     points = [Point(name, facts[name]["songs"]) for name in curve]

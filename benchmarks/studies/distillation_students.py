@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from student.training_set import TrainingData
 
 LABELS, CLIPS, UNLABELLED, SHUFFLED = "labels", "clips", "unlabelled", "shuffled"
+FEATURES = "features"
 
 
 class Cell(NamedTuple):
@@ -46,13 +47,15 @@ def prepared(
     from benchmarks.studies.student_ablation import only_clips, only_terms
 
     rated = data.split.train
-    # No features: those of several teachers lie in different spaces. No rater_sd: expert tags have no deviations.
-    terms = ("labels",) if cell.arm == LABELS else ("labels", "response")
+    # Features in their own arm: those of several teachers lie in different spaces, unless their network never trains.
+    # No rater_sd: expert tags have no deviations.
+    terms: tuple[str, ...] = ("labels",) if cell.arm == LABELS else ("labels", "response")
+    terms += ("features",) if cell.arm == FEATURES else ()
     recipe = replace(config.student, seed=seed, loss=only_terms(config.student.loss, terms))
     ids, table = list(rated), data.soft_targets
     if cell.arm == SHUFFLED:
         table = shuffled(only_clips(table, [*rated, *unrated]), len(rated), seed)
-    if cell.arm in (UNLABELLED, SHUFFLED):
+    if cell.arm in (UNLABELLED, SHUFFLED, FEATURES):
         # Else a batch would hold two or three rated crops where ratings are few, and their CCC would be noise.
         share = config.rated_share
         ids = ids * max(1, round(share / (1 - share) * len(unrated) / len(rated))) + [*unrated]

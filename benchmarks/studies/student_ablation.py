@@ -149,7 +149,7 @@ def only_terms(loss: LossConfig, terms: Sequence[str]) -> LossConfig:
 def only_clips(soft_targets: SoftTargets, ids: Sequence[str]) -> SoftTargets:
     """Return the table for some of its clips."""
     rows = [soft_targets.index(id_) for id_ in ids]
-    parts = {name: getattr(soft_targets, name)[rows] for name in ("emotion", "rater_sd", "features")}
+    parts = {name: getattr(soft_targets, name)[rows] for name in soft_targets.arrays}
     return replace(soft_targets, ids=tuple(ids), **parts)
 
 

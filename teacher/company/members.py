@@ -82,6 +82,9 @@ class Kind(Protocol):
     learns_synthetic: bool
     """Whether accepted synthetic clips, and variants of songs, join its training."""
 
+    frozen_features: bool
+    """Whether its features are those of a network that never trains: all of a kind then have one space."""
+
     def settings(self, config: TeacherConfig) -> dict[str, Any]:
         """Return what its training depends on beside data and first weights: what changes it trains it again."""
 

@@ -92,6 +92,9 @@ class NetworkKind:
     hears_synthetic: bool = True
     """Synthetic clips are spectrograms of the very kind that it hears."""
 
+    frozen_features: bool = False
+    """It trains."""
+
     @property
     def learns_synthetic(self) -> bool:
         """Only the ViT: the baseline shows what the songs alone teach a plain transformer."""

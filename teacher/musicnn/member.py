@@ -84,6 +84,9 @@ class FrozenKind:
     learns_synthetic: bool = False
     """Neither synthetic clips nor variants join the fit."""
 
+    frozen_features: bool = True
+    """Units below the tags, and the tags' logits, of the published network."""
+
     def settings(self, config: TeacherConfig) -> dict[str, Any]:
         """Return the head's settings and the seed of its folds."""
         return {"musicnn": config.musicnn.without_place(), "model": MODELS[self.name], "seed": config.seed}

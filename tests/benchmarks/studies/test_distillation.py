@@ -140,7 +140,7 @@ def test_arms_learn_from_what_they_say_and_take_equal_steps() -> None:
     clips = corpus()
     parts, unrated = parts_of(clips, 5), tuple(clip.id for clip in clips if clip.label is None)
     unrated_clips = [f"more-{n}" for n in range(1000)]
-    config = replace(PRESETS["demo"], steps=500, epochs=5)
+    config = replace(PRESETS["recordings"], steps=500, epochs=5)
     for share in SHARES:
         split = student_split(parts, 1, share)
         teachers = tables(parts, (*unrated, *unrated_clips), share)
@@ -149,8 +149,9 @@ def test_arms_learn_from_what_they_say_and_take_equal_steps() -> None:
         for cell in (cell for cell in cells(replace(config, few=0.25)) if cell.share == share):
             recipe, learnt = prepared(cell, config, data, unrated_clips, 11)
             loss, ids = recipe.loss, learnt.soft_targets.ids
-            assert (loss.labels, loss.response, loss.features) == (1, 0 if cell.arm == "labels" else 5, 0)
-            assert set(ids) == {*split.train, *(unrated_clips if cell.arm in ("unlabelled", "shuffled") else ())}
+            shown = 0.5 if cell.arm == "features" else 0
+            assert (loss.labels, loss.response, loss.features) == (1, 0 if cell.arm == "labels" else 5, shown)
+            assert set(ids) == {*split.train, *(unrated_clips if cell.arm not in ("labels", "clips") else ())}
             if len(set(ids)) > len(split.train):
                 share_of_rated = sum(id_ in set(split.train) for id_ in ids) / len(ids)
                 assert share_of_rated == pytest.approx(0.5, abs=0.1)
@@ -167,6 +168,8 @@ def test_every_cell_is_trained_once() -> None:
     found = cells(PRESETS["demo"])
     assert len(found) == len(set(found)) == 10
     assert [cell.share for cell in found if cell.arm == "labels"] == list(SHARES)
+    # One more where features have one space: those of a ViT, trained anew for each pair of parts, have none.
+    assert set(cells(PRESETS["recordings"])) - set(found) == {Cell("features", 1.0)}
     assert Cell("labels", 0.125).name == "labels, 12.5 % of the ratings"
 
 
