@@ -14,7 +14,7 @@ from teacher.presets import PRESETS as TEACHERS
 
 FITTED_ROWS = ("floor", "svm", "musicnn-ridge")
 """Rows that fit in seconds on features of their own."""
-STAGE_ROWS = ("ast", "vit", "student", "int8")
+STAGE_ROWS = ("ast", "vit", "musicnn", "musicnn-mtt", "musicnn-tuned", "company", "student", "int8")
 """Rows that the project's stages make, in minutes to hours per fold."""
 ALL_ROWS = FITTED_ROWS + STAGE_ROWS
 PUBLISHED_FEATURES = "top100_features.csv"
@@ -33,13 +33,15 @@ class RecordingsTableConfig:
     features: Path | None = None
     """The file of the 100 published features; beside the songs if left out."""
     rows: tuple[str, ...] = ALL_ROWS
-    """Rows to measure, of floor, svm, musicnn-ridge, ast, vit, student, int8."""
+    """Rows to measure; all of them if left out."""
     folds: int = 5
     """Folds by artist."""
     seed: int = 0
     """Of the folds and of every training."""
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
-    """Networks of ast and vit, and what the student learns from; --teacher.run is the fold."""
+    """The company, each of its members a row, and what the student learns from; --teacher.run is the fold."""
+    scratch: TeacherConfig = field(default_factory=TeacherConfig)
+    """Networks of ast and vit, trained on the songs alone; --scratch.run is the fold."""
     student: StudentConfig = field(default_factory=StudentConfig)
     """The student; --student.run is the fold."""
     out: Path = RESULTS / "recordings"
@@ -57,10 +59,15 @@ class RecordingsTableConfig:
         return self.features or (self.music[0] if self.music else Path()) / PUBLISHED_FEATURES
 
 
-def _preset(name: str) -> RecordingsTableConfig:
-    """Return the study of a preset, without the GAN: no clip of it has ever passed the gate on real recordings."""
-    teacher = replace(TEACHERS[name], synthetic=0, listen_s=0.0, doctor=False)
-    return RecordingsTableConfig(teacher=teacher, student=replace(STUDENTS[name], doctor=False))
+def _preset(scratch: str, company: str, student: str) -> RecordingsTableConfig:
+    """Return the study of presets, without the GAN: no clip of it has ever passed the gate on real recordings."""
+    alone = replace(TEACHERS[scratch], synthetic=0, listen_s=0.0, doctor=False)
+    together = replace(TEACHERS[company], synthetic=0, listen_s=0.0, baseline=False, doctor=False)
+    return RecordingsTableConfig(teacher=together, scratch=alone, student=replace(STUDENTS[student], doctor=False))
 
 
-PRESETS = {name: _preset(name) for name in ("demo", "smoke", "full")}
+PRESETS = {
+    "recordings": _preset("demo", "recordings", "recordings"),
+    "full": _preset("full", "recordings", "full"),
+    "smoke": _preset("smoke", "smoke", "smoke"),
+}

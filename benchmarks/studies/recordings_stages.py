@@ -1,23 +1,33 @@
-"""Rows of the table on real recordings that the project's own stages make, in the run folder of each fold."""
+"""Rows of the table on real recordings that the project's own stages make, in a run folder of each fold.
+
+A fold is two runs with one split: RUN/folds holds teachers that have heard music, the company that they are, its
+student and programs; RUN/scratch what is trained on the songs of the fold alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from benchmarks.latency import Turns, take_turns
 from pocketmood.data.run_folder import PREDICTIONS_FILE, VIT_STEP, RunFolder
 from pocketmood.errors import RunError
 from pocketmood.predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from benchmarks.studies.recordings_config import RecordingsTableConfig
+    from teacher.config import TeacherConfig
 
 AST_STEP = "ast"
 INT8 = "model.int8.pte"
+TURNS = Turns(warmup=1, repeats=9, pause_s=0.05)
+"""How often each row predicts for a clip, in turn with the others."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +38,19 @@ class StageRow:
     """What the table calls it."""
     stages: tuple[str, ...]
     """The stages that must be finished in a fold, in order."""
+    member: str = ""
+    """The row is this member of a teacher alone; "" for what a stage gives as a whole."""
+    place: Literal["folds", "scratch"] = "folds"
+    """Folder of RUN with the runs of the folds."""
 
 
 STAGE_ROWS = {
-    "ast": StageRow("AST from scratch", ("teacher",)),
-    "vit": StageRow("ViT small from scratch", ("teacher",)),
+    "ast": StageRow("AST from scratch", ("teacher",), AST_STEP, "scratch"),
+    "vit": StageRow("ViT small from scratch", ("teacher",), VIT_STEP, "scratch"),
+    "musicnn": StageRow("kernel ridge on frozen MSD_musicnn", ("teacher",), "musicnn"),
+    "musicnn-mtt": StageRow("kernel ridge on frozen MTT_musicnn", ("teacher",), "musicnn-mtt"),
+    "musicnn-tuned": StageRow("MSD_musicnn fine-tuned", ("teacher",), "musicnn-tuned"),
+    "company": StageRow("company", ("teacher",)),
     "student": StageRow("student (MobileViT)", ("teacher", "student")),
     "int8": StageRow("student, int8 `.pte`", ("teacher", "student", "bundle")),
 }
@@ -41,10 +59,30 @@ STAGE_ROWS = {
 
 def lacks(name: str, config: RecordingsTableConfig) -> str:
     """Say what a row needs and is not here, with what to type; empty where nothing is missing."""
-    if name == "ast" and not config.teacher.baseline:
-        return "--no-teacher.baseline leaves it out"
+    row = STAGE_ROWS[name]
+    if name == "ast" and not config.scratch.baseline:
+        return "--no-scratch.baseline leaves it out"
+    if row.place == "folds":
+        members = config.teacher.company.members
+        if row.member and row.member not in members:
+            return f"no member; there are {' '.join(members)} (--teacher.company.members)"
+        if lack := _lacks_weights(config.teacher):
+            return lack
     if name == "int8" and find_spec("executorch") is None:
         return "ExecuTorch is not installed; type `make setup`"
+    return ""
+
+
+def _lacks_weights(teacher: TeacherConfig) -> str:
+    """Say which published weights a company of musicnn networks lacks."""
+    from pocketmood.training.weights import find
+    from teacher.company.config import published
+
+    try:
+        for asked in published(teacher).values():
+            find(asked)
+    except RunError as error:
+        return str(error)
     return ""
 
 
@@ -52,14 +90,15 @@ def make(name: str, config: RecordingsTableConfig, fold: RunFolder) -> None:
     """Bring the stages that a row needs up to date in a fold; each continues where it was killed."""
     from teacher import stage as teacher
 
-    stages = STAGE_ROWS[name].stages
-    # The AST with it, whichever rows are asked for: another config would make student and programs anew as well.
-    teacher.run(replace(config.teacher, run=fold.path, seed=config.seed))
-    if "student" in stages:
+    row = STAGE_ROWS[name]
+    # All members, whichever rows are asked for: another config would make student and programs anew as well.
+    asked = config.scratch if row.place == "scratch" else config.teacher
+    teacher.run(replace(asked, run=fold.path, seed=config.seed))
+    if "student" in row.stages:
         from student import stage as student
 
         student.run(replace(config.student, run=fold.path, seed=config.seed))
-    if "bundle" in stages:
+    if "bundle" in row.stages:
         from export import stage as export
         from export.config import ExportConfig
 
@@ -74,8 +113,44 @@ def predictions(name: str, fold: RunFolder) -> Predictions:
         return _of_program(fold)
     if name == "student":
         return read_predictions(fold.made("student") / PREDICTIONS_FILE).only("test")
-    step = {"ast": AST_STEP, "vit": VIT_STEP}[name]
-    return read_predictions(fold.made("teacher") / step / PREDICTIONS_FILE).only("test")
+    return read_predictions(fold.made("teacher") / STAGE_ROWS[name].member / PREDICTIONS_FILE).only("test")
+
+
+def latencies_ms(folds: Mapping[str, RunFolder]) -> dict[str, float]:
+    """Time rows against each other on a test clip, waveform in, on the processor: row -> median in milliseconds.
+
+    folds: a finished fold of each row, by its name; rows that no stage made are left out.
+    """
+    if not folds:
+        return {}
+    some = next(iter(folds.values()))
+    wave = some.store.waveform(some.split.test[0])
+    calls = {name: _heard(name, fold, wave) for name, fold in folds.items()}
+    found = {}
+    for name, timing in take_turns(calls, TURNS).items():
+        if timing.failure:
+            raise RunError(f"{name}: cannot be timed ({timing.failure})")
+        found[name] = timing.median_ms
+    return found
+
+
+def _heard(name: str, fold: RunFolder, wave: NDArray[np.float32]) -> Callable[[], object]:
+    """Open a row, and return the call that predicts for a waveform."""
+    from benchmarks.torch_rows import torch_row
+    from student.mobilevit import load_student
+    from teacher.company.members import kind_of
+    from teacher.company.open import open_company
+
+    if name == "int8":
+        program = fold.bundle.predictor("executorch", "int8")
+        return lambda: program(wave)
+    if name == "student":
+        model, saved = load_student(fold.made("student"))
+        opened = torch_row(model, model.spec, saved.stride, saved.frames)
+        return lambda: opened.predict(wave)
+    teacher, member = fold.made("teacher"), STAGE_ROWS[name].member
+    hear = (kind_of(member).open(teacher / member, on_cpu=True) if member else open_company(teacher, on_cpu=True)).hear
+    return lambda: hear(wave)
 
 
 def _of_program(fold: RunFolder) -> Predictions:

@@ -1,20 +1,23 @@
 """The table on real recordings: every model beside what others have, on all songs of a corpus, in folds by artist.
 
-    python -m benchmarks.studies.recordings_table --preset demo --music /path/to/4q
+    python -m benchmarks.studies.recordings_table --preset recordings --music /path/to/4q
 
 Each row is trained in every fold and predicts that fold's test songs; together they are all songs, each predicted by
-models that never heard its artist. A fold is a run folder in RUN/folds: what a row trains there is the project's own
-stages, which are finished once and continue after a kill. Rows whose needs are missing are named with what they lack.
+models that never heard its artist. A fold is a run folder in RUN/folds (RUN/scratch for networks from scratch): what a
+row trains there is the project's own stages, which are finished once and continue after a kill. Rows whose needs are
+missing are named with what they lack.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import describe
 from benchmarks.studies import recordings_stages as stages
 from benchmarks.studies.recordings_config import ALL_ROWS, PRESETS, RecordingsTableConfig
 from benchmarks.studies.recordings_rows import ROWS, Row
@@ -26,14 +29,18 @@ from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.data.stage import DataConfig
 from pocketmood.data.stage import run as make_data
 from pocketmood.errors import ConfigError, RunError
+from pocketmood.metrics import Paired, paired_difference
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import STAGE_FILE, Stage
+from pocketmood.standing_warnings import of_musicnn, once
+from teacher.company.config import MemberName
+from teacher.musicnn.config import MODELS
 
 NAME = "benchmarks.studies.recordings_table"
 DESCRIPTION = """Measure every model on real recordings, in folds by artist.
 
-Reads a corpus; writes a table (.md and .json) after every row. floor, svm and musicnn-ridge take minutes; ast, vit,
-student and int8 take a teacher, a student and an export per fold. A killed study continues."""
+Reads a corpus; writes a table (.md and .json) after every row. floor, svm, musicnn-ridge and the members of the company
+take minutes; ast, vit, student and int8 a training or an export per fold. A killed study continues."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -49,26 +56,55 @@ def run(config: RecordingsTableConfig, typed: str = f"python -m {NAME}") -> int:
         raise ConfigError(f"{config.run}: no songs yet; pass --music /path/to/{config.corpus}")
     whole = RunFolder(config.run)
     splits = artist_folds(whole.store.clips, config.folds, config.seed)
-    folds = [make_fold(whole, split, whole.beside("folds") / str(number)) for number, split in enumerate(splits)]
+    folds = {
+        place: [make_fold(whole, split, whole.beside(place) / str(number)) for number, split in enumerate(splits)]
+        for place in ("folds", "scratch")
+    }
 
-    found: dict[str, Scores] = {}
+    found: dict[str, Measured] = {}
     missing: dict[str, str] = {}
     for name in config.rows:
         if lack := lacks(name, config):
             missing[name] = lack
             print(f"{title(name)}: NOT MEASURED, {lack}", flush=True)
             continue
-        parts = of_row(name, config, whole, folds)
-        ids = [id_ for part in parts for id_ in part.ids]
-        emotion, labels = (
-            np.concatenate(arrays) for arrays in zip(*((p.emotion, p.labels) for p in parts), strict=True)
-        )
-        found[name] = of_model(emotion, labels, ids)
-        print(f"{title(name)}: {found[name].axes['valence']['auc']} {found[name].axes['arousal']['auc']}", flush=True)
+        found[name] = measured = Measured.of(of_row(name, config, whole, folds[_place(name)]))
+        axes = measured.scores.axes
+        print(f"{title(name)}: {axes['valence']['auc']} {axes['arousal']['auc']}", flush=True)
         write(config, typed, whole, found, missing)
+    # Last, in one go: rows that are timed hours apart are timed on different machines.
+    opened = {name: RunFolder(folds[_place(name)][0].path) for name in found if name in stages.STAGE_ROWS}
+    for name, median_ms in stages.latencies_ms(opened).items():
+        found[name] = replace(found[name], latency_ms=median_ms)
     write(config, typed, whole, found, missing)
     print(table(found), flush=True)
     return 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a row."""
+
+    predicted: Predictions
+    """For all songs, each by the models of its fold."""
+    scores: Scores
+    """Of these predictions."""
+    latency_ms: float | None = None
+    """Median time of a prediction, waveform in; None where it was not timed."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Predictions]) -> Measured:
+        """Join the folds' predictions, and score them."""
+        ids = tuple(id_ for part in parts for id_ in part.ids)
+        emotion, labels = (
+            np.concatenate(arrays) for arrays in zip(*((p.emotion, p.labels) for p in parts), strict=True)
+        )
+        return cls(stages.of_test(ids, emotion, labels), of_model(emotion, labels, ids))
+
+
+def _place(name: str) -> str:
+    """Return the folder of RUN in which a row's folds lie."""
+    return stages.STAGE_ROWS[name].place if name in stages.STAGE_ROWS else "folds"
 
 
 def lacks(name: str, config: RecordingsTableConfig) -> str:
@@ -122,28 +158,67 @@ def _parts(fold: RunFolder) -> tuple[tuple[str, ...], ...]:
     return fold.split.train, fold.split.validation, fold.split.test
 
 
-def table(found: Mapping[str, Scores]) -> str:
+def table(found: Mapping[str, Measured]) -> str:
     """Lay out the rows that were measured."""
     rows = []
-    for name, scores in found.items():
+    for name, measured in found.items():
+        scores = measured.scores
         ccc = np.mean([scores.axes[axis]["ccc"].value for axis in scores.axes])
         figures: list[Figure | None] = [scores.axes[axis]["auc"] for axis in ("valence", "arousal")]
         cells = [_three(figure) for figure in [*figures, scores.quadrant_accuracy]]
-        rows.append([title(name), *cells, "" if name == "svm" else f"{ccc:.3f}"])
-    return markdown_table(["model", "AUC V", "AUC A", "quadrants", "CCC (of signs)"], rows)
+        time = "" if measured.latency_ms is None else f"{measured.latency_ms:.0f}"
+        rows.append([title(name), *cells, "" if name == "svm" else f"{ccc:.3f}", time])
+    return markdown_table(["model", "AUC V", "AUC A", "quadrants", "CCC (of signs)", "ms a clip"], rows)
+
+
+PAIRS = (("company", "musicnn"), ("student", "company"), ("student", "vit"), ("int8", "student"))
+"""Rows whose difference is told, the first less the second."""
+
+
+def _differences(found: Mapping[str, Measured]) -> dict[str, Paired]:
+    """Return paired differences of mean CCC, by "first - second"."""
+    return {
+        f"{first} - {second}": paired_difference(
+            found[first].predicted.emotion,
+            found[second].predicted.emotion,
+            found[first].predicted.labels,
+            found[first].predicted.ids,
+        )
+        for first, second in PAIRS
+        if first in found and second in found
+    }
 
 
 def write(
-    config: RecordingsTableConfig, typed: str, whole: RunFolder, found: Mapping[str, Scores], missing: Mapping[str, str]
+    config: RecordingsTableConfig,
+    typed: str,
+    whole: RunFolder,
+    found: Mapping[str, Measured],
+    missing: Mapping[str, str],
 ) -> None:
     """Write the table with what must stand beside it: what the labels are, doubts, and rows that are missing."""
-    record = whole.data_record
+    record, differences = whole.data_record, _differences(found)
     notes = [
         f"{record.songs} songs of {record.corpus} ({record.label_set}), {record.artists} artists; {config.folds} folds "
         "by artist, each song predicted by models that heard none of its artist's. Of the other folds' songs, 15 % "
         "choose epochs and penalties. Intervals: 95 % over the songs of all folds together."
     ]
+    notes += [
+        f"CCC (of signs), {name}: {gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], paired over songs."
+        for name, gain in differences.items()
+    ]
+    machine = describe()
+    if any(measured.latency_ms for measured in found.values()):
+        notes.append(
+            f"Time: median of {stages.TURNS.repeats} predictions for a clip, waveform in, all rows in turn, on "
+            f"{machine['cores']} cores of a {machine['cpu']}; of a company one member after the other."
+        )
     notes += [f"{title(name)}: {doubt}." for name in found if name in ROWS for doubt in ROWS[name].doubts]
+    # Whatever learnt from a network that has heard music has its doubts.
+    if any(name in stages.STAGE_ROWS and _place(name) == "folds" for name in found):
+        members = (MemberName.parse(name).kind for name in config.teacher.company.members)
+        heard = once(*(of_musicnn(MODELS[kind]) for kind in members if kind in MODELS))
+        notes += [f"The company, its members, student and programs: {doubt}." for doubt in heard]
     notes += [f"NOT MEASURED: {title(name)} ({lack})." for name, lack in missing.items()]
     left = [title(name) for name in ALL_ROWS if name not in config.rows]
     notes += [f"Not asked for (--rows): {', '.join(left)}."] if left else []
@@ -153,7 +228,11 @@ def write(
         "folds": config.folds,
         "seed": config.seed,
         "python": platform.python_version(),
-        "rows": {name: {"title": title(name), **scores.as_json()} for name, scores in found.items()},
+        "rows": {
+            name: {"title": title(name), **measured.scores.as_json(), "latency_ms": measured.latency_ms}
+            for name, measured in found.items()
+        },
+        "differences": {name: gain._asdict() for name, gain in differences.items()},
         "missing": dict(missing),
         "notes": notes,
     }

@@ -13,9 +13,10 @@ from benchmarks.studies import recordings_rows, recordings_stages, recordings_ta
 from benchmarks.studies.recordings_config import ALL_ROWS, FITTED_ROWS, PRESETS, STAGE_ROWS, RecordingsTableConfig
 from pocketmood.data.folds import artist_folds, make_fold
 from pocketmood.data.run_folder import RunFolder
-from pocketmood.errors import ConfigError, DataError
+from pocketmood.errors import ConfigError, DataError, RunError
 from pocketmood.runs import read_json
-from pocketmood.training.weights import FirstWeights
+from pocketmood.training.weights import FirstWeights, Published
+from teacher.company.config import CompanyConfig
 
 
 def write_features(path: Path, run: Path) -> Path:
@@ -84,17 +85,19 @@ def test_features_of_other_songs_are_refused(tiny_run: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_stages_make_teacher_and_student_of_a_fold(tiny_run: Path) -> None:
     smoke = PRESETS["smoke"]
-    config = replace(smoke, run=tiny_run, teacher=replace(smoke.teacher, baseline=False))
+    config = replace(smoke, run=tiny_run, scratch=replace(smoke.scratch, baseline=False))
     run = RunFolder(tiny_run)
     fold = make_fold(run, artist_folds(run.store.clips, 4)[0], run.beside("folds") / "0")
     recordings_stages.make("student", config, fold)
-    for name in ("vit", "student"):
+    for name in ("vit", "company", "student"):
         assert recordings_stages.predictions(name, fold).ids == fold.split.test
     written = {stage: (fold.made(stage) / "stage.json").stat().st_mtime_ns for stage in ("teacher", "student")}
     # Both are up to date now, whichever row asks for them.
-    recordings_stages.make("vit", config, fold)
+    recordings_stages.make("company", config, fold)
     recordings_stages.make("student", config, fold)
     assert written == {stage: (fold.made(stage) / "stage.json").stat().st_mtime_ns for stage in written}
+    timed = recordings_stages.latencies_ms(dict.fromkeys(("vit", "company", "student"), fold))
+    assert list(timed) == ["vit", "company", "student"] and min(timed.values()) > 0
 
 
 @pytest.mark.slow
@@ -106,15 +109,31 @@ def test_the_int8_row_is_the_program_that_ships(exported_run: Path) -> None:
     assert tuple(found.emotion[0]) == tuple(predict(fold.store.waveform(found.ids[0]))[0])
 
 
-def test_all_rows_are_asked_for_by_default() -> None:
-    demo = PRESETS["demo"]
-    assert demo.rows == ALL_ROWS and demo.teacher.synthetic == 0
-    without = replace(demo, teacher=replace(demo.teacher, baseline=False))
+def test_all_rows_are_asked_for_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketmood.training.weights.find", lambda asked: FirstWeights("folder"))
+    ours = PRESETS["recordings"]
+    assert ours.rows == ALL_ROWS and ours.teacher.synthetic == 0
+    without = replace(ours, scratch=replace(ours.scratch, baseline=False))
     assert (
         recordings_table.lacks("ast", without)
-        == "--no-teacher.baseline leaves it out"
-        != recordings_table.lacks("ast", demo)
+        == "--no-scratch.baseline leaves it out"
+        != recordings_table.lacks("ast", ours)
     )
+    small = replace(ours, teacher=replace(ours.teacher, company=CompanyConfig(("musicnn", "vit"))))
+    missing = recordings_table.lacks("musicnn-mtt", small)
+    assert missing == "no member; there are musicnn vit (--teacher.company.members)"
+    assert recordings_table.lacks("musicnn", small) == recordings_table.lacks("company", small) == ""
+
+
+def test_without_published_weights_the_rows_that_learn_from_them_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(asked: Published) -> FirstWeights:
+        raise RunError(f"{asked.title}: its weights are not here; type `make weights`")
+
+    monkeypatch.setattr("pocketmood.training.weights.find", find)
+    ours = PRESETS["recordings"]
+    for name in ("musicnn", "company", "student", "int8"):
+        assert recordings_table.lacks(name, ours) == "MSD_musicnn: its weights are not here; type `make weights`"
+    assert recordings_table.lacks("vit", ours) == ""
 
 
 def test_the_musicnn_row_learns_from_the_teachers_features(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
