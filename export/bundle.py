@@ -49,7 +49,7 @@ def write(
 
     about = describe(job.subject, metrics, job.run.data_record)
     about |= {"corpora": corpora.describe(job.run.data_record, store)}
-    about |= {"deviations_known": corpora.knows_deviations(store, job.run.split.train)}
+    about |= {"deviations_known": store.knows_deviations}
     about |= {"left_out": failures(records), "warnings": list(warnings(job.subject, records))}
     write_text(folder / "MODEL_CARD.md", card(about, shipped))
     about["golden"] = {"ids": list(golden), "clips": len(golden), "mel_clip": golden[0]}

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from pocketmood.data import by_corpus
 from pocketmood.data.clips import ClipStore
 from pocketmood.data.corpora.table import Scale
@@ -17,10 +15,10 @@ from pocketmood.metrics import Array
 from pocketmood.predictions import Predictions
 
 NO_DEVIATIONS = (
-    "no deviations of single listeners are known, so nothing taught `interval68` to differ from song to song: its size "
-    "alone is measured, on validation songs, and how far single listeners scatter is not known"
+    "no deviations of single listeners are known: `interval68` was learnt from how far predictions miss their targets, "
+    "and scaled on validation songs; how far single listeners scatter is not known"
 )
-"""What is to be said of a student whose training songs all lack the deviations of their raters."""
+"""What is to be said of a student of whose songs none has the deviations of its raters."""
 
 
 def describe(record: DataRecord, store: ClipStore) -> list[dict[str, Any]]:
@@ -30,11 +28,6 @@ def describe(record: DataRecord, store: ClipStore) -> list[dict[str, Any]]:
         asdict(corpus) | {"deviations": sum(clip.deviation is not None for clip in rated if clip.corpus == corpus.name)}
         for corpus in record.corpora
     ]
-
-
-def knows_deviations(store: ClipStore, songs: Sequence[str]) -> bool:
-    """Tell whether any of these songs has the deviations of its raters."""
-    return bool(np.isfinite(store.deviations(songs)).all(1).any())
 
 
 def scores(record: DataRecord, store: ClipStore, songs: Sequence[str], emotion: Array) -> list[dict[str, Any]]:

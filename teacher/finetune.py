@@ -153,7 +153,7 @@ def _validation(
     # Validation needs the same spectrograms after every epoch: make them once, keep them where they fit (host memory).
     held = torch.cat([mel.cpu() for _, mel in whole_mels(store, split.validation, front.to(default_device()))])
     labels = store.labels(split.validation)
-    ratings, deviations = torch.from_numpy(labels), torch.from_numpy(store.deviations(split.validation))
+    ratings, deviations = torch.from_numpy(labels), torch.from_numpy(store.taught_deviations(split.validation))
 
     def validate(model: nn.Module) -> dict[str, float]:
         network = cast("FineTune", model).teacher

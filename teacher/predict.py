@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from pocketmood.spec import MelSpec
 
 DESCRIPTION = """Print one line per file: valence and arousal in [-1, 1], each with the standard deviation expected of
-one listener's rating and its place on the 1-9 scale, then mood word and quadrant; draw them on the plane, and where in
-each spectrogram the teacher looked (attention rollout)."""
+one listener's rating (or, of a teacher whose songs had no deviations, of its own misses) and its place on the 1-9
+scale, then mood word and quadrant; draw them on the plane, and where in each spectrogram the teacher looked (attention
+rollout)."""
 LONGEST_NAME = 32
 """Characters of a name in the picture; longer ones lose their middle."""
 

@@ -148,6 +148,20 @@ class ClipStore:
         """Return the raters' standard deviations [N, 2] in [-1, 1] units; NaN where unknown."""
         return _pairs([self.clips[self.index(id_)].deviation for id_ in ids])
 
+    @property
+    def knows_deviations(self) -> bool:
+        """Whether the raters' deviations of any clip are known; of experts' tags none are."""
+        return any(clip.deviation is not None for clip in self.clips)
+
+    def taught_deviations(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """Return the deviations [N, 2] that a network's width is taught by: as `deviations`, 0 where no clip has any.
+
+        With 0 the width becomes the size of the network's own misses, as that of the ridge floor is. Left out, it would
+        stay as random as its first weights, and a reader would take the differences between songs for something.
+        """
+        known = self.deviations(ids)
+        return known if self.knows_deviations else np.zeros_like(known)
+
     def corpus_of(self, ids: Sequence[str]) -> list[str]:
         """Return the name of the corpus of each clip; "" for music without ratings and for what was made."""
         return [self.clips[self.index(id_)].corpus for id_ in ids]

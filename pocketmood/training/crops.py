@@ -104,7 +104,7 @@ class CropDataset(Dataset[dict[str, Any]]):
         self.synthetic, self.seed, self.epoch = synthetic, seed, 0
         self.rows = [store.index(name) for name in ids]
         self.labels = store.labels(ids)
-        self.deviations = store.deviations(ids)
+        self.deviations = store.taught_deviations(ids)
         self.variants = self.augment.variants
         self.variant_rows = [] if self.variants is None else self.variants.rows(ids)  # [N][K]
         self.total_frames = geometry.spec.frames(store.raw.shape[1])

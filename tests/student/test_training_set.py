@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from pocketmood.data.clips import ClipStore
 from pocketmood.errors import DataError, PocketmoodError
 from pocketmood.mel import MelFrontEnd
 from pocketmood.spec import MelSpec
 from pocketmood.training.crops import spectrogram
 from pocketmood.training.schedule import Schedule
 from student.config import AugmentConfig
+from student.losses import Targets, rater_sd_term
 from student.training_set import SoftTargetCrops, TrainingData, collate
 from tests.helpers.soft_targets import CROPS, FEATURES
 from tests.helpers.student_configs import smoke
@@ -91,6 +93,21 @@ def test_unrated_clips_are_marked_not_invented(data: TrainingData) -> None:
     assert batch["labelled"].tolist() == [True, False]
     assert torch.isfinite(batch["labels"]).all() and batch["deviations"][1].isnan().all()
     assert batch["features"].shape == (2, FEATURES)
+
+
+def test_songs_without_any_deviations_teach_the_width_by_misses(data: TrainingData) -> None:
+    store, table = data.store, data.soft_targets
+    assert SoftTargetCrops(store, table, SPEC, smoke())[0]["deviations"] == pytest.approx([0.3, 0.35], rel=1e-6)
+    tags = ClipStore(
+        store.folder, [replace(clip, deviation=None) for clip in store.clips], store.samples, SPEC.sample_rate
+    )
+    item = SoftTargetCrops(tags, table, SPEC, smoke())[0]
+    assert item["deviations"].tolist() == [0, 0]
+    # Then the likelihood is that of the target, and a width equal to the miss fits best: log s + m^2 / (2 s^2).
+    miss = torch.full((1, 2), 0.25)
+    targets = Targets(torch.zeros(1, 2), torch.ones(1, dtype=torch.bool), torch.zeros(1, 2), miss, miss, miss)
+    at = {width: float(rater_sd_term(torch.full((1, 2), width), miss, targets)) for width in (0.2, 0.25, 0.3)}
+    assert min(at, key=lambda width: at[width]) == 0.25
 
 
 def test_lengths_the_soft_targets_lack_are_refused(data: TrainingData) -> None:

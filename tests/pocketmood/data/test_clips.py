@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,15 @@ def test_a_store_gives_back_what_went_in(tmp_path: Path) -> None:
     np.testing.assert_allclose(store.labels(["2"]), [[0.25, -0.5]], rtol=0, atol=0)
     np.testing.assert_allclose(store.deviations(["2"]), [[0.3, 0.4]], rtol=0, atol=1e-7)
     assert np.isnan(store.labels(["x"])).all()
+
+
+def test_widths_are_taught_by_misses_where_no_deviation_is_known(tmp_path: Path) -> None:
+    store = write(tmp_path / "some")
+    np.testing.assert_array_equal(store.taught_deviations(["2", "x"]), store.deviations(["2", "x"]))
+    tags = [replace(clip, deviation=None) for clip in CLIPS]
+    store = ClipStore.write(tmp_path / "none", tags, np.zeros((2, SPEC.samples)), SPEC)
+    assert not store.knows_deviations and np.isnan(store.deviations(["2"])).all()
+    np.testing.assert_array_equal(store.taught_deviations(["2", "x"]), np.zeros((2, 2)))
 
 
 def test_a_shorter_window_is_the_middle_of_each_clip(tmp_path: Path) -> None:
