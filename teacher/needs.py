@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pocketmood.command import parse
 from pocketmood.spec import MelSpec
 from pocketmood.training.doctor import Needs, Songs
-from teacher.company.config import published
+from teacher.company.config import MemberName, published, trained
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
 from teacher.presets import PRESETS
 
@@ -28,6 +28,10 @@ _VIT_BYTES = 4 * 86_000_000
 _VIT_COPIES = 6
 """ViT-B on disk at once: weights, best weights, averages, and a checkpoint with both moments."""
 
+_HEARD_BYTES = {"musicnn": 41_000, "musicnn-mtt": 87_000}
+"""What is kept of a clip that a frozen network has heard: ten windows of its features."""
+_TITLES = {"vit": "ViT", "ast": "AST"}
+
 
 def of_words(words: Sequence[str]) -> Needs:
     """Return what a command line of the stage would need."""
@@ -36,7 +40,8 @@ def of_words(words: Sequence[str]) -> Needs:
 
 def needs(config: TeacherConfig) -> Needs:
     """Return what a config needs."""
-    share = config.training.schedule.batch_size / _VIT_BATCH if config.vit.pretrained else 0.1
+    large = any(vit.pretrained for _, vit, _ in _networks(config))
+    share = config.training.schedule.batch_size / _VIT_BATCH if large else 0.1
     if config.synthetic:
         share = max(share, config.gan.batch_size / _GAN_BATCH)
     return Needs(
@@ -56,9 +61,19 @@ def _disk_bytes(config: TeacherConfig, songs: Songs) -> int:
     """Estimate what the stage writes: synthetic clips, the networks, and soft targets with their features."""
     spec = MelSpec()
     drawn = config.synthetic * spec.bands * spec.frames(spec.samples) * 2  # float16
-    networks = _VIT_COPIES * _VIT_BYTES if config.vit.pretrained else 100_000_000
-    targets = songs.all * (1 + config.soft_targets.crops) * 4 * 800
-    return round(drawn + networks + targets + 500_000_000)  # the GAN, pictures and sounds
+    networks = sum(_VIT_COPIES * _VIT_BYTES if vit.pretrained else 100_000_000 for _, vit, _ in _networks(config))
+    # A table of each member, and the company's own where there are several.
+    members = config.company.members
+    tables = len(members) + (len(members) > 1)
+    targets = tables * songs.all * (1 + config.soft_targets.crops) * 4 * 800
+    heard = sum(_HEARD_BYTES.get(MemberName.parse(name).kind, 0) for name in members) * songs.all
+    return round(drawn + networks + targets + heard + 500_000_000)  # the GAN, pictures and sounds
+
+
+def _networks(config: TeacherConfig) -> list[tuple[str, VitConfig, FineTuneConfig]]:
+    """List the transformers that are trained, by the names of their steps: members of a company, and the baseline."""
+    settings = {"vit": (config.vit, config.training), "ast": (config.ast, config.ast_training)}
+    return [(name, *settings[kind]) for name in trained(config) if (kind := MemberName.parse(name).kind) in settings]
 
 
 def _probes(config: TeacherConfig, songs: Songs) -> tuple[Probe, ...]:
@@ -71,13 +86,12 @@ def _probes(config: TeacherConfig, songs: Songs) -> tuple[Probe, ...]:
         passes = gan.accumulation * (gan.steps_per_epoch or max(songs.train // (gan.batch_size * gan.accumulation), 1))
         build = partial(_gan_step, config)
         found.append(Probe("GAN", gan.batch_size, gan.epochs * passes, config.training.schedule.precision, build))
-    networks = [("ViT", config.vit, config.training)]
-    networks += [("AST", config.ast, config.ast_training)] if config.baseline else []
-    for name, vit, training in networks:
+    # Heads above frozen networks take seconds, whatever the songs: there is no step of theirs to time.
+    for name, vit, training in _networks(config):
         schedule = training.schedule
         steps = schedule.epochs * math.ceil(songs.train / schedule.batch_size)
         build = partial(_vit_step, vit, training)
-        found.append(Probe(name, schedule.batch_size, steps, schedule.precision, build))
+        found.append(Probe(_TITLES.get(name, name), schedule.batch_size, steps, schedule.precision, build))
     return tuple(found)
 
 

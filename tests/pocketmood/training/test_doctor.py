@@ -125,8 +125,9 @@ def test_missing_weights_and_a_full_disk_stop(machine: Machine) -> None:
     machine.patch.setattr(doctor, "free_bytes", lambda folder: GB)
     found = machine.screen(code=FOUND)
     assert found["ViT-B/16"] == found["mobilevit_s"] == ("stop", "not to be had: no network")
-    # By hand: 3200 clips of 128 x 1292 in two bytes, six copies of ViT-B, soft targets, half a gigabyte of the rest.
-    wanted = 3200 * 128 * 1292 * 2 + 6 * 4 * 86e6 + 1802 * 9 * 4 * 800 + 500e6 + 300e6
+    # By hand: 3200 clips of 128 x 1292 in two bytes, six copies of ViT-B, the AST, soft targets, half a gigabyte of the
+    # rest; MobileViT.
+    wanted = 3200 * 128 * 1292 * 2 + 6 * 4 * 86e6 + 100e6 + 1802 * 9 * 4 * 800 + 500e6 + 300e6
     assert found["disk"] == ("stop", f"1.0 GB free, about {wanted / 1e9:.1f} GB to be written (estimate)")
     assert machine.screen("--student=--weights random", code=FOUND).keys() == found.keys() - {"mobilevit_s"}
 
@@ -156,7 +157,9 @@ def test_flags_are_split_as_the_shell_of_the_makefile_does(machine: Machine) -> 
 
 
 def test_an_unknown_preset_is_refused(machine: Machine) -> None:
-    with pytest.raises(ConfigError, match="'strimlined' is unknown; choose from full, streamlined, demo, smoke"):
+    with pytest.raises(
+        ConfigError, match="'strimlined' is unknown; choose from full, streamlined, demo, recordings, smoke"
+    ):
         machine.screen("--preset", "strimlined")
 
 
@@ -230,6 +233,16 @@ def test_a_step_is_timed_and_scaled_to_the_batch(monkeypatch: pytest.MonkeyPatch
     measured = probe.measure(Probe("x", 12, 100, "auto", build, least=2))  # type: ignore[arg-type]
     assert measured == Measured(15.0, 2) and taken == [2]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_company_is_asked_for_what_its_members_need() -> None:
+    def probes(*members: str) -> list[str]:
+        wanted = doctor.of("teacher", "recordings", Path("runs/x"), ["--company.members", *members])
+        return [probe.name for probe in wanted.probes(doctor.DEAM)]
+
+    # Heads above frozen networks have no steps; of two ViTs each is timed.
+    assert probes("musicnn") == []
+    assert probes("musicnn", "vit", "vit@1", "ast") == ["ViT", "vit@1", "AST"]
 
 
 def test_every_probe_of_the_small_presets_takes_a_step() -> None:
