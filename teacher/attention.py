@@ -79,7 +79,9 @@ def _recording(teacher: Teacher) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     def from_output(_: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
         weights.append(output[1])
 
-    handles = [backbone.final_norm.register_forward_hook(lambda _, inputs, output: last.append(output))]
+    # All that have attention have the norm behind it.
+    norm = cast("nn.Module", backbone.final_norm)
+    handles = [norm.register_forward_hook(lambda _, inputs, output: last.append(output))]
     before = ""
     if isinstance(backbone, Pretrained):
         # Fused attention has no weights to give; "eager" computes them one by one. Same function, other rounding.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from pocketmood.errors import ConfigError
 from pocketmood.presets import DEFAULT_RUN
-from pocketmood.training.schedule import Schedule
 from pocketmood.training.variants import VariantsConfig
 from pocketmood.training.weights import FOLDER_FILES, Published
 from teacher.company.config import CompanyConfig
 from teacher.gan.config import GanConfig
-from teacher.musicnn.config import FrozenConfig
+from teacher.musicnn.config import FrozenConfig, TunedConfig
+from teacher.recipe import Recipe
 
 PATCH = 16
 """Bands and frames that one token of "small" and of "ast" stands for."""
@@ -108,60 +107,20 @@ AST_DEMO = VitConfig(size="ast", stride=5, frames=256, width=128, layers=4, head
 """The baseline for minutes on a CPU, on the frames that the small ViT looks at."""
 
 
-SCHEDULE = Schedule(epochs=18, ema_decay=0.99)
-"""Of a teacher from scratch; presets change its length and pace."""
-
-
 @dataclass(frozen=True)
-class FineTuneConfig:
+class FineTuneConfig(Recipe):
     """How the ViT is trained."""
 
-    schedule: Schedule = SCHEDULE
-    """How long and how fast; its learning rate is that of heads and of everything trained from scratch."""
-    backbone_learning_rate: float | None = None
-    """Largest rate of pretrained layers; the same as the others if left out."""
     crop_frames: int = 128
     """Frames of a random training crop, at the network's stride; validation is on whole clips."""
     whole_batches: float = 0.0
     """Share of the training batches that hold whole clips instead of crops; each is drawn for itself."""
-    gain_db: float = 2.5
-    """Largest random change of level."""
-    mask_bands: int = 16
-    """Widest run of mel bands masked per crop (SpecAugment)."""
-    mask_frames: int = 16
-    """Widest run of frames masked per crop (SpecAugment)."""
-    ccc_weight: float = 1.0
-    """Weight of 1 - CCC over the batch, mean of both axes."""
-    mse_weight: float = 1.0
-    """Weight of the mean squared error."""
-    rater_sd_weight: float = 0.1
-    """Weight of rater_sd's Gaussian negative log likelihood."""
-    valence_share: float = 0.5
-    """Share of valence in 1 - CCC and in the squared error; arousal has the rest."""
-    weigh_by_agreement: bool = False
-    """Weigh ratings by how well their raters agree, in 1 - CCC and in the squared error."""
-    unfreeze: tuple[tuple[int, int], ...] = ()
-    """(epoch, layers) pairs: from that epoch on, counted from 1, so many last encoder layers learn, the rest of the
-    backbone never does, and the schedule begins anew. Empty: everything learns from the beginning."""
-    best_by: Literal["ccc", "mse", "loss"] = "ccc"
-    """What the kept epoch is best at on validation, and what `patience` waits for: mean CCC, which counts in the end,
-    squared error, or, as in the recipe, the training's own loss, over all validation clips at once."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that train nothing."""
-        if self.schedule.batch_size < 2:  # a correlation over one clip is not defined
-            raise ConfigError(f"batch_size {self.schedule.batch_size} must be at least 2")
-        if self.unfreeze and self.schedule.restarts:
-            raise ConfigError(f"restarts {self.schedule.restarts} follow from unfreeze {self.unfreeze}; leave one out")
-        for name, share in (("valence share", self.valence_share), ("whole_batches", self.whole_batches)):
-            if not 0 <= share <= 1:
-                raise ConfigError(f"{name} {share} must lie in [0, 1]")
-        if min(self.ccc_weight, self.mse_weight, self.rater_sd_weight) < 0 or self.ccc_weight + self.mse_weight == 0:
-            raise ConfigError("loss weights must not be negative, and CCC or squared error must count")
-        if any(first < 1 or layers < 0 for first, layers in self.unfreeze) or any(
-            (a[0] >= b[0] or a[1] >= b[1]) for a, b in pairwise(self.unfreeze)
-        ):
-            raise ConfigError(f"unfreeze {self.unfreeze} must name later epochs for more layers, epochs from 1")
+        super().__post_init__()
+        if not 0 <= self.whole_batches <= 1:
+            raise ConfigError(f"whole_batches {self.whole_batches} must lie in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -215,6 +174,8 @@ class TeacherConfig:
     """How the baseline is trained."""
     musicnn: FrozenConfig = field(default_factory=FrozenConfig)
     """The heads of members that listen with a frozen musicnn."""
+    musicnn_tuned: TunedConfig = field(default_factory=TunedConfig)
+    """How `musicnn-tuned` is trained, a member whose layers learn too; its first weights are those of `musicnn`."""
     company: CompanyConfig = field(default_factory=CompanyConfig)
     """The teachers whose predictions together are the teacher's."""
     soft_targets: SoftTargetsConfig = field(default_factory=SoftTargetsConfig)

@@ -126,7 +126,7 @@ def train(
             folder,
             replace(recipe.schedule, restarts=restarts(recipe)),
             config.seed,
-            metric={"ccc": "ccc_mean", "mse": "mse_mean", "loss": "loss"}[recipe.best_by],
+            metric=recipe.metric,
             lowest=recipe.best_by != "ccc",
             groups=parameter_groups(teacher, recipe),
             on_epoch=partial(begin_epoch, teacher, recipe) if recipe.unfreeze else None,

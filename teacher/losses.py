@@ -14,7 +14,7 @@ from pocketmood.training.losses import ccc_from_moments, rating_moment
 from teacher.vit import TeacherOutput
 
 if TYPE_CHECKING:
-    from teacher.config import FineTuneConfig
+    from teacher.recipe import Recipe
 
 LEAST_DEVIATION = 0.25
 """Ratings whose raters agree to the last step of the scale still err by about this much: one point of nine."""
@@ -60,7 +60,7 @@ def agreement_weight(deviation: Tensor) -> Tensor:
     return torch.where(known, weight / mean.clamp(min=_TINY), 1.0)
 
 
-def emotion_loss(output: TeacherOutput, label: Tensor, deviation: Tensor, config: FineTuneConfig) -> dict[str, Tensor]:
+def emotion_loss(output: TeacherOutput, label: Tensor, deviation: Tensor, config: Recipe) -> dict[str, Tensor]:
     """Compare predictions with ratings.
 
     Returns the unweighted terms "ccc", "mse" (valence and arousal by `valence_share`) and "rater_sd", and the weighted

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from pocketmood.training.probe import Probe
+    from teacher.musicnn.config import TunedConfig
 
 _GAN_BATCH, _VIT_BATCH = 24, 12
 _PEAK_BYTES, _FIXED_BYTES = 4_700_000_000, 1_200_000_000
@@ -30,6 +31,10 @@ _VIT_COPIES = 6
 
 _HEARD_BYTES = {"musicnn": 41_000, "musicnn-mtt": 87_000}
 """What is kept of a clip that a frozen network has heard: ten windows of its features."""
+_LEVELS_BYTES = 2 * 1876 * 96
+"""Of a song's levels on disk, while a musicnn is fine-tuned."""
+_MUSICNN = (((23, 7, 38), (14, 7, 67), (3, 128, 1), (7, 64, 1), (17, 32, 1)), 64, 200, 50)
+"""Shapes of MSD_musicnn as `make weights` leaves it: kernels of its blocks, channels, units, tags."""
 _TITLES = {"vit": "ViT", "ast": "AST"}
 
 
@@ -67,6 +72,8 @@ def _disk_bytes(config: TeacherConfig, songs: Songs) -> int:
     tables = len(members) + (len(members) > 1)
     targets = tables * songs.all * (1 + config.soft_targets.crops) * 4 * 800
     heard = sum(_HEARD_BYTES.get(MemberName.parse(name).kind, 0) for name in members) * songs.all
+    if any(MemberName.parse(name).kind == "musicnn-tuned" for name in members):
+        heard += (_HEARD_BYTES["musicnn"] + _LEVELS_BYTES) * songs.all
     return round(drawn + networks + targets + heard + 500_000_000)  # the GAN, pictures and sounds
 
 
@@ -92,6 +99,12 @@ def _probes(config: TeacherConfig, songs: Songs) -> tuple[Probe, ...]:
         steps = schedule.epochs * math.ceil(songs.train / schedule.batch_size)
         build = partial(_vit_step, vit, training)
         found.append(Probe(_TITLES.get(name, name), schedule.batch_size, steps, schedule.precision, build))
+    for name in trained(config):
+        if MemberName.parse(name).kind == "musicnn-tuned":
+            schedule = config.musicnn_tuned.schedule
+            steps = schedule.epochs * math.ceil(songs.train / schedule.batch_size)
+            build = partial(_musicnn_step, config.musicnn_tuned)
+            found.append(Probe(name, schedule.batch_size, steps, schedule.precision, build))
     return tuple(found)
 
 
@@ -109,6 +122,29 @@ def _vit_step(vit: VitConfig, training: FineTuneConfig, place: torch.device) -> 
     def step(items: int) -> None:
         mel = torch.rand(items, 1, MelSpec().bands, training.crop_frames, device=place) * 2 - 1
         emotion, rater_sd, _ = teacher(mel)
+        (emotion.square().mean() + rater_sd.square().mean()).backward()
+
+    return step
+
+
+def _musicnn_step(training: TunedConfig, place: torch.device) -> Callable[[int], None]:
+    """Build a musicnn at random with all layers learning that ever do, and return its step on silence."""
+    import torch
+
+    from teacher.musicnn.backbone import MusicnnBackbone
+    from teacher.musicnn.front_end import SPEC, WINDOW_FRAMES
+    from teacher.musicnn.network import Musicnn
+    from teacher.unfreezing import prepare
+    from teacher.vit import Teacher
+
+    kernels, middle, units, tags = _MUSICNN
+    teacher = Teacher(MusicnnBackbone(Musicnn(list(kernels), middle, units, tags)), 0, training.dropout)
+    teacher.to(place).train()
+    prepare(teacher, training)
+
+    def step(items: int) -> None:
+        windows = torch.zeros(items, training.windows, WINDOW_FRAMES, SPEC.bands, device=place)
+        emotion, rater_sd, _ = teacher(windows)
         (emotion.square().mean() + rater_sd.square().mean()).backward()
 
     return step

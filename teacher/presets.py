@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from pocketmood.training.schedule import Schedule
 from teacher.company.config import CompanyConfig
-from teacher.config import AST_DEMO, SCHEDULE, FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
+from teacher.config import AST_DEMO, FineTuneConfig, SoftTargetsConfig, TeacherConfig, VitConfig
 from teacher.gan.config import PRESETS as GAN_PRESETS
+from teacher.recipe import SCHEDULE
 
 _BASE = VitConfig(size="base", stride=1, frames=1292, hidden=256)
 _BASE_SCHEDULE = Schedule(

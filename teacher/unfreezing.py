@@ -9,7 +9,7 @@ from teacher.vit import encoder_layers, final_norm
 if TYPE_CHECKING:
     from torch import nn
 
-    from teacher.config import FineTuneConfig
+    from teacher.recipe import Recipe
     from teacher.vit import Teacher
 
 _UNDECAYED = ("frequency", "time", "token", "cls_token", "distillation_token", "position_embeddings")
@@ -21,7 +21,7 @@ def layers_at(epoch: int, unfreeze: tuple[tuple[int, int], ...]) -> int:
     return max((layers for first, layers in unfreeze if first <= epoch + 1), default=0)
 
 
-def waiting(teacher: Teacher, config: FineTuneConfig) -> list[tuple[int, nn.Module]]:
+def waiting(teacher: Teacher, config: Recipe) -> list[tuple[int, nn.Module]]:
     """List the parts of the backbone that start to learn after the first epoch, each with its epoch (from 0)."""
     layers = encoder_layers(teacher)
     parts = []
@@ -37,7 +37,7 @@ def waiting(teacher: Teacher, config: FineTuneConfig) -> list[tuple[int, nn.Modu
     return parts
 
 
-def prepare(teacher: Teacher, config: FineTuneConfig) -> None:
+def prepare(teacher: Teacher, config: Recipe) -> None:
     """Freeze for good what no epoch trains; leave everything else trainable. Without `unfreeze` all is trained."""
     if not config.unfreeze:
         return
@@ -47,7 +47,7 @@ def prepare(teacher: Teacher, config: FineTuneConfig) -> None:
         part.requires_grad_(True)
 
 
-def begin_epoch(teacher: Teacher, config: FineTuneConfig, epoch: int) -> str:
+def begin_epoch(teacher: Teacher, config: Recipe, epoch: int) -> str:
     """Let the parts learn whose epoch (from 0) has come, and no others; heads always learn. Returns that in words."""
     for start, part in waiting(teacher, config):
         part.requires_grad_(epoch >= start)
@@ -55,14 +55,14 @@ def begin_epoch(teacher: Teacher, config: FineTuneConfig, epoch: int) -> str:
     return f"{min(layers, of)} of {of} layers {'learns' if layers == 1 else 'learn'}" if layers else "heads alone learn"
 
 
-def restarts(config: FineTuneConfig) -> tuple[int, ...]:
+def restarts(config: Recipe) -> tuple[int, ...]:
     """Return after how many epochs the schedule begins anew: wherever further layers join, else where it says."""
     if not config.unfreeze:
         return config.schedule.restarts
     return tuple(first - 1 for first, _ in config.unfreeze if 1 < first <= config.schedule.epochs)
 
 
-def parameter_groups(teacher: Teacher, config: FineTuneConfig) -> list[dict[str, Any]]:
+def parameter_groups(teacher: Teacher, config: Recipe) -> list[dict[str, Any]]:
     """Split what is ever trained by first epoch, rate (backbone, heads) and decay (biases, norms, positions have none).
 
     Each group names its first epoch (from 0) as "epoch". Optimisers skip parameters without a gradient, so a group that

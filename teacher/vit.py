@@ -1,6 +1,7 @@
-"""The teacher: one class over four backbones, two trained from scratch and two with published weights.
+"""The teacher: one class over five backbones, two trained from scratch and three with published weights.
 
-Conventions: input is the front end's spectrogram [B, 1, M, T] in [-1, 1] at the config's frame stride. `emotion` [B, 2]
+Conventions: input is the front end's spectrogram [B, 1, M, T] in [-1, 1] at the config's frame stride (of a musicnn,
+which `teacher/musicnn/tuned.py` builds, windows of its own levels). `emotion` [B, 2]
 lies in (-1, 1); `rater_sd` [B, 2] is the standard deviation expected of one listener's rating around the song's mean,
 above `RATER_SD_FLOOR`.
 """
@@ -24,6 +25,7 @@ from pocketmood.training.checkpoints import load_tensors, save_tensors
 from pocketmood.training.weights import find
 from teacher.ast import Ast
 from teacher.config import PATCH, VitConfig
+from teacher.musicnn.backbone import MusicnnBackbone
 from teacher.pretrained import Pretrained, bare_backbone, pretrained_backbone
 from teacher.record import FineTuned, SavedTeacher
 from teacher.tokens import TokenEncoder
@@ -62,7 +64,7 @@ class StemVit(TokenEncoder):
         return torch.cat([tokens.mean(1), tokens.amax(1)], 1)
 
 
-Backbone = StemVit | Ast | Pretrained
+Backbone = StemVit | Ast | Pretrained | MusicnnBackbone
 
 
 class Teacher(nn.Module):
@@ -80,8 +82,11 @@ class Teacher(nn.Module):
         nn.init.constant_(bias, math.log(math.expm1(TYPICAL_RATER_SD)))
 
     def forward(self, mel: Tensor) -> TeacherOutput:
-        """Predict for spectrograms [B, 1, M, T]."""
-        features = self.backbone(mel)
+        """Predict for spectrograms [B, 1, M, T], or what else the backbone takes."""
+        return self.predict(self.backbone(mel))
+
+    def predict(self, features: Tensor) -> TeacherOutput:
+        """Predict from the backbone's features [B, F]."""
         # Detached: rater_sd must not bend the features, which serve the emotion alone.
         rater_sd = RATER_SD_FLOOR + nn.functional.softplus(self.rater_sd(features.detach()))
         return TeacherOutput(torch.tanh(self.emotion(features)), rater_sd, features)
@@ -111,12 +116,12 @@ def weights_source(teacher: Teacher) -> str:
 
 
 def encoder_layers(teacher: Teacher) -> list[nn.Module]:
-    """List the transformer layers of the backbone, first (next to the input) to last."""
+    """List the layers of the backbone, first (next to the input) to last."""
     return list(teacher.backbone.layers)
 
 
-def final_norm(teacher: Teacher) -> nn.Module:
-    """Return the norm between the last transformer layer and the heads; it learns whenever the last layer does."""
+def final_norm(teacher: Teacher) -> nn.Module | None:
+    """Return the norm between the last layer and the heads, which learns whenever that layer does; None where none."""
     return teacher.backbone.final_norm
 
 

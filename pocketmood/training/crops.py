@@ -130,7 +130,7 @@ class CropDataset(Dataset[dict[str, Any]]):
             item["crop"] = int(rng.integers(len(geometry.crops)))
             start, frames = geometry.crops[item["crop"]]
         gain_db = rng.uniform(-self.augment.gain_db, self.augment.gain_db)
-        item["mask"] = _draw_mask(rng, self.augment, spec.bands, frames)
+        item["mask"] = draw_mask(rng, self.augment, spec.bands, frames)
 
         if index < len(self.rows):
             # Last of all draws: with or without variants an item has the same crop, gain and mask.
@@ -207,7 +207,7 @@ def whole_mels(
         yield names, spectrogram(front, front.padded(wave))
 
 
-def _draw_mask(rng: np.random.Generator, augment: Augment, bands: int, frames: int) -> NDArray[np.int64]:
+def draw_mask(rng: np.random.Generator, augment: Augment, bands: int, frames: int) -> NDArray[np.int64]:
     """Draw which bands and frames SpecAugment masks; at most half of a short crop."""
     width = int(rng.integers(min(augment.bands, bands // 2) + 1))
     length = int(rng.integers(min(augment.frames, frames // 2) + 1))

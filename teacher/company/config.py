@@ -16,6 +16,7 @@ KINDS = {
     "ast": "teacher.company.network",
     "musicnn": "teacher.musicnn.member",
     "musicnn-mtt": "teacher.musicnn.member",
+    "musicnn-tuned": "teacher.musicnn.tuned_member",
 }
 """Kind of member -> the module whose `kind(name)` gives it, imported when it is asked for: a line for each new kind."""
 MOST = 8

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from pocketmood.errors import ConfigError
+from pocketmood.training.schedule import Schedule
 from pocketmood.training.weights import Published
+from teacher.recipe import Recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "musicnn"
 """Where `make weights` puts converted weights."""
@@ -53,3 +55,35 @@ class FrozenConfig:
     def without_place(self) -> FrozenConfig:
         """Leave out where things lie: what first weights are is an input of its own, and features follow from them."""
         return replace(self, weights=None, features=Path())
+
+
+TUNED_SCHEDULE = Schedule(epochs=16, learning_rate=1e-3, warmup=0.1, cosine_end="last")
+"""Of the fine-tuned network: validation rises no further behind it."""
+
+
+@dataclass(frozen=True)
+class TunedConfig(Recipe):
+    """How MSD_musicnn is fine-tuned: heads first, then its layers from the last one down."""
+
+    schedule: Schedule = TUNED_SCHEDULE
+    """How long and how fast; its learning rate is that of the heads."""
+    backbone_learning_rate: float | None = 3e-4
+    """Largest rate of the published layers; the same as the heads' if left out."""
+    unfreeze: tuple[tuple[int, int], ...] = ((1, 0), (3, 2), (6, 4))
+    """(epoch, layers) pairs, as of the ViT. Of five: dense, the three convolutions in time from the last one down, and
+    the shaped kernels, which cost three times all the others and do not learn unless asked to."""
+    windows: int = 2
+    """Windows of 3 s, anywhere in the song, that a training item consists of."""
+    dropout: float = 0.5
+    """Share of the features dropped in front of the heads."""
+    mixup: float = 0.4
+    """Mix each item with another in proportions of Beta(mixup, mixup), ratings alike; 0 mixes nothing."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that train nothing."""
+        super().__post_init__()
+        if self.windows < 1 or not 0 <= self.dropout < 1 or self.mixup < 0:
+            raise ConfigError(
+                f"musicnn-tuned: windows {self.windows} must be at least 1, dropout {self.dropout} in [0, 1), and "
+                f"mixup {self.mixup} not negative"
+            )

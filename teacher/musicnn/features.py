@@ -126,6 +126,11 @@ def stretches(crops: Sequence[Crop], stride: int, spec: MelSpec) -> list[tuple[f
     return [(start * hop_s, (start + (frames - 1) * stride + 1) * hop_s) for start, frames in crops]
 
 
+def crop_times(store: ClipStore, crops: Sequence[Crop], stride: int) -> list[tuple[float, float]]:
+    """Return (start_s, end_s) of crops, the first of which is the whole clip whatever it says."""
+    return [(0.0, store.samples / store.sample_rate), *stretches(crops[1:], stride, MelSpec())]
+
+
 def make_table(
     store: ClipStore, ids: Sequence[str], times: Sequence[tuple[float, float]], listener: Listener, folder: Path
 ) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ from pocketmood.training.checkpoints import load_tensors, save_tensors
 from pocketmood.training.device import default_device
 from pocketmood.training.weights import FirstWeights, find
 from teacher.musicnn.config import FrozenConfig, Kernel, published
-from teacher.musicnn.features import Listener, make_table, stretches
+from teacher.musicnn.features import Listener, crop_times, make_table
 from teacher.musicnn.head import Head, fit
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class FrozenTeacher:
 
         crops: (start_hop, frames) at a stride of the house's spectrogram.
         """
-        times = [(0.0, store.samples / store.sample_rate), *stretches(crops[1:], stride, MelSpec())]
+        times = crop_times(store, crops, stride)
         described = make_table(store, ids, times, self.listener, Path(self.record.features_folder))
         models = np.array([self.record.model_of.get(name, 0) for name in ids])
         return self._of_features(described, models)

@@ -1,4 +1,7 @@
-"""Members that listen with a frozen musicnn: `musicnn` with MSD_musicnn, `musicnn-mtt` with MTT_musicnn."""
+"""Members that listen with a frozen musicnn: `musicnn` with MSD_musicnn, `musicnn-mtt` with MTT_musicnn.
+
+What a trained one can do is the same for the fine-tuned network (`tuned_member.py`).
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from teacher.config import SoftTargetsConfig, TeacherConfig
     from teacher.gan.synthesis import SyntheticStore
     from teacher.musicnn.frozen import FrozenTeacher
+    from teacher.musicnn.tuned import TunedTeacher
     from teacher.record import FineTuned
 
 STRIDE = 1
@@ -29,10 +33,10 @@ STRIDE = 1
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """A trained head with its network."""
+class Listening:
+    """A trained musicnn teacher, frozen or fine-tuned."""
 
-    teacher: FrozenTeacher
+    teacher: FrozenTeacher | TunedTeacher
     """Ready to predict."""
 
     @property
@@ -46,14 +50,14 @@ class Frozen:
         return self.teacher.parameters
 
     def whole(self, clips: ClipStore, ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Predict emotion and rater_sd for whole clips; training songs out of fold."""
+        """Predict emotion and rater_sd for whole clips; a frozen one predicts training songs out of fold."""
         found = self.teacher.predict(clips, ids, [(0, 0)], STRIDE)
         return found.emotion[:, 0], found.rater_sd[:, 0]
 
     def crops(
         self, clips: ClipStore | SyntheticStore, ids: Sequence[str], config: SoftTargetsConfig
     ) -> dict[str, NDArray[np.float32]]:
-        """Predict for crops: those windows of the clip whose middle lies in them; training songs out of fold."""
+        """Predict for crops: those windows of the clip whose middle lies in them."""
         import numpy as np
 
         from teacher.crop_predictions import crop_list
@@ -115,7 +119,7 @@ class FrozenKind:
         if is_main_process():
             frozen.train(task.store, task.split, config.musicnn, folder, config.seed, MODELS[self.name])
         distributed.wait()
-        teacher = self.open(folder, on_cpu=True).teacher
+        teacher = frozen.load(folder)
         return FineTuned(
             weights=teacher.record.weights,
             warnings=teacher.record.warnings,
@@ -130,7 +134,7 @@ class FrozenKind:
     def tidy(self, folder: Path) -> None:
         """Nothing: what was heard lies outside of the run, for all that have the same clips."""
 
-    def open(self, folder: Path, on_cpu: bool = False) -> Frozen:
+    def open(self, folder: Path, on_cpu: bool = False) -> Listening:
         """Open head and network on this machine's device, or on the processor."""
         from pocketmood.training.device import default_device
         from teacher.musicnn import frozen
@@ -138,7 +142,7 @@ class FrozenKind:
         teacher = frozen.load(folder)
         if not on_cpu:
             teacher.listener.to(default_device())
-        return Frozen(teacher)
+        return Listening(teacher)
 
     def weights_bytes(self, folder: Path) -> int:
         """Return the bytes of the head and of the network's file."""

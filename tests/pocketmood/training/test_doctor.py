@@ -243,6 +243,9 @@ def test_a_company_is_asked_for_what_its_members_need() -> None:
     # Heads above frozen networks have no steps; of two ViTs each is timed.
     assert probes("musicnn") == []
     assert probes("musicnn", "vit", "vit@1", "ast") == ["ViT", "vit@1", "AST"]
+    assert probes("musicnn-tuned", "musicnn") == ["musicnn-tuned"]
+    wanted = doctor.of("teacher", "recordings", Path("runs/x"), ["--company.members", "musicnn-tuned"])
+    assert 0 < probe.measure(wanted.probes(doctor.DEAM)[0]).seconds < 60
 
 
 def test_every_probe_of_the_small_presets_takes_a_step() -> None:
