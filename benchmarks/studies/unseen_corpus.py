@@ -19,10 +19,11 @@ import numpy as np
 
 from benchmarks.studies.known_songs import refuse_known_songs
 from benchmarks.studies.result_files import RESULTS, markdown_table, parse_command, write_result
-from pocketmood import command
+from pocketmood import command, signs
 from pocketmood.calibration import coverage
 from pocketmood.data.run_folder import RunFolder
 from pocketmood.errors import DataError
+from pocketmood.label_kind import IN_WORDS, RATINGS, TARGETS, ccc_name, has_signs
 from pocketmood.metrics import NO_SHARE, Array, Paired, paired_difference, share_kept
 from pocketmood.predictions import Predictions
 from student.metrics import Scores
@@ -63,11 +64,14 @@ class UnseenResult:
     """Share of the teacher's CCC that the student keeps: ratio, low, high; None where no share can be told."""
     coverage: Mapping[str, Any]
     """Shares of songs and listeners inside the student's intervals, as `pocketmood.calibration.coverage` gives them."""
+    label_kind: str = RATINGS
+    """Kind of the other corpus's labels, of `pocketmood.label_kind`: it decides which metrics there are."""
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it by name, as the result's file holds it."""
         return {
             "songs": self.songs,
+            "label_kind": self.label_kind,
             "models": {name: scores.as_json() for name, scores in self.models.items()},
             "differences": {name: gain._asdict() for name, gain in self.differences.items()},
             "kept_of_teacher": self.kept_of_teacher,
@@ -95,7 +99,7 @@ def run(config: UnseenCorpusConfig, typed: str = f"python -m {NAME}") -> int:
     emotion, interval68 = predictions(known, store, ids)
     labels = store.labels(ids).astype(float)
     covered = coverage(emotion["student"], interval68, labels, store.deviations(ids))
-    result = compare(emotion, labels, ids, covered)
+    result = compare(emotion, labels, ids, covered, other.data_record.label_kind)
     parts = [table(result), *notes(result)]
     write_result(config.out, "A corpus that none of them has met", typed, result.as_json(), parts)
     print("\n\n".join(parts), flush=True)
@@ -127,53 +131,69 @@ def predictions(
 
 
 def compare(
-    emotion: Mapping[str, Array], labels: Array, songs: Sequence[str], covered: Mapping[str, Any]
+    emotion: Mapping[str, Array],
+    labels: Array,
+    songs: Sequence[str],
+    covered: Mapping[str, Any],
+    kind: str = RATINGS,
 ) -> UnseenResult:
-    """Score all, and compare the student with teacher and floor on the same resampled songs."""
+    """Score all, and compare the student with teacher and floor on the same resampled songs.
+
+    kind: of the labels, of `pocketmood.label_kind`.
+    """
     names = tuple(songs)
     scored = {
-        name: Scores.of(Predictions(names, ("test",) * len(names), predicted, labels))
+        name: Scores.of(Predictions(names, ("test",) * len(names), predicted, labels), kind)
         for name, predicted in emotion.items()
     }
     # The teacher against the floor too: a student cannot show what its teacher does not.
     pairs = (("teacher", "floor"), ("student", "floor"), ("student", "teacher"))
     gains = {f"{a} - {b}": paired_difference(emotion[a], emotion[b], labels, songs) for a, b in pairs}
     kept = share_kept(emotion["student"], emotion["teacher"], labels, songs)
-    return UnseenResult(len(songs), scored, gains, kept, covered)
+    return UnseenResult(len(songs), scored, gains, kept, covered, kind)
 
 
 def table(result: UnseenResult) -> str:
-    """Lay out the scores."""
+    """Lay out the scores: those of signs first, where the labels are tags."""
     rows = []
     for name, scores in result.models.items():
+        of_signs = [
+            cell
+            for metric, ends in scores.of_signs.items()
+            for cell in (f"{scores.values[metric]:.3f}", f"{ends.low:.3f} .. {ends.high:.3f}")
+        ]
         columns = [f"{scores.values[f'ccc_{axis}']:.3f}" for axis in ("valence", "arousal", "mean")]
-        rows.append([name, *columns, f"{scores.low:.3f} .. {scores.high:.3f}"])
-    return markdown_table(["model", "CCC V", "CCC A", "mean", "95 %"], rows)
+        rows.append([name, *of_signs, *columns, f"{scores.low:.3f} .. {scores.high:.3f}"])
+    first = (
+        [head for title in signs.TITLES.values() for head in (title, "95 %")] if has_signs(result.label_kind) else []
+    )
+    ccc = ccc_name(result.label_kind)
+    return markdown_table(["model", *first, f"{ccc} V", f"{ccc} A", "mean", "95 %"], rows)
 
 
 def notes(result: UnseenResult) -> list[str]:
     """Say what the student kept, who is above whom, and what the intervals hold."""
-    kept = result.kept_of_teacher
+    kept, kind = result.kept_of_teacher, result.label_kind
+    ccc = ccc_name(kind)
     share = (
-        f"The student keeps {kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}] of the teacher's CCC."
+        f"The student keeps {kept['ratio']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}] of the teacher's {ccc}."
         if kept
-        else f"Kept of the teacher's CCC: {NO_SHARE}."
+        else f"Kept of the teacher's {ccc}: {NO_SHARE}."
     )
     pairs = [
         f"{name}: {gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
         for name, gain in result.differences.items()
     ]
 
-    # Left out for a corpus without deviations: nobody then knows what single listeners said.
-    covered = result.coverage
+    # Without deviations nobody knows what single listeners said, and that half of a sentence is left out.
+    single = result.coverage["listeners"]
     inside = ", ".join(
-        f"the {level} % interval holds the mean rating of {songs['mean']:.0%} of songs and "
-        f"{covered['listeners'][level]['mean']:.0%} of single ratings (expected)"
-        for level, songs in covered["songs"].items()
-        if covered["listeners"][level]
+        f"the {level} % interval holds the {TARGETS[kind]} of {songs['mean']:.0%} of songs"
+        + (f" and {single[level]['mean']:.0%} of single ratings (expected)" if single[level] else "")
+        for level, songs in result.coverage["songs"].items()
     )
-    lines = [f"{result.songs} songs. {share}", "; ".join(pairs) + "."]
-    return [*lines, f"Its intervals: {inside}."] if inside else lines
+    labels = [f"Labels: {IN_WORDS[kind]}."] if has_signs(kind) else []
+    return [f"{result.songs} songs. {share}", *labels, "; ".join(pairs) + ".", f"Its intervals: {inside}."]
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from pocketmood.runs import Stage, fingerprint, write_text
 from pocketmood.spec import MelSpec
 
 SPEC = MelSpec()
-_SHOWN_REJECTS = 5
+_SHOWN_REASONS = 5
+"""Reasons for which something was left out that are printed, those of most things first."""
 
 
 @dataclass(frozen=True)
@@ -181,19 +182,29 @@ def _summarise(record: DataRecord, rejects: Sequence[Reject], store: ClipStore, 
         made += f", {record.unlabelled} more without ratings"
     print(f"data: {made}; {store.raw.nbytes / 1e6:.0f} MB")
     for corpus in record.corpora:
-        start = f"{corpus.songs} of {corpus.title}: " if record.mixed else ""
-        print(f"  {start}labels: {corpus.label_set}; label fix: {corpus.label_fix}")
+        start = f"{corpus.title}: " if record.mixed else ""
+        # Rows without audio and audio without a row are songs, too: a half that was never copied is seen here.
+        met = {clip.id for clip in store.clips if clip.corpus == corpus.name and clip.label is not None}
+        met |= {reject.id for reject in rejects if reject.corpus == corpus.name and reject.id}
+        used = f"{corpus.songs} of {len(met)} songs used"
+        print(f"  {start}{used}; labels: {corpus.label_set}; label fix: {corpus.label_fix}")
         print(f"  {corpus.audit}")
 
     sizes = ", ".join(f"{getattr(record.split, part)} {part}" for part in PARTS)
     by = f"by artist ({record.artists} known)" if split.by == "artist" else "by song (no artists known)"
     print(f"  split {by}: {sizes}; seed {split.seed}")
     print(f"  left out: {len(rejects)}" + (", all in rejects.csv" if rejects else ""), flush=True)
-    # A mirror that lacks a folder gives hundreds of rejects, and they are all alike.
-    for reject in rejects[:_SHOWN_REJECTS]:
-        print(f"    {reject.file}: {reject.reason}")
-    if len(rejects) > _SHOWN_REJECTS:
-        print(f"    ... and {len(rejects) - _SHOWN_REJECTS} more", flush=True)
+    # A mirror that lacks a folder gives hundreds of rejects, and they are all alike: a line for each reason.
+    alike: dict[str, list[str]] = {}
+    for reject in rejects:
+        alike.setdefault(reject.reason, []).append(reject.file)
+    reasons = sorted(alike, key=lambda reason: -len(alike[reason]))
+    for reason in reasons[:_SHOWN_REASONS]:
+        first, *others = alike[reason]
+        print(f"    {first}{f' and {len(others)} more' if others else ''}: {reason}")
+    if len(reasons) > _SHOWN_REASONS:
+        rest = sum(len(alike[reason]) for reason in reasons[_SHOWN_REASONS:])
+        print(f"    ... and {rest} more, for other reasons", flush=True)
 
 
 def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:

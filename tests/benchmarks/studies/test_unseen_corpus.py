@@ -56,6 +56,20 @@ def test_models_are_compared_on_the_same_songs(tmp_path: Path, monkeypatch: pyte
     assert f"the 68 % interval holds the mean rating of {songs:.0%} of songs and {single:.0%} of single" in text
 
 
+def test_of_tags_signs_come_first_and_nobody_is_a_listener() -> None:
+    labels = np.random.default_rng(0).choice([-0.5, 0.5], (60, 2))
+    emotion = {"floor": -labels, "teacher": labels * 0.2, "student": labels * 0.9}
+    covered = coverage(emotion["student"], np.full(labels.shape, 0.1), labels, np.full(labels.shape, np.nan))
+    result = unseen_corpus.compare(emotion, labels, [str(number) for number in range(60)], covered, "quadrants")
+    assert "rmse_mean" not in result.as_json()["models"]["student"] and result.as_json()["label_kind"] == "quadrants"
+    head, _, floor, _, student = unseen_corpus.table(result).splitlines()
+    assert head.startswith("| model | AUC V | 95 % | AUC A | 95 % | quadrants | 95 % | CCC of signs V |")
+    assert floor.startswith("| floor | 0.000 |") and student.startswith("| student | 1.000 | 1.000 .. 1.000 |")
+    text = "\n".join(unseen_corpus.notes(result))
+    assert "expert tags, not ratings" in text and "of the teacher's CCC of signs" in text
+    assert "the 68 % interval holds the target (+-.5) of 100% of songs, the 95 %" in text and "single" not in text
+
+
 def test_a_teacher_that_knows_nothing_leaves_a_share_untold() -> None:
     labels = np.random.default_rng(0).uniform(-0.8, 0.8, (30, 2))
     emotion = {"floor": labels * 0.5, "teacher": np.zeros_like(labels), "student": labels * 0.9}

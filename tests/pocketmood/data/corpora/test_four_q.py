@@ -107,4 +107,17 @@ def test_the_data_stage_splits_it_by_artist(root: Path, tmp_path: Path, capsys: 
     assert parts[mini.SAME_ARTIST[0]] == parts[mini.SAME_ARTIST[1]]
     assert np.isnan(run.store.deviations(run.store.ids)).all()
     assert set(np.abs(run.store.labels(run.store.ids)).ravel()) == {0.5}
-    assert "expert tags, not ratings" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "expert tags, not ratings" in out
+    # 24 annotated songs, one of an unknown quadrant and one without a row: one has no file, one no sound.
+    assert f"  {mini.GOOD - 1} of {mini.GOOD + 3} songs used; labels: 4Q quadrants" in out
+
+
+def test_what_is_left_out_for_one_reason_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = mini.make(tmp_path / "4Q")
+    for number in range(3):
+        (root / "Q2" / f"{mini.song(2, number)}.mp3").unlink()
+    assert stage.run(stage.DataConfig(tmp_path / "run", corpus="4q", music=(root,), workers=1)) == 0
+    out = capsys.readouterr().out
+    assert f"{mini.GOOD - 4} of {mini.GOOD + 3} songs used" in out
+    assert f"{mini.song(2, 0)}.mp3 and 3 more: no audio file of this name below 4Q" in out
