@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pocketmood import standing_warnings
+from pocketmood import signs, standing_warnings
 from pocketmood.data.run_folder import CONFIG_FILE, VIT_STEP
 from pocketmood.errors import RunError
 from pocketmood.records import from_json
@@ -45,6 +45,8 @@ class CompanyRecord:
     """The member whose features the student is shown."""
     adds: dict[str, dict[str, Estimate]]
     """Part of the split -> member -> mean CCC of the company less that of the company without it, chosen anew."""
+    adds_signs: dict[str, dict[str, dict[str, Estimate]]] = field(default_factory=dict)
+    """The same of every metric of `pocketmood.signs`, by its name; empty where labels are ratings."""
 
 
 def company_of(folder: Path) -> CompanyRecord:
@@ -76,4 +78,8 @@ def table(record: CompanyRecord) -> str:
     for member in record.members:
         adds = "".join(f"  {difference_text(record.adds[part][member.name]):<26}" for part in PARTS)
         lines.append(f"  {member.name:<16}{member.weight_valence:>7.2f}{member.weight_arousal:>7.2f}{adds}".rstrip())
+        of_signs = record.adds_signs.get("test", {}).get(member.name, {})
+        lines += [
+            f"  {'':<30}{signs.TITLES[name]}, test songs: {difference_text(gain)}" for name, gain in of_signs.items()
+        ]
     return "\n".join(lines)

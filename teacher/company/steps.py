@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketmood.data.run_folder import PREDICTIONS_FILE
+from pocketmood import signs
+from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
 from pocketmood.errors import DataError
+from pocketmood.label_kind import has_signs
 from pocketmood.metrics import paired_difference
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import write_json
@@ -35,19 +37,24 @@ def join_predictions(
     write_predictions(work / PREDICTIONS_FILE, joined)
 
     adds: dict[str, dict[str, Estimate]] = {part: {} for part in PARTS}
+    kind = RunFolder(config.run).data_record.label_kind
+    adds_signs: dict[str, dict[str, dict[str, Estimate]]] = {part: {} for part in PARTS}
     # Without a member the others are joined as they would be by themselves, weights and all.
     for row, name in enumerate(names if len(names) > 1 else ()):
         rest, _ = join(members[:row] + members[row + 1 :], how)
         for part in PARTS:
             whole, less = joined.only(part), rest.only(part)
-            gain = paired_difference(whole.emotion, less.emotion, whole.labels, whole.ids)
-            adds[part][name] = Estimate(*gain)
+            asked = (whole.emotion, less.emotion, whole.labels, whole.ids)
+            adds[part][name] = Estimate(*paired_difference(*asked))
+            if has_signs(kind):
+                found = signs.paired_differences(*asked)
+                adds_signs[part][name] = {metric: Estimate(*gain) for metric, gain in found.items()}
 
     records = [
         MemberRecord(name, trained[name], kind_of(name).out_of_fold(config), *map(float, weights))
         for name, weights in zip(names, choice.weights, strict=True)
     ]
-    record = CompanyRecord(tuple(records), choice.how, choice.why, config.company.featured, adds)
+    record = CompanyRecord(tuple(records), choice.how, choice.why, config.company.featured, adds, adds_signs)
     write_json(work / COMPANY_FILE, asdict(record))
     return record
 

@@ -69,7 +69,7 @@ class FrozenRecord:
     training_clips: int
     """Songs that it was fitted on."""
     model_of: dict[str, int]
-    """Training song -> the model that has not met its artist; all other clips are predicted by model 0."""
+    """Song of the fit -> the model that has not met its artist; all other clips are predicted by model 0."""
 
 
 class CropPredictions(NamedTuple):
@@ -130,16 +130,18 @@ class FrozenTeacher:
 def train(
     store: ClipStore, split: Split, config: FrozenConfig, folder: Path, seed: int = 0, model: str = "MSD_musicnn"
 ) -> FrozenRecord:
-    """Fit a head on the training songs into `folder`; continues after a kill.
+    """Fit a head on training and validation songs into `folder`; continues after a kill.
 
-    Validation and test songs are not looked at: the penalty is chosen out of fold.
+    Validation has nothing to choose here: penalties are chosen out of fold. So its songs are fitted on like the others,
+    and predicted, like the others, by a model that has not met their artist. Test songs are not looked at.
     """
     first = find(published(config.weights, model))
     listener = Listener.open(first).to(default_device())
+    songs = [*split.train, *split.validation]
     whole = [(0.0, store.samples / store.sample_rate)]
-    described = make_table(store, split.train, whole, listener, config.features)[:, 0]
-    folds = folds_by_artist(store, split.train, config.folds, seed)
-    labels, deviations = store.labels(split.train), store.deviations(split.train)
+    described = make_table(store, songs, whole, listener, config.features)[:, 0]
+    folds = folds_by_artist(store, songs, config.folds, seed)
+    labels, deviations = store.labels(songs), store.deviations(songs)
     head = fit(described, labels, folds, config.kernel, config.penalties)
 
     predicted = head.predict(described, folds + 1)
@@ -159,8 +161,8 @@ def train(
         kernel=config.kernel,
         penalties=tuple(head.penalties.tolist()),
         rater_sd=tuple(rater_sd.tolist()),
-        training_clips=len(split.train),
-        model_of={name: int(fold) + 1 for name, fold in zip(split.train, folds, strict=True)},
+        training_clips=len(songs),
+        model_of={name: int(fold) + 1 for name, fold in zip(songs, folds, strict=True)},
     )
     arrays = {name: value for name, value in vars(head).items() if name != "kernel"}
     save_tensors(folder / HEAD_FILE, {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()})

@@ -93,7 +93,8 @@ class FrozenKind:
 
     def settings(self, config: TeacherConfig) -> dict[str, Any]:
         """Return the head's settings and the seed of its folds."""
-        return {"musicnn": config.musicnn.without_place(), "model": MODELS[self.name], "seed": config.seed}
+        fitted = {"model": MODELS[self.name], "songs": "train and validation"}
+        return {"musicnn": config.musicnn.without_place(), "seed": config.seed} | fitted
 
     def published(self, config: TeacherConfig) -> Published:
         """Say which weights it listens with."""
