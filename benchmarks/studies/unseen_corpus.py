@@ -98,6 +98,7 @@ def run(config: UnseenCorpusConfig, typed: str = f"python -m {NAME}") -> int:
 
     emotion, interval68 = predictions(known, store, ids)
     labels = store.labels(ids).astype(float)
+    # By the deviations of the other corpus: how its listeners scatter is nothing that the run's own could tell.
     covered = coverage(emotion["student"], interval68, labels, store.deviations(ids))
     result = compare(emotion, labels, ids, covered, other.data_record.label_kind)
     parts = [table(result), *notes(result)]
@@ -164,9 +165,9 @@ def table(result: UnseenResult) -> str:
         ]
         columns = [f"{scores.values[f'ccc_{axis}']:.3f}" for axis in ("valence", "arousal", "mean")]
         rows.append([name, *of_signs, *columns, f"{scores.low:.3f} .. {scores.high:.3f}"])
-    first = (
-        [head for title in signs.TITLES.values() for head in (title, "95 %")] if has_signs(result.label_kind) else []
-    )
+    # As in every table: what tags can tell stands before what they can tell in part only.
+    titles = signs.TITLES.values() if has_signs(result.label_kind) else ()
+    first = [head for title in titles for head in (title, "95 %")]
     ccc = ccc_name(result.label_kind)
     return markdown_table(["model", *first, f"{ccc} V", f"{ccc} A", "mean", "95 %"], rows)
 
@@ -192,6 +193,7 @@ def notes(result: UnseenResult) -> list[str]:
         + (f" and {single[level]['mean']:.0%} of single ratings (expected)" if single[level] else "")
         for level, songs in result.coverage["songs"].items()
     )
+    # A reader of figures on tags must not take them for agreement with listeners.
     labels = [f"Labels: {IN_WORDS[kind]}."] if has_signs(kind) else []
     return [f"{result.songs} songs. {share}", *labels, "; ".join(pairs) + ".", f"Its intervals: {inside}."]
 
