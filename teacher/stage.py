@@ -95,6 +95,7 @@ def run(config: TeacherConfig) -> int:
 def _described(config: TeacherConfig, inputs: dict[str, str]) -> Stage:
     """Describe the stage; of first weights its inputs say what they are, so that its config need not say where."""
     known = replace(config, vit=config.vit.without_place(), ast=config.ast.without_place(), doctor=False)
+    known = replace(known, musicnn=config.musicnn.without_place())
     return Stage(config.run, "teacher", known, inputs, has_steps=True)
 
 

@@ -16,8 +16,8 @@ FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "musicnn"
 FEATURES = FOLDER / "features"
 """Where what a frozen network hears in clips is kept, unless a run says otherwise."""
 COMMAND = "make weights"
-MODELS = {"musicnn": "MSD_musicnn", "musicnn-mtt": "MTT_musicnn"}
-"""Kind of member -> the published network that it listens with."""
+MODELS = {"musicnn": "MSD_musicnn", "musicnn-mtt": "MTT_musicnn", "musicnn-tuned": "MSD_musicnn"}
+"""Kind of member -> the published network that it listens with, or begins with."""
 Kernel = Literal["gaussian", "linear"]
 PENALTIES = (0.01, 0.0215, 0.0464, 0.1, 0.215, 0.464, 1.0, 2.15, 4.64, 10.0, 21.5, 46.4, 100.0)
 """To choose from; kernels are scaled so that a song is 1 to itself (linear: on average)."""
@@ -57,7 +57,7 @@ class FrozenConfig:
         return replace(self, weights=None, features=Path())
 
 
-TUNED_SCHEDULE = Schedule(epochs=16, learning_rate=1e-3, warmup=0.1, cosine_end="last")
+TUNED_SCHEDULE = Schedule(epochs=16, learning_rate=1e-3, warmup=0.1, ema_decay=0.98, cosine_end="last")
 """Of the fine-tuned network: validation rises no further behind it."""
 
 

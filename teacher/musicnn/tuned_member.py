@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pocketmood.training.schedule import BEST_WEIGHTS
-from teacher.musicnn.config import published
+from teacher.musicnn.config import MODELS, published
 from teacher.musicnn.member import Listening
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class TunedKind:
 
     def published(self, config: TeacherConfig) -> Published:
         """Say which weights it begins with: those of the frozen member."""
-        return published(config.musicnn.weights)
+        return published(config.musicnn.weights, MODELS[self.name])
 
     def out_of_fold(self, config: TeacherConfig) -> bool:
         """No: one network, trained on all training songs."""
@@ -54,7 +54,7 @@ class TunedKind:
         return tuned.train(task, folder)
 
     def tidy(self, folder: Path) -> None:
-        """Throw away checkpoints, best weights and the levels of the songs: half a megabyte of each."""
+        """Throw away checkpoints, best weights, and the levels of the songs: 0.4 MB of each."""
         from teacher.musicnn.levels import LEVELS_FILE
 
         shutil.rmtree(folder / "checkpoints")

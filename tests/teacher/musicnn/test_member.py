@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +121,13 @@ def test_a_company_with_musicnn_is_trained_warned_of_and_opened(
     run(replace(config, company=CompanyConfig(("musicnn",))))
     run(config)
     assert read_stage(folder / "vit").fingerprint == began
+    # The same weights in another folder are the same weights.
+    weights = config.musicnn.weights
+    assert weights is not None
+    shutil.copytree(weights, tiny_run / "weights")
+    capsys.readouterr()
+    run(replace(config, musicnn=replace(config.musicnn, weights=tiny_run / "weights")))
+    assert capsys.readouterr().out == "teacher: up to date\n"
 
 
 def test_without_weights_it_stops_before_training(
