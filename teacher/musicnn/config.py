@@ -58,7 +58,7 @@ class FrozenConfig:
 
 
 TUNED_SCHEDULE = Schedule(epochs=16, learning_rate=1e-3, warmup=0.1, ema_decay=0.98, cosine_end="last")
-"""Of the fine-tuned network: validation rises no further behind it."""
+"""Of the fine-tuned network: a cosine begins anew where layers join, and reaches its end with the last epoch."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class TunedConfig(Recipe):
     """Largest rate of the published layers; the same as the heads' if left out."""
     unfreeze: tuple[tuple[int, int], ...] = ((1, 0), (3, 2), (6, 4))
     """(epoch, layers) pairs, as of the ViT. Of five: dense, the three convolutions in time from the last one down, and
-    the shaped kernels, which cost three times all the others and do not learn unless asked to."""
+    the shaped kernels, which take nearly all of the network's time and do not learn unless asked to."""
     windows: int = 2
     """Windows of 3 s, anywhere in the song, that a training item consists of."""
     dropout: float = 0.5

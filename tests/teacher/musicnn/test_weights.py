@@ -106,7 +106,7 @@ def test_what_is_here_is_not_fetched_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(weights, "unpack", lambda *_: pytest.fail("fetched"))
-    assert weights.run(weights.WeightsConfig(out=store(tmp_path))) == 0
+    assert weights.run(weights.WeightsConfig(("MSD_musicnn",), out=store(tmp_path))) == 0
     assert "MSD_musicnn: up to date" in capsys.readouterr().out
 
 
