@@ -101,6 +101,9 @@ class StudentConfig:
     """Frames of the crops to train on, as the soft targets have them; a multiple of 64."""
     draws: int = 1
     """How often an epoch visits each clip, at another crop each time."""
+    rated_share: float = 0.0
+    """Share of an epoch's crops that come from rated clips where there are unrated ones: rated ones are visited `draws`
+    times, and unrated ones drawn to fill the rest. 0: an epoch visits every clip `draws` times, rated or not."""
     synthetic_clips: bool = False
     """Learn from the teacher's accepted or forced synthetic clips as well, by their soft targets alone."""
     whole_share: float = 0.0
@@ -130,8 +133,10 @@ class StudentConfig:
             raise ConfigError(f"layers {self.layers} must not be negative; 0 leaves the network as it is")
         if self.schedule.batch_size < 2:  # a batch norm and a correlation need two crops
             raise ConfigError(f"batch_size {self.schedule.batch_size} must be at least 2")
-        if not 0 <= self.whole_share <= 1:
-            raise ConfigError(f"whole_share {self.whole_share} must lie in [0, 1]")
+        if not 0 <= self.whole_share <= 1 or not 0 <= self.rated_share < 1:
+            raise ConfigError(
+                f"whole_share {self.whole_share} must lie in [0, 1], rated_share {self.rated_share} in [0, 1)"
+            )
 
 
 def with_epochs(config: StudentConfig, epochs: float) -> StudentConfig:
@@ -164,8 +169,9 @@ PRESETS = {
     "full": StudentConfig(doctor=True, draws=8, schedule=_FULL_SCHEDULE),
     "streamlined": StudentConfig(doctor=True, draws=8, schedule=replace(_FULL_SCHEDULE, epochs=10)),
     "demo": _DEMO,
-    # For longer: recordings differ more than what one composer writes.
-    "recordings": with_epochs(_DEMO, 20),
+    # For longer: recordings differ more than what one composer writes. Half of the crops are rated ones, however much
+    # music without ratings there is.
+    "recordings": replace(with_epochs(_DEMO, 20), rated_share=0.5),
     # One layer per block instead of up to four: the exporters' time grows with the number of operators.
     "smoke": StudentConfig(
         model="mobilevit_xxs",

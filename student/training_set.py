@@ -23,6 +23,7 @@ from pocketmood.errors import DataError
 from pocketmood.spec import MelSpec
 from pocketmood.training import crops
 from student.config import StudentConfig
+from student.mixture import Mixture
 from teacher.soft_targets import SoftTargets, SyntheticTargets
 
 
@@ -149,8 +150,10 @@ class SoftTargetCrops:
         """Join store and table by clip id; DataError where the table has no crop of the wanted length."""
         self.epoch = 0
         self.soft_targets, self.config, self.synthetic = soft_targets, config, synthetic
+        rated = np.asarray(np.isfinite(store.labels(soft_targets.ids)).all(1))
+        self.mixture = Mixture(rated, config.draws, config.rated_share)
         # Behind the crops of real clips, so that these are the same with synthetic ones and without.
-        self.real = len(soft_targets.ids) * config.draws
+        self.real = self.mixture.items
         cropped = [k for k, (_, frames) in enumerate(soft_targets.crops) if frames == config.crop_frames]
         if not cropped:
             raise DataError(
@@ -169,26 +172,27 @@ class SoftTargetCrops:
 
         # Two sets, because a batch can only be stacked of crops of one length.
         self.cropped, self.whole = choose(cropped), choose([0])
-        self.rated = np.asarray(np.isfinite(store.labels(soft_targets.ids)).all(1))  # [N] bool
 
     def __len__(self) -> int:
-        """Count the items of an epoch: each clip `draws` times."""
+        """Count the items of an epoch: each clip `draws` times, or fewer unrated ones by `rated_share`."""
         return self.real + (len(self.synthetic.table.ids) if self.synthetic else 0) * self.config.draws
 
     def __getitem__(self, index: int) -> CropItem:
         """Draw item `index` of the current epoch, mixed with another item of it if the config says so."""
-        alpha = self.config.augment.mixup
-        # Synthetic clips stay as they are: their levels cannot be added as the energies of two sounds are.
-        if not alpha or index >= self.real:
-            return self._crop(index)
+        if index >= self.real:
+            # Synthetic clips stay as they are: their levels cannot be added as the energies of two sounds are.
+            return self._crop(index - self.real, self.synthetic.table if self.synthetic else None)
+        number, alpha = self.mixture.place(index, self.config.seed, self.epoch), self.config.augment.mixup
+        if not alpha:
+            return self._crop(number)
 
         # The trailing 1 makes this another stream than the crop's own, which is seeded without it.
         rng = np.random.default_rng([self.config.seed, self.epoch, index, 1])
         share, clips = float(rng.beta(alpha, alpha)), len(self.soft_targets.ids)
         # Rated clips are mixed with rated ones, others with others: a pair of both kinds would throw a rating away.
-        same_kind = np.flatnonzero(self.rated == self.rated[index % clips])
+        same_kind = np.flatnonzero(self.mixture.rated == self.mixture.rated[number % clips])
         partner = int(rng.choice(same_kind)) + clips * int(rng.integers(self.config.draws))
-        return mix(self._crop(index), self._crop(partner), share)
+        return mix(self._crop(number), self._crop(partner), share)
 
     @property
     def first_whole_epoch(self) -> int:
@@ -199,15 +203,13 @@ class SoftTargetCrops:
         epochs, share = math.ceil(self.config.schedule.epochs), self.config.whole_share
         return epochs - max(1, round(epochs * share)) if share else epochs
 
-    def _crop(self, index: int) -> CropItem:
-        """Cut one crop, and add what the teacher predicts for it."""
+    def _crop(self, number: int, synthetic: SoftTargets | None = None) -> CropItem:
+        """Cut a crop of item `number` of all clips `draws` times over, or of the synthetic ones; add soft targets."""
         rows, items = self.whole if self.epoch >= self.first_whole_epoch else self.cropped
         items.epoch = self.epoch
-        item = items[index]
-        # The set lists all clips `draws` times over; its crops are counted among those chosen, not in the table.
-        table, number = self.soft_targets, index
-        if self.synthetic and index >= self.real:
-            table, number = self.synthetic.table, index - self.real
+        table = synthetic or self.soft_targets
+        # The set lists synthetic clips behind the real ones; its crops are counted among those chosen.
+        item = items[number + (len(self.soft_targets.ids) * self.config.draws if synthetic else 0)]
         clip, row = number % len(table.ids), rows[item["crop"]]
         cut: CropItem = {
             "mask": item["mask"],
