@@ -22,7 +22,7 @@ from benchmarks.rows import CEILING, STUDENT
 from benchmarks.table import number
 from pocketmood.data import by_corpus
 from pocketmood.data.run_folder import PREDICTIONS_FILE, RunFolder
-from pocketmood.emotion import Emotion, mood_word
+from pocketmood.emotion import Emotion, mood_word, quadrant
 from pocketmood.label_kind import IN_WORDS, MIXED, QUADRANTS, RATINGS, WHO, has_signs
 from pocketmood.predictions import read_predictions
 
@@ -81,10 +81,14 @@ def worst(run: RunFolder, measured: Measurements) -> str:
     for row in breakdown.worst_songs(measured.ids, measured.labels, measured.predictions[STUDENT], WORST):
         wave = store.waveform(measured.ids[row])
         models = [name for name in ("teacher", STUDENT, "model.int8.pte") if name in measured.predictions]
+        label = _emotion(labelled, measured.labels[row])
+        if measured.label_kind == QUADRANTS:
+            # The target of a tag is a number that nobody gave.
+            label = f"<dt>{labelled}</dt><dd>{quadrant(Emotion(*map(float, measured.labels[row])))}</dd>"
         emotions = "".join(_emotion(name, measured.predictions[name][row]) for name in models)
         cards.append(
             f'<figure class="card song"><h3>Song {escape(measured.ids[row])}</h3>{_picture(wave, spec)}'
-            f"{_player(wave, spec.sample_rate)}<dl>{_emotion(labelled, measured.labels[row])}{emotions}</dl></figure>"
+            f"{_player(wave, spec.sample_rate)}<dl>{label}{emotions}</dl></figure>"
         )
     return f'<div class="songs">{"".join(cards)}</div>'
 

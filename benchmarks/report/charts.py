@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from benchmarks.record import Record
 from export.parity_record import ParityRecord
-from pocketmood.label_kind import RATINGS, WHO
+from pocketmood.emotion import Emotion, quadrant
+from pocketmood.label_kind import QUADRANTS, RATINGS, WHO, ccc_name
 
 Array = NDArray[np.float64]
 Spec = dict[str, Any]
@@ -50,12 +51,17 @@ def plane(
 ) -> Spec:
     """Draw the valence-arousal plane; pointing at a song shows its label and what each model predicts.
 
-    kind: of the labels, of `pocketmood.label_kind`: it decides what they are called.
+    kind: of the labels, of `pocketmood.label_kind`. Tags are told as quadrants, and drawn near their targets.
     """
-    who = {WHO[kind]: labels, **{name: predictions[name] for name in ("teacher", "student") if name in predictions}}
+    tags = kind == QUADRANTS
+    # Songs of a tag share one target: drawn there, a hundred would look like four, and none could be pointed at.
+    drawn = labels + np.random.default_rng(0).normal(0, 0.05, labels.shape) if tags else labels
+    who = {WHO[kind]: drawn, **{name: predictions[name] for name in ("teacher", "student") if name in predictions}}
     if phone is not None and phone in predictions:
         who[PHONE] = predictions[phone]
     words_of = {name: [f"{v:+.2f}, {a:+.2f}" for v, a in values] for name, values in who.items()}
+    if tags:
+        words_of[WHO[kind]] = [quadrant(Emotion(*map(float, label))) for label in labels]
     # Every point carries the words of all: a tooltip in Vega knows only the point that it is at.
     points = [
         {"song": id_, "who": name, "v": round(float(values[row, 0]), 3), "a": round(float(values[row, 1]), 3)}
@@ -98,8 +104,8 @@ def plane(
     }  # fmt: skip
 
 
-def pareto(records: Sequence[Record]) -> Spec | None:
-    """Draw agreement against time; the area of a circle is the file's size. None where nothing has both."""
+def pareto(records: Sequence[Record], kind: str = RATINGS) -> Spec | None:
+    """Draw agreement with labels of a kind against time; area is the file's size. None where nothing has both."""
     shown = [record for record in records if None not in (record.ccc_mean, record.latency_ms_median, record.size_bytes)]
     if not shown:
         return None
@@ -114,7 +120,7 @@ def pareto(records: Sequence[Record]) -> Spec | None:
     wide = max(times) > 8 * min(times)
     x = {"field": "ms", "type": "quantitative", "title": "ms per clip, median (lower is better)",
          "scale": {"type": "log", "nice": True} if wide else {"zero": True}, "axis": {"tickCount": 5}}  # fmt: skip
-    y = {"type": "quantitative", "title": "mean CCC (higher is better)", "scale": {"zero": False}}
+    y = {"type": "quantitative", "title": f"mean {ccc_name(kind)} (higher is better)", "scale": {"zero": False}}
     tips = [{"field": "row"}, {"field": "ccc", "format": ".3f"}, {"field": "ms", "format": ".1f"}, {"field": "MB"}]
     hues = {"domain": [record.name for record in shown], "range": [hue_of(record.name) for record in shown]}
     who = {"field": "row", "type": "nominal", "scale": hues, "legend": _legend(columns=2)}

@@ -139,7 +139,9 @@ def _agreement(measured: Measurements, phone: str | None) -> str:
     ]
     right = [
         charts.figure(
-            charts.pareto(records), "Agreement against time", "Upper left is better; the larger, the bigger the file."
+            charts.pareto(records, measured.label_kind),
+            "Agreement against time",
+            "Upper left is better; the larger, the bigger the file.",
         ),
         charts.figure(
             charts.intervals(scored, f"mean {ccc_name(measured.label_kind)} on test songs") if scored else None,

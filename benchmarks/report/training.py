@@ -14,6 +14,7 @@ from benchmarks.report import charts
 from benchmarks.report.sections import table
 from benchmarks.table import number
 from pocketmood.data.run_folder import RunFolder
+from pocketmood.label_kind import ccc_name
 from pocketmood.runs import StageFile
 from pocketmood.training.history import HISTORY, EpochRecord, read_history
 from teacher.gan.record import REAL_HALF, SYNTHETIC, Similarities, Verdict
@@ -39,7 +40,11 @@ def curves(run: RunFolder) -> str:
         if "ccc_mean" in record.validation
     ]
     hues = {name: name for name in TRAINED if any(row["who"] == name for row in rows)}
-    spec = charts.lines(rows, "epoch", "mean CCC, validation songs", hues) if rows else None
+    spec = (
+        charts.lines(rows, "epoch", f"mean {ccc_name(run.data_record.label_kind)}, validation songs", hues)
+        if rows
+        else None
+    )
     return charts.figure(spec, "Training", "Each network keeps the weights of its best epoch.")
 
 

@@ -215,9 +215,13 @@ def test_charts_are_left_out_where_there_is_nothing_to_draw():
 def test_the_plane_says_whose_the_labels_are():
     values = {"teacher": np.zeros((1, 2))}
     for kind, who in (("ratings", "raters"), ("quadrants", "expert tags"), ("mixed", "labels")):
-        spec = charts.plane(["1"], np.ones((1, 2)), values, None, kind)
+        spec = charts.plane(["1"], np.full((1, 2), 0.5), values, None, kind)
         hues = spec["layer"][-1]["encoding"]["color"]["scale"]
         assert hues == {"domain": [who, "teacher"], "range": ["var(--truth)", "var(--teacher)"]}
+        point = spec["data"]["values"][0]
+        # Tags are told as quadrants, and drawn beside their target, never further than five deviations of .05.
+        assert point[f"emotion by {who}"] == ("happy-energetic" if kind == "quadrants" else "+0.50, +0.50")
+        assert (point["v"] == 0.5) == (kind != "quadrants") and abs(point["v"] - 0.5) < 0.25
 
 
 def test_a_chart_cannot_end_its_script_early():
