@@ -64,7 +64,7 @@ PRESETS = {
         synthetic=0,
         listen_s=0.0,
         baseline=False,
-        company=CompanyConfig(("musicnn", "musicnn-mtt", "musicnn-tuned"), "mean"),
+        company=CompanyConfig(("musicnn", "musicnn-mtt"), "mean"),
     ),
     "smoke": TeacherConfig(
         synthetic=8,

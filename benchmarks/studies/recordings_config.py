@@ -9,6 +9,7 @@ from benchmarks.studies.result_files import RESULTS
 from pocketmood.errors import ConfigError
 from student.config import PRESETS as STUDENTS
 from student.config import StudentConfig
+from teacher.company.config import CompanyConfig
 from teacher.config import TeacherConfig
 from teacher.presets import PRESETS as TEACHERS
 
@@ -40,8 +41,8 @@ class RecordingsTableConfig:
     """Of the folds and of every training."""
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     """The company, each of its members a row, and what the student learns from; --teacher.run is the fold."""
-    scratch: TeacherConfig = field(default_factory=TeacherConfig)
-    """Networks of ast and vit, trained on the songs alone; --scratch.run is the fold."""
+    apart: TeacherConfig = field(default_factory=TeacherConfig)
+    """Networks that are rows and no members of the company: ast, vit, musicnn-tuned; --apart.run is the fold."""
     student: StudentConfig = field(default_factory=StudentConfig)
     """The student; --student.run is the fold."""
     out: Path = RESULTS / "recordings"
@@ -59,11 +60,12 @@ class RecordingsTableConfig:
         return self.features or (self.music[0] if self.music else Path()) / PUBLISHED_FEATURES
 
 
-def _preset(scratch: str, company: str, student: str) -> RecordingsTableConfig:
+def _preset(apart: str, company: str, student: str) -> RecordingsTableConfig:
     """Return the study of presets, without the GAN: no clip of it has ever passed the gate on real recordings."""
-    alone = replace(TEACHERS[scratch], synthetic=0, listen_s=0.0, doctor=False)
+    members = CompanyConfig(("vit", "musicnn-tuned") if company == "recordings" else ("vit",), "mean")
+    alone = replace(TEACHERS[apart], synthetic=0, listen_s=0.0, doctor=False, company=members)
     together = replace(TEACHERS[company], synthetic=0, listen_s=0.0, baseline=False, doctor=False)
-    return RecordingsTableConfig(teacher=together, scratch=alone, student=replace(STUDENTS[student], doctor=False))
+    return RecordingsTableConfig(teacher=together, apart=alone, student=replace(STUDENTS[student], doctor=False))
 
 
 PRESETS = {

@@ -1,7 +1,7 @@
 """Rows of the table on real recordings that the project's own stages make, in a run folder of each fold.
 
-A fold is two runs with one split: RUN/folds holds teachers that have heard music, the company that they are, its
-student and programs; RUN/scratch what is trained on the songs of the fold alone.
+A fold is two runs with one split: RUN/folds holds the company, its student and programs; RUN/apart the networks that
+are compared with it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from benchmarks.latency import Turns, take_turns
 from pocketmood.data.run_folder import PREDICTIONS_FILE, VIT_STEP, RunFolder
 from pocketmood.errors import RunError
 from pocketmood.predictions import Predictions, read_predictions
+from teacher.company.config import MemberName, trained
+from teacher.musicnn.config import MODELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,16 +42,16 @@ class StageRow:
     """The stages that must be finished in a fold, in order."""
     member: str = ""
     """The row is this member of a teacher alone; "" for what a stage gives as a whole."""
-    place: Literal["folds", "scratch"] = "folds"
+    place: Literal["folds", "apart"] = "folds"
     """Folder of RUN with the runs of the folds."""
 
 
 STAGE_ROWS = {
-    "ast": StageRow("AST from scratch", ("teacher",), AST_STEP, "scratch"),
-    "vit": StageRow("ViT small from scratch", ("teacher",), VIT_STEP, "scratch"),
+    "ast": StageRow("AST from scratch", ("teacher",), AST_STEP, "apart"),
+    "vit": StageRow("ViT small from scratch", ("teacher",), VIT_STEP, "apart"),
     "musicnn": StageRow("kernel ridge on frozen MSD_musicnn", ("teacher",), "musicnn"),
     "musicnn-mtt": StageRow("kernel ridge on frozen MTT_musicnn", ("teacher",), "musicnn-mtt"),
-    "musicnn-tuned": StageRow("MSD_musicnn fine-tuned", ("teacher",), "musicnn-tuned"),
+    "musicnn-tuned": StageRow("MSD_musicnn fine-tuned", ("teacher",), "musicnn-tuned", "apart"),
     "company": StageRow("company", ("teacher",)),
     "student": StageRow("student (MobileViT)", ("teacher", "student")),
     "int8": StageRow("student, int8 `.pte`", ("teacher", "student", "bundle")),
@@ -59,18 +61,28 @@ STAGE_ROWS = {
 
 def lacks(name: str, config: RecordingsTableConfig) -> str:
     """Say what a row needs and is not here, with what to type; empty where nothing is missing."""
-    row = STAGE_ROWS[name]
-    if name == "ast" and not config.scratch.baseline:
-        return "--no-scratch.baseline leaves it out"
-    if row.place == "folds":
-        members = config.teacher.company.members
-        if row.member and row.member not in members:
-            return f"no member; there are {' '.join(members)} (--teacher.company.members)"
-        if lack := _lacks_weights(config.teacher):
-            return lack
+    row, asked = STAGE_ROWS[name], _teacher(name, config)
+    if row.member and row.member not in (members := trained(asked)):
+        return f"not trained; there are {' '.join(members)} (--teacher.company.members, --apart.company.members)"
+    # Of all members: the stage trains them together.
+    if lack := _lacks_weights(asked):
+        return lack
     if name == "int8" and find_spec("executorch") is None:
         return "ExecuTorch is not installed; type `make setup`"
     return ""
+
+
+def _teacher(name: str, config: RecordingsTableConfig) -> TeacherConfig:
+    """Return the settings of the teacher stage that makes a row."""
+    return config.apart if STAGE_ROWS[name].place == "apart" else config.teacher
+
+
+def heard_by(name: str, config: RecordingsTableConfig) -> tuple[str, ...]:
+    """Name the published musicnn networks that a row has learnt from."""
+    row = STAGE_ROWS[name]
+    members = (row.member,) if row.member else config.teacher.company.members
+    kinds = (MemberName.parse(member).kind for member in members)
+    return tuple(MODELS[kind] for kind in kinds if kind in MODELS)
 
 
 def _lacks_weights(teacher: TeacherConfig) -> str:
@@ -92,8 +104,7 @@ def make(name: str, config: RecordingsTableConfig, fold: RunFolder) -> None:
 
     row = STAGE_ROWS[name]
     # All members, whichever rows are asked for: another config would make student and programs anew as well.
-    asked = config.scratch if row.place == "scratch" else config.teacher
-    teacher.run(replace(asked, run=fold.path, seed=config.seed))
+    teacher.run(replace(_teacher(name, config), run=fold.path, seed=config.seed))
     if "student" in row.stages:
         from student import stage as student
 

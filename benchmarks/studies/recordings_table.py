@@ -3,7 +3,7 @@
     python -m benchmarks.studies.recordings_table --preset recordings --music /path/to/4q
 
 Each row is trained in every fold and predicts that fold's test songs; together they are all songs, each predicted by
-models that never heard its artist. A fold is a run folder in RUN/folds (RUN/scratch for networks from scratch): what a
+models that never heard its artist. A fold is a run folder in RUN/folds (RUN/apart for networks from scratch): what a
 row trains there is the project's own stages, which are finished once and continue after a kill. Rows whose needs are
 missing are named with what they lack.
 """
@@ -33,8 +33,6 @@ from pocketmood.metrics import Paired, paired_difference
 from pocketmood.predictions import Predictions, read_predictions, write_predictions
 from pocketmood.runs import STAGE_FILE, Stage
 from pocketmood.standing_warnings import of_musicnn, once
-from teacher.company.config import MemberName
-from teacher.musicnn.config import MODELS
 
 NAME = "benchmarks.studies.recordings_table"
 DESCRIPTION = """Measure every model on real recordings, in folds by artist.
@@ -58,7 +56,7 @@ def run(config: RecordingsTableConfig, typed: str = f"python -m {NAME}") -> int:
     splits = artist_folds(whole.store.clips, config.folds, config.seed)
     folds = {
         place: [make_fold(whole, split, whole.beside(place) / str(number)) for number, split in enumerate(splits)]
-        for place in ("folds", "scratch")
+        for place in ("folds", "apart")
     }
 
     found: dict[str, Measured] = {}
@@ -215,10 +213,8 @@ def write(
         )
     notes += [f"{title(name)}: {doubt}." for name in found if name in ROWS for doubt in ROWS[name].doubts]
     # Whatever learnt from a network that has heard music has its doubts.
-    if any(name in stages.STAGE_ROWS and _place(name) == "folds" for name in found):
-        members = (MemberName.parse(name).kind for name in config.teacher.company.members)
-        heard = once(*(of_musicnn(MODELS[kind]) for kind in members if kind in MODELS))
-        notes += [f"The company, its members, student and programs: {doubt}." for doubt in heard]
+    taught = [member for name in found if name in stages.STAGE_ROWS for member in stages.heard_by(name, config)]
+    notes += [f"The company, its members, student and programs: {doubt}." for doubt in once(*map(of_musicnn, taught))]
     notes += [f"NOT MEASURED: {title(name)} ({lack})." for name, lack in missing.items()]
     left = [title(name) for name in ALL_ROWS if name not in config.rows]
     notes += [f"Not asked for (--rows): {', '.join(left)}."] if left else []

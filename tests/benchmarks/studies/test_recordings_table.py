@@ -85,7 +85,7 @@ def test_features_of_other_songs_are_refused(tiny_run: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_stages_make_teacher_and_student_of_a_fold(tiny_run: Path) -> None:
     smoke = PRESETS["smoke"]
-    config = replace(smoke, run=tiny_run, scratch=replace(smoke.scratch, baseline=False))
+    config = replace(smoke, run=tiny_run, apart=replace(smoke.apart, baseline=False))
     run = RunFolder(tiny_run)
     fold = make_fold(run, artist_folds(run.store.clips, 4)[0], run.beside("folds") / "0")
     recordings_stages.make("student", config, fold)
@@ -113,15 +113,13 @@ def test_all_rows_are_asked_for_by_default(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("pocketmood.training.weights.find", lambda asked: FirstWeights("folder"))
     ours = PRESETS["recordings"]
     assert ours.rows == ALL_ROWS and ours.teacher.synthetic == 0
-    without = replace(ours, scratch=replace(ours.scratch, baseline=False))
-    assert (
-        recordings_table.lacks("ast", without)
-        == "--no-scratch.baseline leaves it out"
-        != recordings_table.lacks("ast", ours)
-    )
+    without = replace(ours, apart=replace(ours.apart, baseline=False))
+    tells = "(--teacher.company.members, --apart.company.members)"
+    assert recordings_table.lacks("ast", without) == f"not trained; there are vit musicnn-tuned {tells}"
+    assert recordings_table.lacks("ast", ours) == ""
     small = replace(ours, teacher=replace(ours.teacher, company=CompanyConfig(("musicnn", "vit"))))
     missing = recordings_table.lacks("musicnn-mtt", small)
-    assert missing == "no member; there are musicnn vit (--teacher.company.members)"
+    assert missing == f"not trained; there are musicnn vit {tells}"
     assert recordings_table.lacks("musicnn", small) == recordings_table.lacks("company", small) == ""
 
 
@@ -131,9 +129,12 @@ def test_without_published_weights_the_rows_that_learn_from_them_say_so(monkeypa
 
     monkeypatch.setattr("pocketmood.training.weights.find", find)
     ours = PRESETS["recordings"]
-    for name in ("musicnn", "company", "student", "int8"):
+    for name in ("musicnn", "company", "student", "int8", "musicnn-tuned"):
         assert recordings_table.lacks(name, ours) == "MSD_musicnn: its weights are not here; type `make weights`"
-    assert recordings_table.lacks("vit", ours) == ""
+    alone = replace(ours, apart=replace(ours.apart, company=CompanyConfig()))
+    assert recordings_table.lacks("vit", alone) == ""
+    assert recordings_stages.heard_by("company", ours) == ("MSD_musicnn", "MTT_musicnn")
+    assert recordings_stages.heard_by("vit", ours) == ()
 
 
 def test_the_musicnn_row_learns_from_the_teachers_features(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
