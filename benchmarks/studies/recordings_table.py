@@ -209,7 +209,7 @@ def write(
     if any(measured.latency_ms for measured in found.values()):
         notes.append(
             f"Time: median of {stages.TURNS.repeats} predictions for a clip, waveform in, all rows in turn, on "
-            f"{machine['cores']} cores of a {machine['cpu']}; of a company one member after the other."
+            f"{machine['cores']} cores ({machine['cpu']}); of a company one member after the other."
         )
     notes += [f"{title(name)}: {doubt}." for name in found if name in ROWS for doubt in ROWS[name].doubts]
     # Whatever learnt from a network that has heard music has its doubts.

@@ -111,13 +111,12 @@ def predictions(
     run: RunFolder, store: ClipStore, ids: Sequence[str]
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
     """Predict with floor, teacher and student of a run: emotion [N, 2] each, and the student's interval68 [N, 2]."""
-    from pocketmood.training.device import default_device
     from student.mobilevit import load_student
     from student.predict import predict_clips
-    from teacher import finetune, floor
-    from teacher.vit import load_teacher
+    from teacher import floor
+    from teacher.company.open import open_company
 
-    teacher, saved = load_teacher(run.made("teacher"))
+    company = open_company(run.made("teacher"))
     ridge = floor.Ridge.load(run.ridge)
     student, _ = load_student(run.made("student"))
 
@@ -125,7 +124,7 @@ def predictions(
     of_student = predict_clips(student, store, ids)
     emotion: dict[str, NDArray[Any]] = {
         "floor": ridge.predict(floor.store_features(store, ids)),
-        "teacher": finetune.predict(teacher.to(default_device()), store, ids, saved.vit)[0],
+        "teacher": company.whole(store, ids)[0],
         "student": of_student.emotion,
     }
     return emotion, of_student.interval68

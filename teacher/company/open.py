@@ -14,10 +14,12 @@ from teacher.company.members import kind_of
 from teacher.company.record import COMPANY_FILE, company_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from pocketmood.data.clips import ClipStore
     from pocketmood.spec import MelSpec
     from teacher.company.members import Member
 
@@ -40,6 +42,14 @@ class Company:
     def parameters(self) -> int:
         """Trained numbers of all members."""
         return sum(member.parameters for member in self.members)
+
+    def whole(self, clips: ClipStore, ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Predict emotion and rater_sd [N, 2] for whole clips of any store."""
+        heard = [member.whole(clips, ids) for member in self.members]
+        if len(heard) == 1:
+            return heard[0]
+        emotion, rater_sd = (combine.join(np.stack(parts), self.weights) for parts in zip(*heard, strict=True))
+        return emotion, rater_sd
 
     def hear(self, wave: NDArray[np.float32]) -> tuple[Emotion, Emotion]:
         """Predict emotion and rater_sd for one waveform [S]: one member after the other, each with its front end."""

@@ -114,6 +114,7 @@ def test_a_company_with_musicnn_is_trained_warned_of_and_opened(
     test = read_predictions(folder / "predictions.csv").only("test")
     heard, _ = company.hear(store.waveform(test.ids[0]))
     np.testing.assert_allclose(heard, test.emotion[0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(company.whole(store, test.ids)[0], test.emotion, rtol=0, atol=1e-6)
     assert (weights_bytes(folder) or 0) > 20_000 and company.spec.samples == store.samples
 
     # Where its weights have gone, a run that is finished stays up to date, and nothing else is trained anew.
