@@ -15,7 +15,8 @@ placeholders, and below it the same Markdown filled in, with the commands that t
 list, a row's name is its key); `{teacher.full:training > schedule > epochs:g}` is a field of the preset `full` of a
 stage. Between `<!-- recipe table -->` and `<!-- /recipe table -->` stand the recipe's numbers (docs/recipe.toml), as
 `tools.recipe` lays them out, between `<!-- recordings table -->` and `<!-- /recordings table -->` the packages of
-recorded music with their licences, and between `<!-- demo table -->` and `<!-- /demo table -->` the table of the demo;
+recorded music with their licences, between `<!-- models table -->` and `<!-- /models table -->` what models reach on
+real recordings, and between `<!-- demo table -->` and `<!-- /demo table -->` the table of the demo;
 its rows are kept as demo.json, and `--run runs/demo` replaces them by those of a finished demo.
 tests/tools/test_readme.py shows that every page is filled in.
 """
@@ -24,13 +25,15 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import table
 from benchmarks.record import BenchmarksRecord, Record, read_results, to_json
+from benchmarks.studies.recordings_table import title
+from benchmarks.studies.result_files import markdown_table
 from pocketmood import command
 from pocketmood.data import recording_packages
 from pocketmood.data.run_folder import RunFolder
@@ -44,6 +47,7 @@ PLACEHOLDER = re.compile(r"\{(?P<source>[\w.-]+):(?P<keys>[^{}:]+):(?P<format>[^
 FIGURES = re.compile(r"(<!-- figures\n(?P<template>.*?)-->\n)(?P<filled>.*?)(<!-- /figures -->)", re.DOTALL)
 RECIPE = re.compile(r"(<!-- recipe table -->\n)(.*?)(<!-- /recipe table -->)", re.DOTALL)
 RECORDINGS = re.compile(r"(<!-- recordings table -->\n)(.*?)(<!-- /recordings table -->)", re.DOTALL)
+MODELS = re.compile(r"(<!-- models table -->\n)(.*?)(<!-- /models table -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- demo table -->\n```\n)(.*?)(```\n<!-- /demo table -->)", re.DOTALL)
 
 
@@ -65,12 +69,13 @@ def filled_in(text: str, results: Path = RESULTS) -> str:
     text = FIGURES.sub(lambda match: match[1] + _block(match["template"], results) + match[4], text)
     text = RECIPE.sub(lambda match: match[1] + recipe.table(recipe.numbers()) + match[3], text)
     text = RECORDINGS.sub(lambda match: match[1] + recording_packages.table() + match[3], text)
+    text = MODELS.sub(lambda match: match[1] + models_table(results) + match[3], text)
     return TABLE.sub(lambda match: match[1] + demo_table(results) + match[3], text)
 
 
 def without_generated(text: str) -> str:
     """Return what of a page a person wrote: no block and no table, neither placeholders nor figures."""
-    for block in (FIGURES, RECIPE, RECORDINGS, TABLE):
+    for block in (FIGURES, RECIPE, RECORDINGS, MODELS, TABLE):
         text = block.sub("", text)
     return text
 
@@ -85,6 +90,26 @@ def demo_table(results: Path = RESULTS) -> str:
     """Lay out the kept rows of the demo."""
     kept = read_json(results / "demo.json")
     return table.plain_text([Record(**row) for row in kept["rows"]], kept["caption"])
+
+
+def models_table(results: Path = RESULTS) -> str:
+    """Lay out what models reach on real recordings, with what was not measured, and the command."""
+    found = read_json(results / "recordings.json")
+
+    def cell(figure: Mapping[str, float]) -> str:
+        return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
+
+    rows = [
+        [
+            row["title"],
+            *(cell(figure) for figure in (row["valence"]["auc"], row["arousal"]["auc"], row["quadrant_accuracy"])),
+            "" if row["latency_ms"] is None else f"{row['latency_ms']:.0f}",
+        ]
+        for row in found["rows"].values()
+    ]
+    heads = ["", "AUC valence", "AUC arousal", "quadrant accuracy", "ms a clip"]
+    left = "".join(f" {title(name)}: not measured ({lack})." for name, lack in found["missing"].items())
+    return f"{markdown_table(heads, rows)}\n\nFrom `{found['command']}`.{left}\n"
 
 
 def _block(template: str, results: Path) -> str:
