@@ -13,6 +13,7 @@ from pocketmood.spec import MelSpec
 from pocketmood.training.doctor import Needs, Songs
 from teacher.company.config import MemberName, published, trained
 from teacher.config import FineTuneConfig, TeacherConfig, VitConfig
+from teacher.musicnn.config import MODELS
 from teacher.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _VIT_BYTES = 4 * 86_000_000
 _VIT_COPIES = 6
 """ViT-B on disk at once: weights, best weights, averages, and a checkpoint with both moments."""
 
-_HEARD_BYTES = {"musicnn": 41_000, "musicnn-mtt": 87_000}
+_HEARD_BYTES = {"MSD_musicnn": 41_000, "MTT_musicnn": 87_000}
 """What is kept of a clip that a frozen network has heard: ten windows of its features."""
 _LEVELS_BYTES = 2 * 1876 * 96
 """Of a song's levels on disk, while a musicnn is fine-tuned."""
@@ -71,9 +72,10 @@ def _disk_bytes(config: TeacherConfig, songs: Songs) -> int:
     members = config.company.members
     tables = len(members) + (len(members) > 1)
     targets = tables * songs.all * (1 + config.soft_targets.crops) * 4 * 800
-    heard = sum(_HEARD_BYTES.get(MemberName.parse(name).kind, 0) for name in members) * songs.all
-    if any(MemberName.parse(name).kind == "musicnn-tuned" for name in members):
-        heard += (_HEARD_BYTES["musicnn"] + _LEVELS_BYTES) * songs.all
+    kinds = {MemberName.parse(name).kind for name in members}
+    # What a network has heard is kept once, whoever listens with it.
+    heard = sum(_HEARD_BYTES[network] for network in {each for kind in kinds for each in MODELS.get(kind, ())})
+    heard = (heard + (_LEVELS_BYTES if "musicnn-tuned" in kinds else 0)) * songs.all
     return round(drawn + networks + targets + heard + 500_000_000)  # the GAN, pictures and sounds
 
 

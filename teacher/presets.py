@@ -64,7 +64,7 @@ PRESETS = {
         synthetic=0,
         listen_s=0.0,
         baseline=False,
-        company=CompanyConfig(("musicnn", "musicnn-mtt"), "mean"),
+        company=CompanyConfig(("musicnn-both",)),
     ),
     "smoke": TeacherConfig(
         synthetic=8,

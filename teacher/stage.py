@@ -36,7 +36,7 @@ from pocketmood.training.vary import make_variants, open_variants, require_libro
 from teacher import evaluate, floor, publish, soft_targets
 from teacher.company import record as company_record
 from teacher.company import steps
-from teacher.company.config import MemberName, published, trained
+from teacher.company.config import MemberName, published, trained, weights_of
 from teacher.company.members import Task, kind_of, seeded
 from teacher.company.record import CompanyRecord
 from teacher.company.train import train, write_rated
@@ -241,8 +241,8 @@ class _Steps:
         # No word of variants where there are none: a step without them is the step that it was before they existed.
         inputs |= {"variants": varied.fingerprint} if varied else {}
         # An input of this step alone: other weights must not train another GAN.
-        asked = MemberName.parse(name).kind
-        inputs |= {"weights": self.first[asked].identity} if asked in self.first else {}
+        identity = weights_of(MemberName.parse(name).kind, self.first)
+        inputs |= {"weights": identity} if identity else {}
         step = self._stage(name, kind.settings(config), **inputs)
         if not distributed.up_to_date(step, quiet=True):
             with distributed.work(step) as work:

@@ -15,7 +15,7 @@ from teacher.presets import PRESETS as TEACHERS
 
 FITTED_ROWS = ("floor", "svm", "musicnn-ridge")
 """Rows that fit in seconds on features of their own."""
-STAGE_ROWS = ("ast", "vit", "musicnn", "musicnn-mtt", "musicnn-tuned", "company", "student", "int8")
+STAGE_ROWS = ("ast", "vit", "musicnn-tuned", "musicnn", "musicnn-mtt", "company", "teacher", "student", "int8")
 """Rows that the project's stages make, in minutes to hours per fold."""
 ALL_ROWS = FITTED_ROWS + STAGE_ROWS
 PUBLISHED_FEATURES = "top100_features.csv"
@@ -40,9 +40,11 @@ class RecordingsTableConfig:
     seed: int = 0
     """Of the folds and of every training."""
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
-    """The company, each of its members a row, and what the student learns from; --teacher.run is the fold."""
+    """What the student learns from; --teacher.run is the fold."""
+    company: TeacherConfig = field(default_factory=TeacherConfig)
+    """Members that are a row each, and their company; --company.run is the fold."""
     apart: TeacherConfig = field(default_factory=TeacherConfig)
-    """Networks that are rows and no members of the company: ast, vit, musicnn-tuned; --apart.run is the fold."""
+    """Networks that take minutes to train: ast, vit, musicnn-tuned; --apart.run is the fold."""
     student: StudentConfig = field(default_factory=StudentConfig)
     """The student; --student.run is the fold."""
     out: Path = RESULTS / "recordings"
@@ -60,16 +62,26 @@ class RecordingsTableConfig:
         return self.features or (self.music[0] if self.music else Path()) / PUBLISHED_FEATURES
 
 
-def _preset(apart: str, company: str, student: str) -> RecordingsTableConfig:
-    """Return the study of presets, without the GAN: no clip of it has ever passed the gate on real recordings."""
-    members = CompanyConfig(("vit", "musicnn-tuned") if company == "recordings" else ("vit",), "mean")
-    alone = replace(TEACHERS[apart], synthetic=0, listen_s=0.0, doctor=False, company=members)
-    together = replace(TEACHERS[company], synthetic=0, listen_s=0.0, baseline=False, doctor=False)
-    return RecordingsTableConfig(teacher=together, apart=alone, student=replace(STUDENTS[student], doctor=False))
+def _preset(apart: str, teacher: str, student: str, taught: bool = True) -> RecordingsTableConfig:
+    """Return the study of presets, without the GAN: no clip of it has ever passed the gate on real recordings.
+
+    taught: whether networks that have heard music are among the rows.
+    """
+
+    def of(preset: str, *members: str, baseline: bool = False) -> TeacherConfig:
+        found = replace(TEACHERS[preset], synthetic=0, listen_s=0.0, baseline=baseline, doctor=False)
+        return replace(found, company=CompanyConfig(members, "mean")) if members else found
+
+    return RecordingsTableConfig(
+        teacher=of(teacher),
+        company=of(teacher, *(("musicnn", "musicnn-mtt") if taught else ("vit", "vit@1"))),
+        apart=of(apart, "vit", *(("musicnn-tuned",) if taught else ()), baseline=True),
+        student=replace(STUDENTS[student], doctor=False),
+    )
 
 
 PRESETS = {
     "recordings": _preset("demo", "recordings", "recordings"),
     "full": _preset("full", "recordings", "full"),
-    "smoke": _preset("smoke", "smoke", "smoke"),
+    "smoke": _preset("smoke", "smoke", "smoke", taught=False),
 }

@@ -1,7 +1,7 @@
 """Rows of the table on real recordings that the project's own stages make, in a run folder of each fold.
 
-A fold is two runs with one split: RUN/folds holds the company, its student and programs; RUN/apart the networks that
-are compared with it.
+A fold is three runs with one split: RUN/folds holds the teacher, its student and programs; RUN/company teachers in
+company; RUN/apart the networks that are compared with them.
 """
 
 from __future__ import annotations
@@ -42,17 +42,18 @@ class StageRow:
     """The stages that must be finished in a fold, in order."""
     member: str = ""
     """The row is this member of a teacher alone; "" for what a stage gives as a whole."""
-    place: Literal["folds", "apart"] = "folds"
+    place: Literal["folds", "company", "apart"] = "folds"
     """Folder of RUN with the runs of the folds."""
 
 
 STAGE_ROWS = {
     "ast": StageRow("AST from scratch", ("teacher",), AST_STEP, "apart"),
     "vit": StageRow("ViT small from scratch", ("teacher",), VIT_STEP, "apart"),
-    "musicnn": StageRow("kernel ridge on frozen MSD_musicnn", ("teacher",), "musicnn"),
-    "musicnn-mtt": StageRow("kernel ridge on frozen MTT_musicnn", ("teacher",), "musicnn-mtt"),
     "musicnn-tuned": StageRow("MSD_musicnn fine-tuned", ("teacher",), "musicnn-tuned", "apart"),
-    "company": StageRow("company", ("teacher",)),
+    "musicnn": StageRow("kernel ridge on frozen MSD_musicnn", ("teacher",), "musicnn", "company"),
+    "musicnn-mtt": StageRow("kernel ridge on frozen MTT_musicnn", ("teacher",), "musicnn-mtt", "company"),
+    "company": StageRow("these two in company", ("teacher",), place="company"),
+    "teacher": StageRow("teacher: one kernel ridge on both", ("teacher",)),
     "student": StageRow("student (MobileViT)", ("teacher", "student")),
     "int8": StageRow("student, int8 `.pte`", ("teacher", "student", "bundle")),
 }
@@ -63,7 +64,7 @@ def lacks(name: str, config: RecordingsTableConfig) -> str:
     """Say what a row needs and is not here, with what to type; empty where nothing is missing."""
     row, asked = STAGE_ROWS[name], _teacher(name, config)
     if row.member and row.member not in (members := trained(asked)):
-        return f"not trained; there are {' '.join(members)} (--teacher.company.members, --apart.company.members)"
+        return f"not trained; there are {' '.join(members)} (--{row.place}.company.members)"
     # Of all members: the stage trains them together.
     if lack := _lacks_weights(asked):
         return lack
@@ -74,15 +75,15 @@ def lacks(name: str, config: RecordingsTableConfig) -> str:
 
 def _teacher(name: str, config: RecordingsTableConfig) -> TeacherConfig:
     """Return the settings of the teacher stage that makes a row."""
-    return config.apart if STAGE_ROWS[name].place == "apart" else config.teacher
+    return {"folds": config.teacher, "company": config.company, "apart": config.apart}[STAGE_ROWS[name].place]
 
 
 def heard_by(name: str, config: RecordingsTableConfig) -> tuple[str, ...]:
     """Name the published musicnn networks that a row has learnt from."""
     row = STAGE_ROWS[name]
-    members = (row.member,) if row.member else config.teacher.company.members
+    members = (row.member,) if row.member else _teacher(name, config).company.members
     kinds = (MemberName.parse(member).kind for member in members)
-    return tuple(MODELS[kind] for kind in kinds if kind in MODELS)
+    return tuple(network for kind in kinds for network in MODELS.get(kind, ()))
 
 
 def _lacks_weights(teacher: TeacherConfig) -> str:

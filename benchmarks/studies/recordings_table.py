@@ -3,7 +3,7 @@
     python -m benchmarks.studies.recordings_table --preset recordings --music /path/to/4q
 
 Each row is trained in every fold and predicts that fold's test songs; together they are all songs, each predicted by
-models that never heard its artist. A fold is a run folder in RUN/folds (RUN/apart for networks from scratch): what a
+models that never heard its artist. A fold is a run folder in RUN/folds (RUN/company, RUN/apart): what a
 row trains there is the project's own stages, which are finished once and continue after a kill. Rows whose needs are
 missing are named with what they lack.
 """
@@ -56,7 +56,7 @@ def run(config: RecordingsTableConfig, typed: str = f"python -m {NAME}") -> int:
     splits = artist_folds(whole.store.clips, config.folds, config.seed)
     folds = {
         place: [make_fold(whole, split, whole.beside(place) / str(number)) for number, split in enumerate(splits)]
-        for place in ("folds", "apart")
+        for place in ("folds", "company", "apart")
     }
 
     found: dict[str, Measured] = {}
@@ -169,7 +169,13 @@ def table(found: Mapping[str, Measured]) -> str:
     return markdown_table(["model", "AUC V", "AUC A", "quadrants", "CCC (of signs)", "ms a clip"], rows)
 
 
-PAIRS = (("company", "musicnn"), ("student", "company"), ("student", "vit"), ("int8", "student"))
+PAIRS = (
+    ("company", "musicnn"),
+    ("teacher", "company"),
+    ("student", "teacher"),
+    ("student", "vit"),
+    ("int8", "student"),
+)
 """Rows whose difference is told, the first less the second."""
 
 
@@ -214,7 +220,10 @@ def write(
     notes += [f"{title(name)}: {doubt}." for name in found if name in ROWS for doubt in ROWS[name].doubts]
     # Whatever learnt from a network that has heard music has its doubts.
     taught = [member for name in found if name in stages.STAGE_ROWS for member in stages.heard_by(name, config)]
-    notes += [f"The company, its members, student and programs: {doubt}." for doubt in once(*map(of_musicnn, taught))]
+    notes += [
+        f"Whatever learnt from musicnn networks, student and programs included: {doubt}."
+        for doubt in once(*map(of_musicnn, taught))
+    ]
     notes += [f"NOT MEASURED: {title(name)} ({lack})." for name, lack in missing.items()]
     left = [title(name) for name in ALL_ROWS if name not in config.rows]
     notes += [f"Not asked for (--rows): {', '.join(left)}."] if left else []

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pocketmood.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pocketmood.training.weights import Published
+    from collections.abc import Mapping
+
+    from pocketmood.training.weights import FirstWeights, Published
     from teacher.config import TeacherConfig
 
 KINDS = {
@@ -16,6 +18,7 @@ KINDS = {
     "ast": "teacher.company.network",
     "musicnn": "teacher.musicnn.member",
     "musicnn-mtt": "teacher.musicnn.member",
+    "musicnn-both": "teacher.musicnn.member",
     "musicnn-tuned": "teacher.musicnn.tuned_member",
 }
 """Kind of member -> the module whose `kind(name)` gives it, imported when it is asked for: a line for each new kind."""
@@ -79,10 +82,18 @@ def trained(config: TeacherConfig) -> tuple[str, ...]:
 
 
 def published(config: TeacherConfig) -> dict[str, Published]:
-    """Kind of network -> the published weights that it asks for; none for one from scratch."""
+    """Kind of network -> the published weights that it asks for, or "kind: network" where these are of several."""
     from teacher.company.members import kind_of
 
     # By kind, not by name: members of a kind begin with the same weights.
     kinds = {MemberName.parse(name).kind: kind_of(name) for name in trained(config)}
-    found = {name: kind.published(config) for name, kind in kinds.items()}
-    return {name: asked for name, asked in found.items() if asked is not None}
+    found: dict[str, Published] = {}
+    for name, kind in kinds.items():
+        asked = kind.published(config)
+        found |= {name if len(asked) == 1 else f"{name}: {each.title}": each for each in asked}
+    return found
+
+
+def weights_of(kind: str, first: Mapping[str, FirstWeights]) -> str:
+    """Return what the weights of a kind are, out of those of all (`published`); "" for a kind from scratch."""
+    return " ".join(found.identity for name, found in first.items() if name.partition(": ")[0] == kind)

@@ -88,8 +88,8 @@ class Kind(Protocol):
     def settings(self, config: TeacherConfig) -> dict[str, Any]:
         """Return what its training depends on beside data and first weights: what changes it trains it again."""
 
-    def published(self, config: TeacherConfig) -> Published | None:
-        """Say which published weights it begins with; None for none."""
+    def published(self, config: TeacherConfig) -> tuple[Published, ...]:
+        """Say which published weights it begins with, if any."""
 
     def out_of_fold(self, config: TeacherConfig) -> bool:
         """Tell whether its predictions for training songs come from fits that never saw the song."""

@@ -106,10 +106,10 @@ class NetworkKind:
         # Where first weights lie is no setting: what they are is an input of the step.
         return {"vit": own.vit.without_place(), "training": own.training, "seed": own.seed}
 
-    def published(self, config: TeacherConfig) -> Published | None:
+    def published(self, config: TeacherConfig) -> tuple[Published, ...]:
         """Say which weights a pretrained size begins with."""
         vit = self._own(config).vit
-        return vit.published(self.name) if vit.pretrained else None
+        return (vit.published(self.name),) if vit.pretrained else ()
 
     def out_of_fold(self, config: TeacherConfig) -> bool:
         """No: one network, trained on all training songs."""

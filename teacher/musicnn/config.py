@@ -16,7 +16,12 @@ FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "musicnn"
 FEATURES = FOLDER / "features"
 """Where what a frozen network hears in clips is kept, unless a run says otherwise."""
 COMMAND = "make weights"
-MODELS = {"musicnn": "MSD_musicnn", "musicnn-mtt": "MTT_musicnn", "musicnn-tuned": "MSD_musicnn"}
+MODELS = {
+    "musicnn": ("MSD_musicnn",),
+    "musicnn-mtt": ("MTT_musicnn",),
+    "musicnn-both": ("MSD_musicnn", "MTT_musicnn"),
+    "musicnn-tuned": ("MSD_musicnn",),
+}
 """Kind of member -> the published network that it listens with, or begins with."""
 Kernel = Literal["gaussian", "linear"]
 PENALTIES = (0.01, 0.0215, 0.0464, 0.1, 0.215, 0.464, 1.0, 2.15, 4.64, 10.0, 21.5, 46.4, 100.0)

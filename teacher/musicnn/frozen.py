@@ -25,7 +25,7 @@ from pocketmood.runs import read_json, write_json
 from pocketmood.spec import MelSpec
 from pocketmood.training.checkpoints import load_tensors, save_tensors
 from pocketmood.training.device import default_device
-from pocketmood.training.weights import FirstWeights, find
+from pocketmood.training.weights import find
 from teacher.musicnn.config import FrozenConfig, Kernel, published
 from teacher.musicnn.features import Listener, crop_times, make_table
 from teacher.musicnn.head import Head, fit
@@ -44,14 +44,14 @@ HEAD_FILE = "head.safetensors"
 class FrozenRecord:
     """What stands beside a head: config.json."""
 
-    model: str
-    """The published network that it listens with, such as MSD_musicnn."""
+    networks: tuple[str, ...]
+    """The published networks that it listens with, such as MSD_musicnn."""
     weights: str
-    """Where the network's weights came from, in a phrase."""
-    weights_sha256: str
-    """What they are."""
+    """Where their weights came from, in a phrase."""
+    weights_sha256: tuple[str, ...]
+    """What they are, one for each network."""
     weights_bytes: int
-    """Size of their file."""
+    """Size of their files."""
     weights_folder: str
     """Where they lie, as --musicnn.weights said; empty for those of `make weights`."""
     features_folder: str
@@ -87,8 +87,8 @@ class CropPredictions(NamedTuple):
 class FrozenTeacher:
     """A trained head with its network, ready to predict."""
 
-    listener: Listener = field(repr=False)
-    """Front end and network."""
+    listeners: tuple[Listener, ...] = field(repr=False)
+    """Front end and network of each."""
     head: Head = field(repr=False)
     """What it says of their features."""
     record: FrozenRecord
@@ -96,10 +96,11 @@ class FrozenTeacher:
 
     @property
     def parameters(self) -> int:
-        """Numbers that a prediction needs: those of the network, and the songs that the head compares with."""
+        """Numbers that a prediction needs: those of the networks, and the songs that the head compares with."""
         head = self.head
         numbers = (head.support, head.weights[0], head.centre, head.scale)
-        return sum(map(torch.numel, self.listener.parameters())) + sum(array.size for array in numbers)
+        networks = sum(parameter.numel() for listener in self.listeners for parameter in listener.parameters())
+        return networks + sum(array.size for array in numbers)
 
     def predict(self, store: ClipStore, ids: Sequence[str], crops: Sequence[Crop], stride: int) -> CropPredictions:
         """Predict for crops of clips, the first of them the whole clip, whatever it says; training songs out of fold.
@@ -107,16 +108,16 @@ class FrozenTeacher:
         crops: (start_hop, frames) at a stride of the house's spectrogram.
         """
         times = crop_times(store, crops, stride)
-        described = make_table(store, ids, times, self.listener, Path(self.record.features_folder))
+        described = _tables(store, ids, times, self.listeners, Path(self.record.features_folder))
         models = np.array([self.record.model_of.get(name, 0) for name in ids])
         return self._of_features(described, models)
 
     def hear(self, wave: NDArray[np.float32]) -> CropPredictions:
         """Predict for one waveform [S] in [-1, 1] of `record.spec`, as of a song that it was not fitted on."""
         spec = self.record.spec
-        heard = self.listener.hear(to_int16(wave), spec.sample_rate)
-        described = heard.pooled([(0.0, spec.samples / spec.sample_rate)]).numpy()
-        return self._of_features(described[None], np.zeros(1, np.int64))
+        whole, raw = [(0.0, spec.samples / spec.sample_rate)], to_int16(wave)
+        heard = [listener.hear(raw, spec.sample_rate).pooled(whole).numpy() for listener in self.listeners]
+        return self._of_features(np.concatenate(heard, 1)[None], np.zeros(1, np.int64))
 
     def _of_features(self, described: NDArray[np.float32], models: NDArray[np.int64]) -> CropPredictions:
         """Predict from features [B, K, F], each clip by the model of its number [B]."""
@@ -124,22 +125,41 @@ class FrozenTeacher:
         predicted = self.head.predict(described.reshape(clips * crops, -1), models.repeat(crops))
         emotion: NDArray[np.float32] = predicted.reshape(clips, crops, 2).astype(np.float32)
         rater_sd = np.broadcast_to(np.array(self.record.rater_sd, np.float32), emotion.shape)
-        return CropPredictions(emotion, rater_sd, described[..., -self.listener.named_width :])
+        # Of each network the last ones: units and tags.
+        ends = np.cumsum([listener.width for listener in self.listeners])
+        named = [described[..., end - each.named_width : end] for each, end in zip(self.listeners, ends, strict=True)]
+        return CropPredictions(emotion, rater_sd, np.concatenate(named, -1))
+
+
+def _tables(
+    store: ClipStore,
+    ids: Sequence[str],
+    times: Sequence[tuple[float, float]],
+    listeners: Sequence[Listener],
+    folder: Path,
+) -> NDArray[np.float32]:
+    """Describe stretches of clips by every network: features [N, K, F], one network's behind the other's."""
+    return np.concatenate([make_table(store, ids, times, listener, folder) for listener in listeners], -1)
 
 
 def train(
-    store: ClipStore, split: Split, config: FrozenConfig, folder: Path, seed: int = 0, model: str = "MSD_musicnn"
+    store: ClipStore,
+    split: Split,
+    config: FrozenConfig,
+    folder: Path,
+    seed: int = 0,
+    networks: Sequence[str] = ("MSD_musicnn",),
 ) -> FrozenRecord:
     """Fit a head on training and validation songs into `folder`; continues after a kill.
 
     Validation has nothing to choose here: penalties are chosen out of fold. So its songs are fitted on like the others,
     and predicted, like the others, by a model that has not met their artist. Test songs are not looked at.
     """
-    first = find(published(config.weights, model))
-    listener = Listener.open(first).to(default_device())
+    found = [find(published(config.weights, network)) for network in networks]
+    listeners = [Listener.open(first).to(default_device()) for first in found]
     songs = [*split.train, *split.validation]
     whole = [(0.0, store.samples / store.sample_rate)]
-    described = make_table(store, songs, whole, listener, config.features)[:, 0]
+    described = _tables(store, songs, whole, listeners, config.features)[:, 0]
     folds = folds_by_artist(store, songs, config.folds, seed)
     labels, deviations = store.labels(songs), store.deviations(songs)
     head = fit(described, labels, folds, config.kernel, config.penalties)
@@ -150,14 +170,14 @@ def train(
     raters = np.nanmean(known, 0) if np.isfinite(known).any(0).all() else np.zeros(2)
     rater_sd = np.sqrt(((predicted - labels) ** 2).mean(0) + raters)
     record = FrozenRecord(
-        model=model,
-        weights=str(first),
-        weights_sha256=first.digest,
-        weights_bytes=first.size,
+        networks=tuple(networks),
+        weights="; ".join(map(str, found)),
+        weights_sha256=tuple(first.digest for first in found),
+        weights_bytes=sum(first.size for first in found),
         weights_folder=str(config.weights.resolve()) if config.weights else "",
         features_folder=str(config.features.resolve()),
         spec=replace(MelSpec(), seconds=store.samples / store.sample_rate),
-        warnings=standing_warnings.of_musicnn(model),
+        warnings=standing_warnings.once(*map(standing_warnings.of_musicnn, networks)),
         kernel=config.kernel,
         penalties=tuple(head.penalties.tolist()),
         rater_sd=tuple(rater_sd.tolist()),
@@ -176,15 +196,18 @@ def load(folder: Path) -> FrozenTeacher:
     # Of a run that was brought from another machine the folder may be missing; the right weights may be here all the
     # same, and their hash tells.
     named = Path(record.weights_folder) if record.weights_folder else None
-    first: FirstWeights = find(published(named if named and named.exists() else None, record.model))
-    again = _again(folder)
-    if first.digest != record.weights_sha256:
-        raise RunError(
-            f"{folder}: was fitted on other weights (SHA-256 {record.weights_sha256[:12]}, here {first.digest[:12]}); "
-            f"{again}"
-        )
+    place = named if named and named.exists() else None
+    again, listeners = _again(folder), []
+    for network, digest in zip(record.networks, record.weights_sha256, strict=True):
+        first = find(published(place, network))
+        if first.digest != digest:
+            raise RunError(
+                f"{folder}: was fitted on other weights of {network} (SHA-256 {digest[:12]}, here "
+                f"{first.digest[:12]}); {again}"
+            )
+        listeners.append(Listener.open(first))
     arrays = {name: tensor.numpy() for name, tensor in load_tensors(folder / HEAD_FILE, again).items()}
-    return FrozenTeacher(Listener.open(first), Head(kernel=record.kernel, **arrays), record)
+    return FrozenTeacher(tuple(listeners), Head(kernel=record.kernel, **arrays), record)
 
 
 def read_record(folder: Path) -> FrozenRecord:

@@ -1,4 +1,6 @@
-"""Members that listen with a frozen musicnn: `musicnn` with MSD_musicnn, `musicnn-mtt` with MTT_musicnn.
+"""Members that listen with a frozen musicnn: `musicnn` with MSD_musicnn, `musicnn-mtt` with MTT_musicnn, or with both.
+
+`musicnn-both` is one head above the features of both networks, where a company of two has a head above each.
 
 What a trained one can do is the same for the fine-tuned network (`tuned_member.py`).
 """
@@ -93,12 +95,14 @@ class FrozenKind:
 
     def settings(self, config: TeacherConfig) -> dict[str, Any]:
         """Return the head's settings and the seed of its folds."""
-        fitted = {"model": MODELS[self.name], "songs": "train and validation"}
+        # A single network by its name: what was fitted before there were several stays fitted.
+        networks = MODELS[self.name]
+        fitted = {"model": networks[0] if len(networks) == 1 else networks, "songs": "train and validation"}
         return {"musicnn": config.musicnn.without_place(), "seed": config.seed} | fitted
 
-    def published(self, config: TeacherConfig) -> Published:
+    def published(self, config: TeacherConfig) -> tuple[Published, ...]:
         """Say which weights it listens with."""
-        return published(config.musicnn.weights, MODELS[self.name])
+        return tuple(published(config.musicnn.weights, network) for network in MODELS[self.name])
 
     def out_of_fold(self, config: TeacherConfig) -> bool:
         """Yes: a training song is predicted by a model that has not met its artist."""
@@ -142,11 +146,12 @@ class FrozenKind:
 
         teacher = frozen.load(folder)
         if not on_cpu:
-            teacher.listener.to(default_device())
+            for listener in teacher.listeners:
+                listener.to(default_device())
         return Listening(teacher)
 
     def weights_bytes(self, folder: Path) -> int:
-        """Return the bytes of the head and of the network's file."""
+        """Return the bytes of the head and of the networks' files."""
         from teacher.musicnn import frozen
 
         record = frozen.read_record(folder)
@@ -154,5 +159,5 @@ class FrozenKind:
 
 
 def kind(name: str) -> FrozenKind:
-    """Return "musicnn" or "musicnn-mtt"."""
+    """Return "musicnn", "musicnn-mtt" or "musicnn-both"."""
     return FrozenKind(name)

@@ -29,14 +29,16 @@ class TunedKind:
     """A generated spectrogram has no sound at 16 kHz to hear."""
     learns_synthetic: bool = False
     """Neither synthetic clips nor variants join the training."""
+    frozen_features: bool = False
+    """It trains."""
 
     def settings(self, config: TeacherConfig) -> dict[str, Any]:
         """Return recipe and seed."""
         return {"musicnn_tuned": config.musicnn_tuned, "seed": config.seed}
 
-    def published(self, config: TeacherConfig) -> Published:
+    def published(self, config: TeacherConfig) -> tuple[Published, ...]:
         """Say which weights it begins with: those of the frozen member."""
-        return published(config.musicnn.weights, MODELS[self.name])
+        return tuple(published(config.musicnn.weights, network) for network in MODELS[self.name])
 
     def out_of_fold(self, config: TeacherConfig) -> bool:
         """No: one network, trained on all training songs."""

@@ -89,15 +89,15 @@ def test_stages_make_teacher_and_student_of_a_fold(tiny_run: Path) -> None:
     run = RunFolder(tiny_run)
     fold = make_fold(run, artist_folds(run.store.clips, 4)[0], run.beside("folds") / "0")
     recordings_stages.make("student", config, fold)
-    for name in ("vit", "company", "student"):
+    for name in ("teacher", "student"):
         assert recordings_stages.predictions(name, fold).ids == fold.split.test
     written = {stage: (fold.made(stage) / "stage.json").stat().st_mtime_ns for stage in ("teacher", "student")}
     # Both are up to date now, whichever row asks for them.
-    recordings_stages.make("company", config, fold)
+    recordings_stages.make("teacher", config, fold)
     recordings_stages.make("student", config, fold)
     assert written == {stage: (fold.made(stage) / "stage.json").stat().st_mtime_ns for stage in written}
-    timed = recordings_stages.latencies_ms(dict.fromkeys(("vit", "company", "student"), fold))
-    assert list(timed) == ["vit", "company", "student"] and min(timed.values()) > 0
+    timed = recordings_stages.latencies_ms(dict.fromkeys(("teacher", "student"), fold))
+    assert list(timed) == ["teacher", "student"] and min(timed.values()) > 0
 
 
 @pytest.mark.slow
@@ -114,12 +114,13 @@ def test_all_rows_are_asked_for_by_default(monkeypatch: pytest.MonkeyPatch) -> N
     ours = PRESETS["recordings"]
     assert ours.rows == ALL_ROWS and ours.teacher.synthetic == 0
     without = replace(ours, apart=replace(ours.apart, baseline=False))
-    tells = "(--teacher.company.members, --apart.company.members)"
-    assert recordings_table.lacks("ast", without) == f"not trained; there are vit musicnn-tuned {tells}"
+    assert (
+        recordings_table.lacks("ast", without) == "not trained; there are vit musicnn-tuned (--apart.company.members)"
+    )
     assert recordings_table.lacks("ast", ours) == ""
-    small = replace(ours, teacher=replace(ours.teacher, company=CompanyConfig(("musicnn", "vit"))))
+    small = replace(ours, company=replace(ours.company, company=CompanyConfig(("musicnn", "vit"))))
     missing = recordings_table.lacks("musicnn-mtt", small)
-    assert missing == f"not trained; there are musicnn vit {tells}"
+    assert missing == "not trained; there are musicnn vit (--company.company.members)"
     assert recordings_table.lacks("musicnn", small) == recordings_table.lacks("company", small) == ""
 
 
@@ -129,7 +130,7 @@ def test_without_published_weights_the_rows_that_learn_from_them_say_so(monkeypa
 
     monkeypatch.setattr("pocketmood.training.weights.find", find)
     ours = PRESETS["recordings"]
-    for name in ("musicnn", "company", "student", "int8", "musicnn-tuned"):
+    for name in ("musicnn", "company", "teacher", "student", "int8", "musicnn-tuned"):
         assert recordings_table.lacks(name, ours) == "MSD_musicnn: its weights are not here; type `make weights`"
     alone = replace(ours, apart=replace(ours.apart, company=CompanyConfig()))
     assert recordings_table.lacks("vit", alone) == ""

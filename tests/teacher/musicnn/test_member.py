@@ -15,7 +15,8 @@ from pocketmood.emotion import Emotion
 from pocketmood.errors import RunError
 from pocketmood.predictions import read_predictions
 from pocketmood.runs import read_stage
-from teacher.company.config import CompanyConfig, published
+from pocketmood.training.weights import FirstWeights
+from teacher.company.config import CompanyConfig, published, weights_of
 from teacher.company.members import Task, kind_of
 from teacher.company.open import open_company, weights_bytes
 from teacher.company.record import company_of
@@ -44,6 +45,11 @@ def test_each_kind_asks_for_weights_of_its_own(config: TeacherConfig) -> None:
         "musicnn": "MSD_musicnn",
         "musicnn-mtt": "MTT_musicnn",
     }
+    # One head above both: the weights of each, and what they are together.
+    both = published(replace(config, company=CompanyConfig(("musicnn-both",))))
+    assert list(both) == ["musicnn-both: MSD_musicnn", "musicnn-both: MTT_musicnn"]
+    first = {name: FirstWeights("folder", digest=name[-11:]) for name in both}
+    assert weights_of("musicnn-both", first) == "MSD_musicnn MTT_musicnn" and weights_of("musicnn", first) == ""
     # What training depends on: not where weights and features lie.
     elsewhere = replace(config, musicnn=replace(config.musicnn, weights=Path("w"), features=Path("f")))
     kind = kind_of("musicnn")
@@ -68,10 +74,11 @@ def test_a_crop_has_its_windows_and_a_waveform_is_a_test_clip(
     # By hand: the second crop begins at hop 320 (7.43 s) and has 64 frames of 5 hops, so windows 3 and 4 of the clip.
     start, frames = crop_list(asked)[2]
     teacher = member.teacher  # type: ignore[attr-defined]
-    heard = teacher.listener.hear(folder.store.raw[folder.store.index(ids[2])], 22_050)
+    listener = teacher.listeners[0]
+    heard = listener.hear(folder.store.raw[folder.store.index(ids[2])], 22_050)
     seconds = np.array([start, start + (frames - 1) * 5 + 1]) * 512 / 22_050
     inside = [row for row, middle in enumerate(heard.middle_s.tolist()) if seconds[0] <= middle <= seconds[1]]
-    wanted = heard.features[inside].mean(0)[-teacher.listener.named_width :]
+    wanted = heard.features[inside].mean(0)[-listener.named_width :]
     # Sums of a few float32.
     np.testing.assert_allclose(table["features"][2, 2], wanted, rtol=1e-5, atol=1e-5)
     assert len(inside) in (2, 3) and not np.array_equal(table["emotion"][2, 1], table["emotion"][2, 2])
@@ -82,6 +89,24 @@ def test_a_crop_has_its_windows_and_a_waveform_is_a_test_clip(
     alone, _ = member.hear(folder.store.waveform(ids[2]))
     # The head's sums run over one song or several: float64 either way, rounded to float32.
     np.testing.assert_allclose(alone, Emotion(*emotion[2]), rtol=0, atol=1e-6)
+
+
+def test_one_head_above_two_networks_has_the_features_of_both(
+    tiny_run: Path, config: TeacherConfig, tmp_path: Path
+) -> None:
+    folder, ids = RunFolder(tiny_run), list(RunFolder(tiny_run).split.test[:3])
+    members = {}
+    for name in ("musicnn", "musicnn-mtt", "musicnn-both"):
+        kind_of(name).train(Task(folder.store, folder.split, config), tmp_path / name)
+        members[name] = kind_of(name).open(tmp_path / name).teacher  # type: ignore[attr-defined]
+    single, other, both = members.values()
+    assert both.record.networks == ("MSD_musicnn", "MTT_musicnn") and len(both.record.warnings) == 4
+    assert both.head.support.shape[1] == single.head.support.shape[1] + other.head.support.shape[1]
+    crops = crop_list(config.soft_targets)
+    said, of_single, of_other = (each.predict(folder.store, ids, crops, 5) for each in (both, single, other))
+    np.testing.assert_array_equal(said.features, np.concatenate([of_single.features, of_other.features], -1))
+    alone = both.hear(folder.store.waveform(ids[1])).emotion[0, 0]
+    np.testing.assert_allclose(alone, said.emotion[1, 0], rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
