@@ -190,12 +190,15 @@ def conclude(
     notes = []
     for heading, share in zip(list(groups)[:2], (ALL, config.few), strict=True):
         for arm, row in zip(arms(config, share), groups[heading], strict=True):
-            notes += [f"{heading}: {verdict(row, WHAT[arm])}"] if arm in WHAT else []
+            if arm in WHAT:
+                gain = f" Of the mean AUC: {row.facts['AUC, difference']}." if outcome.of_signs else ""
+                notes.append(f"{heading}: {verdict(row, WHAT[arm])}{gain}")
     # The arm with few ratings is the one to read off: with all of them the curve has nothing beyond it.
     points = [Point(name, facts[name]["songs"]) for name in curve]
     few = Cell(UNLABELLED, config.few).name
     found = songs_worth.worth(outcome, points, few, facts[few]["songs"], drawn)
-    notes.append(songs_worth.sentence(found, facts[few]["songs"], unrated))
+    score = "AUC" if outcome.of_signs else "CCC"
+    notes.append(songs_worth.sentence(found, facts[few]["songs"], unrated, score))
     seeds = config.folds * config.seeds
     notes.append(
         f"{len(outcome.label)} songs, each tested by students that heard no song of its artist; {config.folds} folds, "

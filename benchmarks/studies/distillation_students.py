@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pocketmood.label_kind import has_signs
 from student.config import StudentConfig, with_epochs
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class Study:
             )
             for cell in cells
         }
-        return Outcome(stacked, self.run.store.labels(ids).astype(np.float64), fold_of), facts
+        of_signs = has_signs(self.run.data_record.label_kind)
+        return Outcome(stacked, self.run.store.labels(ids).astype(np.float64), fold_of, of_signs), facts
 
     def train(self, cell: Cell, fold: int, seed: int) -> tuple[NDArray[np.float64], Facts]:
         """Train a cell in a fold, unless that is done; return its predictions for the fold's songs, and facts."""

@@ -1,21 +1,22 @@
 """How many rated songs unrated music is worth: arms over folds, their intervals, and a learning curve read backwards.
 
 Conventions: an arm's predictions are [K, N, D]: K seeds per fold, N songs, each tested in one fold, D the two axes.
-CCC is the mean of both axes over all K N answers together. Intervals draw folds with replacement, for each of them one
-of its K trainings, and from it as many of its songs as it has, with replacement: all arms of a draw on the same
-trainings' seeds and the same songs, which is what pairs them.
+Scores are means of both axes over all K N answers together: CCC, and, where labels are signs, AUC, which then is what
+counts: a CCC of signs falls where predictions keep to the middle, however well they order. Intervals draw folds with
+replacement, for each of them one of its K trainings, and from it as many of its songs as it has, with replacement: all
+arms of a draw on the same trainings' seeds and the same songs, which is what pairs them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.studies.ablation import Arm, Facts
+from benchmarks.studies.ablation import Arm, Facts, difference_text
 from pocketmood import signs
 from pocketmood.errors import DataError
 from pocketmood.metrics import Array, Paired, ccc
@@ -31,6 +32,8 @@ class Outcome:
     """[N, 2]."""
     fold: NDArray[np.int64]
     """[N] the fold that each song is tested in."""
+    of_signs: bool = False
+    """Whether labels are signs only."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,19 @@ class Draw:
 
     def ccc(self, outcome: Outcome, arm: str) -> float:
         """Return an arm's mean CCC over what was drawn."""
+        return self._mean(outcome, arm, ccc)
+
+    def auc(self, outcome: Outcome, arm: str) -> float:
+        """Return an arm's mean AUC of both signs over what was drawn."""
+        return self._mean(outcome, arm, signs.auc)
+
+    def score(self, outcome: Outcome, arm: str) -> float:
+        """Return what counts: AUC where labels are signs, else CCC."""
+        return self.auc(outcome, arm) if outcome.of_signs else self.ccc(outcome, arm)
+
+    def _mean(self, outcome: Outcome, arm: str, of: Callable[[Array, Array], float]) -> float:
         predicted, label = outcome.emotion[arm][self.seed, self.song], outcome.label[self.song]
-        return float(np.mean([ccc(predicted[:, axis], label[:, axis]) for axis in range(2)]))
+        return float(np.mean([of(predicted[:, axis], label[:, axis]) for axis in range(2)]))
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ class Worth:
     """How many rated songs music without ratings is worth."""
 
     songs: float
-    """Rated songs that ratings alone would take for the same CCC, less those that were used."""
+    """Rated songs that ratings alone would take for the same score, less those that were used."""
     low: float
     high: float
     """95 % interval over folds, seeds and songs; ends at what the curve reaches."""
@@ -113,9 +127,21 @@ def compare(outcome: Outcome, arms: Sequence[str], facts: Mapping[str, Facts], d
         # Of signs as well: where labels are quadrants, a CCC is one of signs only.
         pairs = outcome.emotion[arm][whole.seed, whole.song], outcome.label[whole.song]
         signs_right = {signs.TITLES[name]: f"{value:.3f}" for name, value in signs.score(*pairs).items()}
-        known = facts.get(arm, {}) | signs_right
+        known = facts.get(arm, {}) | signs_right | (_aucs(outcome, arm, first, drawn) if outcome.of_signs else {})
         rows.append(Arm(arm, ccc_mean, low, high, deviation, len(each), difference, least, most, known))
     return rows
+
+
+def _aucs(outcome: Outcome, arm: str, first: str, drawn: Sequence[Draw]) -> Facts:
+    """Return an arm's mean AUC of both signs, and its paired difference to the first arm's."""
+    whole = everything(outcome)
+    known: Facts = {"AUC": f"{whole.auc(outcome, arm):.3f}"}
+    if arm != first:
+        samples = [draw.auc(outcome, arm) - draw.auc(outcome, first) for draw in drawn]
+        low, high = np.percentile(samples, [2.5, 97.5]).tolist()
+        gain = whole.auc(outcome, arm) - whole.auc(outcome, first)
+        known["AUC, difference"] = difference_text(gain, low, high)
+    return known
 
 
 def worth(outcome: Outcome, curve: Sequence[Point], arm: str, songs: float, drawn: Sequence[Draw]) -> Worth:
@@ -128,8 +154,8 @@ def worth(outcome: Outcome, curve: Sequence[Point], arm: str, songs: float, draw
     sizes = [point.songs for point in curve]
 
     def needed(draw: Draw) -> tuple[float, str]:
-        reached = [draw.ccc(outcome, point.arm) for point in curve]
-        return songs_needed(sizes, reached, draw.ccc(outcome, arm))
+        reached = [draw.score(outcome, point.arm) for point in curve]
+        return songs_needed(sizes, reached, draw.score(outcome, arm))
 
     point, beyond = needed(everything(outcome))
     samples = [needed(draw)[0] - songs for draw in drawn]
@@ -138,7 +164,7 @@ def worth(outcome: Outcome, curve: Sequence[Point], arm: str, songs: float, draw
 
 
 def songs_needed(songs: Sequence[float], reached: Sequence[float], wanted: float) -> tuple[float, str]:
-    """Return how many rated songs reach a CCC, and "at least" or "at most" where the curve does not hold it.
+    """Return how many rated songs reach a score, and "at least" or "at most" where the curve does not hold it.
 
     songs: of each point, rising. The curve is made to rise (`rising`) and is straight over the logarithm of the songs:
     scores grow about as much with every doubling.
@@ -170,13 +196,13 @@ def rising(values: Sequence[float]) -> list[float]:
     return [value for value, count in pools for _ in range(count)]
 
 
-def sentence(found: Worth, songs: float, clips: int) -> str:
+def sentence(found: Worth, songs: float, clips: int, score: str = "CCC") -> str:
     """Say it for people who decide what to pay for."""
     beyond = f"{found.beyond} " if found.beyond else ""
     return (
         f"With {songs:.0f} rated songs, {clips} clips of music that nobody rated are worth {beyond}"
         f"{found.songs:.0f} further rated songs [{found.low:.0f}, {found.high:.0f}]: so many more ratings give the "
-        "same CCC without them. The interval ends where the learning curve does."
+        f"same {score} without them. The interval ends where the learning curve does."
     )
 
 

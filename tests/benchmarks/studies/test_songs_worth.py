@@ -102,3 +102,25 @@ def test_the_sentence_says_it_in_songs() -> None:
     )
     assert "[-3, 120]" in text
     assert "are worth at least 270 further" in songs_worth.sentence(Worth(270, 90, 270, "at least"), 90, 9)
+
+
+def test_where_labels_are_signs_their_auc_counts() -> None:
+    found = outcome({"labels": 1.0, "better": 0.2})
+    signs = Outcome(found.emotion, np.sign(found.label) / 2, found.fold, of_signs=True)
+    drawn = songs_worth.draws(signs, repeats=50)
+    first, second = songs_worth.compare(signs, ["labels", "better"], {}, drawn)
+    whole = songs_worth.everything(signs)
+    # By hand: pairs of answers, one of each sign, in the right order.
+    wanted = []
+    for axis in range(2):
+        predicted, label = signs.emotion["labels"][whole.seed, whole.song, axis], signs.label[whole.song, axis]
+        pairs = [(a > b) + (a == b) / 2 for a in predicted[label > 0] for b in predicted[label < 0]]
+        wanted.append(np.mean(pairs))
+    assert (
+        whole.auc(signs, "labels") == whole.score(signs, "labels") == pytest.approx(np.mean(wanted), rel=0, abs=1e-12)
+    )
+    assert first.facts["AUC"] == f"{np.mean(wanted):.3f}" and "AUC, difference" not in first.facts
+    gain, low = second.facts["AUC, difference"].split()[0], second.facts["AUC, difference"].split("[")[1].split()[0]
+    assert float(gain) > 0 and float(low.rstrip(",")) > 0
+    assert whole.score(found, "labels") == whole.ccc(found, "labels")
+    assert "give the same AUC without them" in songs_worth.sentence(Worth(1, 0, 2, ""), 96, 9, "AUC")
