@@ -95,9 +95,9 @@ data: setup ## decode, label and split the music under MUSIC into RUN/data
 	$(call headline,decode and audit and split the music)
 	$(PY) -m pocketmood data --run $(RUN) --corpus $(CORPUS) --music $(FOLDERS) --label-fix $(LABEL_FIX)$(if $(SCALE), --scale=$(SCALE))$(if $(UNLABELLED), --unlabelled "$(UNLABELLED)") $(DATA)
 
-teacher: setup ## train GAN and ViT, write the soft targets into RUN/teacher
+teacher: setup ## train the teacher (GAN, ViT, or what PRESET names), write its soft targets into RUN/teacher
 	$(if $(filter data,$(MAKECMDGOALS)),,$(if $(MUSIC),@$(MAKE) --no-print-directory data,$(call needs,data,data)))
-	$(call headline,GAN and ViT learn from the ratings)
+	$(call headline,the teacher learns from the ratings)
 	$(TRAIN) teacher --preset $(PRESET) --run $(RUN) $(TEACHER)
 
 student: setup ## distil the soft targets into a MobileViT in RUN/student
