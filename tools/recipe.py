@@ -14,8 +14,8 @@ from student.config import PRESETS as STUDENT
 from teacher.presets import PRESETS as TEACHER
 
 NUMBERS = Path(__file__).resolve().parent.parent / "docs" / "recipe.toml"
-PRESETS = tuple(TEACHER)
-"""Names of the presets, in the order of the table's columns."""
+PRESETS = tuple(name for name in TEACHER if name != "recordings")
+"""Names of the presets, in the order of the table's columns; a teacher that has heard music is no part of the recipe."""
 
 
 @dataclass(frozen=True)

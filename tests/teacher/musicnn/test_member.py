@@ -103,10 +103,10 @@ def test_one_head_above_two_networks_has_the_features_of_both(
     assert both.record.networks == ("MSD_musicnn", "MTT_musicnn") and len(both.record.warnings) == 4
     assert both.head.support.shape[1] == single.head.support.shape[1] + other.head.support.shape[1]
     crops = crop_list(config.soft_targets)
-    said, of_single, of_other = (each.predict(folder.store, ids, crops, 5) for each in (both, single, other))
-    np.testing.assert_array_equal(said.features, np.concatenate([of_single.features, of_other.features], -1))
+    joined, of_single, of_other = (each.predict(folder.store, ids, crops, 5) for each in (both, single, other))
+    np.testing.assert_array_equal(joined.features, np.concatenate([of_single.features, of_other.features], -1))
     alone = both.hear(folder.store.waveform(ids[1])).emotion[0, 0]
-    np.testing.assert_allclose(alone, said.emotion[1, 0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(alone, joined.emotion[1, 0], rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
