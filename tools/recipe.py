@@ -15,7 +15,7 @@ from teacher.presets import PRESETS as TEACHER
 
 NUMBERS = Path(__file__).resolve().parent.parent / "docs" / "recipe.toml"
 PRESETS = tuple(name for name in TEACHER if name != "recordings")
-"""Names of the presets, in the order of the table's columns; a teacher that has heard music is no part of the recipe."""
+"""Presets of the table, in the order of its columns; a teacher that has heard music is no part of the recipe."""
 
 
 @dataclass(frozen=True)
