@@ -34,7 +34,7 @@ PRESETS = (
     Preset(
         "recordings",
         "a teacher that has heard music, for recordings",
-        "half an hour on two cores for 566 songs",
+        "a quarter of an hour on two cores for 566 songs",
         Path("runs/recordings"),
     ),
     Preset("smoke", "all pipes, nothing learnt", "three minutes on two cores", Path("runs/smoke")),

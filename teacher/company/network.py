@@ -91,7 +91,6 @@ class NetworkKind:
     """"vit" or "ast": the flags' first word."""
     hears_synthetic: bool = True
     """Synthetic clips are spectrograms of the very kind that it hears."""
-
     frozen_features: bool = False
     """It trains."""
 

@@ -36,6 +36,11 @@ def published(path: Path | None = None, model: str = "MSD_musicnn", flag: str = 
     )
 
 
+def published_of(kind: str, path: Path | None = None) -> tuple[Published, ...]:
+    """Say what the weights of all networks of a kind of member are."""
+    return tuple(published(path, network) for network in MODELS[kind])
+
+
 @dataclass(frozen=True)
 class FrozenConfig:
     """How the head above a frozen musicnn is fitted."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from pocketmood.emotion import Emotion
-from teacher.musicnn.config import MODELS, published
+from teacher.musicnn.config import MODELS, published_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,20 +89,16 @@ class FrozenKind:
     """A generated spectrogram has no sound at 16 kHz to hear."""
     learns_synthetic: bool = False
     """Neither synthetic clips nor variants join the fit."""
-
     frozen_features: bool = True
     """Units below the tags, and the tags' logits, of the published network."""
 
     def settings(self, config: TeacherConfig) -> dict[str, Any]:
         """Return the head's settings and the seed of its folds."""
-        # A single network by its name: what was fitted before there were several stays fitted.
-        networks = MODELS[self.name]
-        fitted = {"model": networks[0] if len(networks) == 1 else networks, "songs": "train and validation"}
-        return {"musicnn": config.musicnn.without_place(), "seed": config.seed} | fitted
+        return {"musicnn": config.musicnn.without_place(), "networks": MODELS[self.name], "seed": config.seed}
 
     def published(self, config: TeacherConfig) -> tuple[Published, ...]:
         """Say which weights it listens with."""
-        return tuple(published(config.musicnn.weights, network) for network in MODELS[self.name])
+        return published_of(self.name, config.musicnn.weights)
 
     def out_of_fold(self, config: TeacherConfig) -> bool:
         """Yes: a training song is predicted by a model that has not met its artist."""

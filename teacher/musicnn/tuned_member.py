@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pocketmood.training.schedule import BEST_WEIGHTS
-from teacher.musicnn.config import MODELS, published
+from teacher.musicnn.config import published_of
 from teacher.musicnn.member import Listening
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class TunedKind:
 
     def published(self, config: TeacherConfig) -> tuple[Published, ...]:
         """Say which weights it begins with: those of the frozen member."""
-        return tuple(published(config.musicnn.weights, network) for network in MODELS[self.name])
+        return published_of(self.name, config.musicnn.weights)
 
     def out_of_fold(self, config: TeacherConfig) -> bool:
         """No: one network, trained on all training songs."""

@@ -50,8 +50,7 @@ def test_no_comment_stands_inside_a_sentence(page: str) -> None:
 
 
 def test_readme_is_read_in_minutes() -> None:
-    # Of which two tables, the demo's and that of real recordings, are half.
-    assert len(PAGES["README.md"].splitlines()) <= 172
+    assert len(PAGES["README.md"].splitlines()) <= 150
 
 
 def test_every_result_names_its_command() -> None:
